@@ -67,7 +67,7 @@ def parse(body: bytes | str) -> Transaction:
     """
     try:
         wire = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidTransaction(f"Not a valid payment: {error}") from None
     return Transaction(
         transaction_id=wire.transaction_id,

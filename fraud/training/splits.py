@@ -1,0 +1,111 @@
+"""Train, validation and test: periods one after the other, never shuffled.
+
+Labels count only if they were known when they would have been used: those of the training period
+by its end, those of both halves of validation by the start of the test period.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fraud import features
+from fraud.training.errors import TrainingError
+from fraud.training.settings import Split
+
+TRAIN, EARLY, LATE, TEST = NAMES = ("train", "early", "late", "test")
+FOLDER = "split={}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Payments of one split in event order: arrays of one length n.
+
+    `features` is float32 of shape (n, len(features.NAMES)), `label` int8, `amount` in currency
+    units, times in ms since the epoch; `incident` and `fraud_type` are None for honest payments.
+    """
+
+    features: np.ndarray
+    label: np.ndarray
+    event_time: np.ndarray
+    amount: np.ndarray
+    type_code: np.ndarray
+    incident: np.ndarray
+    fraud_type: np.ndarray
+
+    @property
+    def days(self) -> float:
+        """How long the period of these payments is."""
+        return max(float(self.event_time[-1] - self.event_time[0]) / 86_400_000, 1 / 24)
+
+
+def borders(event_time: np.ndarray, split: Split) -> dict[str, int]:
+    """The event_time before which each split ends, in order of time.
+
+    Args:
+        event_time: int64, ascending. Payments of one moment stay in one split.
+    """
+    shares = np.cumsum([split.train, split.early, split.late])
+    ends = [int(event_time[int(share * event_time.size)]) for share in shares]
+    return dict(zip(NAMES, [*ends, int(event_time[-1]) + 1]))
+
+
+def read(folder: str, transactions: str, name: str, ends: dict[str, int]) -> Rows:
+    """The rows of one split whose labels were known in time.
+
+    Args:
+        folder: what `feature_job.write_features` wrote.
+        transactions: the clean Parquet it was computed from.
+        name: one of `NAMES`.
+        ends: from `borders`.
+
+    Raises:
+        TrainingError: there is no fraud, or nothing else, in the period.
+    """
+    import pyarrow.parquet as pq
+
+    start = ([0] + [ends[split] for split in NAMES])[NAMES.index(name)]
+    labels = pq.read_table(transactions, filters=[
+        ("event_time", ">=", start), ("event_time", "<", ends[name])], columns=[
+        "position", "is_fraud", "label_time", "event_time", "amount_cents", "type_code",
+        "incident_id", "fraud_type"])
+    matrix = _matrix(Path(folder) / FOLDER.format(name), labels.num_rows)
+    known = labels["label_time"].to_numpy() < _needed_by(name, ends)
+    label = labels["is_fraud"].to_numpy()[known]
+    _check_classes(name, label)
+    return Rows(
+        features=matrix if known.all() else matrix[known],
+        label=label,
+        event_time=labels["event_time"].to_numpy()[known],
+        amount=labels["amount_cents"].to_numpy()[known] / 100,
+        type_code=labels["type_code"].to_numpy()[known],
+        incident=np.array(labels["incident_id"].to_pylist(), object)[known],
+        fraud_type=np.array(labels["fraud_type"].to_pylist(), object)[known],
+    )
+
+
+def _matrix(folder: Path, rows: int) -> np.ndarray:
+    """The features of a split in event order: float32, shape (rows, features)."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder, partitioning=None)
+    order = np.argsort(table["position"].to_numpy())
+    matrix = np.empty((rows, len(features.NAMES)), np.float32)
+    for column, name in enumerate(features.NAMES):
+        matrix[:, column] = table[name].to_numpy()[order]
+    return matrix
+
+
+def _needed_by(name: str, ends: dict[str, int]) -> float:
+    return {TRAIN: ends[TRAIN], EARLY: ends[LATE], LATE: ends[LATE], TEST: np.inf}[name]
+
+
+def _check_classes(name: str, label: np.ndarray) -> None:
+    frauds = int(label.sum())
+    if frauds in (0, label.size):
+        kind = "no fraud" if frauds == 0 else "nothing but fraud"
+        raise TrainingError(
+            f"the {name} period has {kind} among its {label.size:,} labelled payments; "
+            "give data that holds both in every period, or more of it")

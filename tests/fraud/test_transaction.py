@@ -1,0 +1,371 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraud.transaction import (
+    AMOUNT_LIMIT, BALANCE_LIMIT, EVENT_TIME_LIMIT, TYPES, InvalidTransaction, Transaction, cents,
+    parse)
+
+# Every field of a good payment, as the JSON text of its value.
+GOOD = {
+    "transaction_id": '"t-1"',
+    "event_time": "1767225600000",
+    "type": '"TRANSFER"',
+    "amount": "181.05",
+    "origin": '"C1"',
+    "destination": '"C2"',
+    "origin_balance": "181.05",
+    "destination_balance": "0",
+}
+NAME_FIELDS = ("transaction_id", "origin", "destination")
+BALANCE_FIELDS = ("origin_balance", "destination_balance")
+MONEY_FIELDS = ("amount",) + BALANCE_FIELDS
+NUMBER_FIELDS = ("event_time",) + MONEY_FIELDS
+MAX_AMOUNT_CENTS = 10**14
+MAX_BALANCE_CENTS = 10**15
+
+DEEP = 100_000      # far beyond Python's recursion limit
+DEEP_ARRAY = pytest.param("[" * DEEP + "]" * DEEP, id="deep array")
+OPEN_ARRAY = pytest.param("[" * DEEP, id="open array")
+OPEN_OBJECT = pytest.param('{"a": ' * DEEP, id="open object")
+LONG_NUMBER = pytest.param("9" * 5000, id="long number")
+
+
+def body(**changes: str) -> str:
+    """A good payment with the JSON text of some fields changed, or of new fields added."""
+    return joined({**GOOD, **changes})
+
+
+def joined(fields: dict[str, str]) -> str:
+    return "{" + ", ".join(f'"{name}": {text}' for name, text in fields.items()) + "}"
+
+
+def refusal(raw: bytes | str) -> str:
+    """Why a body is refused."""
+    with pytest.raises(InvalidTransaction) as caught:
+        parse(raw)
+    return str(caught.value)
+
+
+def decimal(whole: int) -> str:
+    """Cents as people write money: 1234 is 12.34."""
+    sign, (units, rest) = "-" if whole < 0 else "", divmod(abs(whole), 100)
+    return f"{sign}{units}.{rest:02d}"
+
+
+amounts = st.integers(0, MAX_AMOUNT_CENTS)
+balances = st.integers(-MAX_BALANCE_CENTS, MAX_BALANCE_CENTS)
+
+
+# What is accepted.
+
+def test_a_good_payment_becomes_a_transaction_in_cents():
+    assert parse(body()) == Transaction(
+        transaction_id="t-1",
+        event_time=1767225600000,
+        type_code=4,
+        amount_cents=18105,
+        origin="C1",
+        destination="C2",
+        origin_balance_cents=18105,
+        destination_balance_cents=0,
+    )
+
+
+def test_a_payment_reads_the_same_from_bytes_as_from_text():
+    raw = body(origin='"Zoë"')
+    assert parse(raw.encode()) == parse(raw)
+    assert parse(raw).origin == "Zoë"
+
+
+def test_the_order_of_fields_does_not_matter():
+    assert parse(joined(dict(reversed(GOOD.items())))) == parse(body())
+
+
+def test_a_payment_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        parse(body()).amount_cents = 1
+
+
+@pytest.mark.parametrize(("name", "code"), [
+    ("CASH_IN", 0), ("CASH_OUT", 1), ("DEBIT", 2), ("PAYMENT", 3), ("TRANSFER", 4)])
+def test_each_type_has_its_code(name, code):
+    assert parse(body(type=f'"{name}"')).type_code == code
+    assert TYPES[code] == name
+
+
+@pytest.mark.parametrize(("text", "whole"), [
+    ("0", 0), ("-0.0", 0), ("0.01", 1), ("0.1", 10), ("1.10", 110), ("5", 500), ("1.5e2", 15000),
+    ("999999999999.99", MAX_AMOUNT_CENTS - 1), ("1e12", MAX_AMOUNT_CENTS),
+    ("1000000000000", MAX_AMOUNT_CENTS)])
+def test_an_amount_is_valid_up_to_its_limits(text, whole):
+    assert parse(body(amount=text)).amount_cents == whole
+
+
+@pytest.mark.parametrize("field", BALANCE_FIELDS)
+@pytest.mark.parametrize(("text", "whole"), [
+    ("1e13", MAX_BALANCE_CENTS), ("-1e13", -MAX_BALANCE_CENTS),
+    ("9999999999999.99", MAX_BALANCE_CENTS - 1), ("-9999999999999.99", 1 - MAX_BALANCE_CENTS)])
+def test_a_balance_is_valid_up_to_its_limits(field, text, whole):
+    assert getattr(parse(body(**{field: text})), f"{field}_cents") == whole
+
+
+@pytest.mark.parametrize("field", BALANCE_FIELDS)
+@pytest.mark.parametrize(("text", "whole"), [("-0.01", -1), ("-250.75", -25075)])
+def test_an_overdraft_is_valid(field, text, whole):
+    assert getattr(parse(body(**{field: text})), f"{field}_cents") == whole
+
+
+@pytest.mark.parametrize("time", [0, 1, 4_102_444_799_999])    # the last ms of 2099
+def test_an_event_time_is_valid_up_to_its_limits(time):
+    assert parse(body(event_time=str(time))).event_time == time
+
+
+@pytest.mark.parametrize("field", NAME_FIELDS)
+@pytest.mark.parametrize("name", ["x", "x" * 64, "é" * 64, "\N{PILE OF POO}" * 64])
+def test_a_name_is_valid_from_one_to_64_characters_however_many_bytes(field, name):
+    assert getattr(parse(body(**{field: f'"{name}"'})), field) == name
+
+
+# What is refused, and why.
+
+@pytest.mark.parametrize("field", GOOD)
+def test_a_missing_field_is_named(field):
+    message = refusal(joined({name: text for name, text in GOOD.items() if name != field}))
+    assert f"missing required field `{field}`" in message
+
+
+@pytest.mark.parametrize("field", ["colour", "is_fraud", "newbalanceOrig", "Amount"])
+def test_an_unknown_field_is_named(field):
+    assert f"unknown field `{field}`" in refusal(body(**{field: "1"}))
+
+
+@pytest.mark.parametrize("field", GOOD)
+@pytest.mark.parametrize("text", [
+    "null", "true", "[]", "{}", "[[[]]]", DEEP_ARRAY, OPEN_ARRAY, OPEN_OBJECT])
+def test_a_field_that_is_no_text_or_number_is_named(field, text):
+    assert f"`$.{field}`" in refusal(body(**{field: text}))
+
+
+@pytest.mark.parametrize("field", NUMBER_FIELDS)
+@pytest.mark.parametrize("text", ["true", "false", '"5"', '""'])
+def test_a_bool_or_a_string_for_a_number_is_named(field, text):
+    message = refusal(body(**{field: text}))
+    assert f"`$.{field}`" in message
+    assert ("`str`" if '"' in text else "`bool`") in message
+
+
+@pytest.mark.parametrize("field", NAME_FIELDS + ("type",))
+def test_a_number_for_a_text_is_named(field):
+    assert f"`$.{field}`" in refusal(body(**{field: "1"}))
+
+
+@pytest.mark.parametrize("name", ["WIRE", "transfer", "", "TRANSFER "])
+def test_an_unknown_type_is_named_with_its_value(name):
+    message = refusal(body(type=f'"{name}"'))
+    assert "`$.type`" in message
+    assert f"'{name}'" in message
+
+
+@pytest.mark.parametrize("text", ["-0.01", "-1", "-1e308"])
+def test_a_negative_amount_is_refused(text):
+    assert re.search(r">= 0.* `\$\.amount`", refusal(body(amount=text)))
+
+
+@pytest.mark.parametrize("text", ["1000000000000.01", "1e13", "1e308", "9" * 30])
+def test_an_amount_above_its_limit_is_refused(text):
+    assert re.search(rf"<= {AMOUNT_LIMIT}.* `\$\.amount`", refusal(body(amount=text)))
+
+
+@pytest.mark.parametrize("field", BALANCE_FIELDS)
+@pytest.mark.parametrize("digits", ["10000000000000.01", "10000000000001", "1e308"])
+def test_a_balance_beyond_its_limits_either_way_is_refused(field, digits):
+    too_much, too_little = refusal(body(**{field: digits})), refusal(body(**{field: f"-{digits}"}))
+    assert re.search(rf"<= {BALANCE_LIMIT}.* `\$\.{field}`", too_much)
+    assert re.search(rf">= -{BALANCE_LIMIT}.* `\$\.{field}`", too_little)
+
+
+@pytest.mark.parametrize("field", MONEY_FIELDS)
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "1e99999999999999999999", LONG_NUMBER])
+def test_a_number_that_no_float_holds_is_named(field, text):
+    assert f"`$.{field}`" in refusal(body(**{field: text}))
+
+
+@pytest.mark.parametrize("field", NUMBER_FIELDS)
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_nan_and_infinity_are_not_json_and_are_pointed_at(field, text):
+    """They break the JSON itself, so the parser knows their place but not yet their field."""
+    raw = body(**{field: text})
+    byte = int(re.search(r"JSON is malformed.*\(byte (\d+)\)", refusal(raw)).group(1))
+    start = raw.index(text)
+    assert start <= byte < start + len(text)
+
+
+@pytest.mark.parametrize("field", MONEY_FIELDS)
+@pytest.mark.parametrize("text", ["0.001", "181.055", "1e-3", "5e-324", "0.30000000000000004",
+                                  "999999999999.999"])
+def test_more_than_two_decimals_are_refused_with_field_value_and_fix(field, text):
+    message = refusal(body(**{field: text}))
+    assert message.startswith(f"{field} is {float(text)!r}")
+    assert "round it to whole cents" in message
+
+
+@pytest.mark.parametrize("field", BALANCE_FIELDS)
+@pytest.mark.parametrize("text", ["-0.001", "-181.055", "9999999999999.994"])
+def test_more_than_two_decimals_of_a_balance_are_refused_over_its_whole_range(field, text):
+    assert refusal(body(**{field: text})).startswith(f"{field} is {text}")
+
+
+@pytest.mark.parametrize("text", ["1.5", "1.0", "1e3"])
+def test_an_event_time_that_is_not_an_integer_is_refused(text):
+    assert re.search(r"`int`, got `float`.*`\$\.event_time`", refusal(body(event_time=text)))
+
+
+@pytest.mark.parametrize("text", [
+    "-1", "4102444800000", str(2**63), str(-2**63 - 1),
+    pytest.param("1" * 5000, id="more digits than Python reads")])
+def test_an_event_time_out_of_its_limits_is_refused(text):
+    assert "`$.event_time`" in refusal(body(event_time=text))
+
+
+@pytest.mark.parametrize("field", NAME_FIELDS)
+@pytest.mark.parametrize(("name", "limit"), [
+    ("", ">= 1"), ("x" * 65, "<= 64"), ("é" * 65, "<= 64"),
+    pytest.param("x" * 100_000, "<= 64", id="long name")])
+def test_a_name_that_is_empty_or_too_long_is_refused(field, name, limit):
+    message = refusal(body(**{field: f'"{name}"'}))
+    assert f"length {limit}" in message
+    assert f"`$.{field}`" in message
+
+
+@pytest.mark.parametrize("raw", [
+    "", " ", "{", "payment", "{'amount': 1}", body() + "x", body() + body(), body()[:-1],
+    body(amount="01"), body(amount="+1"), body(amount=".5"), body(amount="1."),
+    body(origin='"\n"'), body(origin=r'"\ud800"')])
+def test_what_is_not_json_is_refused(raw):
+    assert re.search("malformed|truncated", refusal(raw))
+    assert re.search("malformed|truncated", refusal(raw.encode()))
+
+
+@pytest.mark.parametrize("raw", [
+    "null", "1", '"t-1"', "[]", pytest.param(f"[{body()}]", id="array of payments"), DEEP_ARRAY,
+    OPEN_ARRAY])
+def test_json_that_is_not_an_object_is_refused(raw):
+    assert "Expected `object`" in refusal(raw)
+
+
+@pytest.mark.parametrize("text", [DEEP_ARRAY, OPEN_ARRAY, OPEN_OBJECT])
+def test_deep_nesting_in_an_unknown_field_is_refused(text):
+    assert "unknown field `nested`" in refusal(joined({"nested": text, **GOOD}))
+
+
+def test_bytes_that_are_not_utf_8_are_refused():
+    assert "0xff" in refusal(body(origin='"C?"').encode().replace(b"?", b"\xff"))
+    assert "malformed" in refusal(body().encode("utf-16"))
+    assert "malformed" in refusal(body().encode("utf-8-sig"))
+
+
+def test_text_that_utf_8_cannot_hold_is_refused():
+    assert "surrogates" in refusal(body(origin='"\ud800"'))
+
+
+@given(st.binary() | st.text(st.characters()))
+def test_nothing_but_a_payment_is_read_as_one(raw):
+    refusal(raw)
+
+
+@given(st.integers(0, len(body())), st.integers(0, 20),
+       st.text(st.characters() | st.sampled_from('{}[]",:.-+eE0123456789'), max_size=20))
+def test_a_damaged_payment_is_refused_or_within_limits(start, removed, inserted):
+    raw = body()[:start] + inserted + body()[start + removed:]
+    try:
+        payment = parse(raw)
+    except InvalidTransaction:
+        return
+    assert all(1 <= len(getattr(payment, field)) <= 64 for field in NAME_FIELDS)
+    assert 0 <= payment.event_time < EVENT_TIME_LIMIT
+    assert 0 <= payment.amount_cents <= MAX_AMOUNT_CENTS
+    assert abs(payment.origin_balance_cents) <= MAX_BALANCE_CENTS
+    assert abs(payment.destination_balance_cents) <= MAX_BALANCE_CENTS
+
+
+# Cents are exact.
+
+@given(amounts, balances, balances)
+def test_every_number_of_cents_survives_as_a_float(amount, origin, destination):
+    payment = parse(body(amount=repr(amount / 100), origin_balance=repr(origin / 100),
+                         destination_balance=repr(destination / 100)))
+    assert payment.amount_cents == amount
+    assert payment.origin_balance_cents == origin
+    assert payment.destination_balance_cents == destination
+
+
+@given(amounts, balances, balances)
+def test_every_number_of_cents_survives_as_a_decimal(amount, origin, destination):
+    payment = parse(body(amount=decimal(amount), origin_balance=decimal(origin),
+                         destination_balance=decimal(destination)))
+    assert payment.amount_cents == amount
+    assert payment.origin_balance_cents == origin
+    assert payment.destination_balance_cents == destination
+
+
+def test_every_number_of_cents_near_a_power_of_two_or_a_limit_survives_in_an_array():
+    centres = np.array([0, MAX_AMOUNT_CENTS, MAX_BALANCE_CENTS] + [2**power for power in range(50)])
+    near = (centres[:, None] + np.arange(-1000, 1001)).ravel()
+    near = near[near <= MAX_BALANCE_CENTS]
+    expected = np.concatenate([near, -near])
+    whole, exact = cents(expected / 100)
+    assert exact.all()
+    np.testing.assert_array_equal(whole, expected)
+
+
+def units_between(low: int, high: int):
+    """Currency units between two numbers of cents, with and without more than two decimals."""
+    whole = st.integers(low + 1, high - 1)
+    return st.one_of(
+        st.floats(low / 100, high / 100),
+        st.floats(max(low, -10), 10),
+        st.integers(low, high).map(lambda cents: cents / 100),
+        whole.map(lambda cents: cents / 1000),
+        whole.map(lambda cents: float(np.nextafter(cents / 100, np.inf))),
+    )
+
+
+def parsed(field: str, value: float) -> int | None:
+    try:
+        return getattr(parse(body(**{field: repr(value)})), f"{field}_cents")
+    except InvalidTransaction:
+        return None
+
+
+def assert_cents_are_those_that_parse_reads(field, money):
+    whole, exact = cents(np.array(money))
+    assert [int(value) if good else None for value, good in zip(whole, exact)] == [
+        parsed(field, value) for value in money]
+
+
+@given(st.lists(units_between(-MAX_BALANCE_CENTS, MAX_BALANCE_CENTS), min_size=1, max_size=10))
+def test_cents_of_an_array_of_balances_are_those_that_parse_reads(money):
+    assert_cents_are_those_that_parse_reads("origin_balance", money)
+    assert_cents_are_those_that_parse_reads("destination_balance", money)
+
+
+@given(st.lists(units_between(0, MAX_AMOUNT_CENTS), min_size=1, max_size=10))
+def test_cents_of_an_array_of_amounts_are_those_that_parse_reads(money):
+    assert_cents_are_those_that_parse_reads("amount", money)
+
+
+def test_cents_of_an_array_tell_which_values_have_more_than_two_decimals():
+    whole, exact = cents(np.array([[1.1, 0.001], [-0.01, 2.675]]))
+    np.testing.assert_array_equal(exact, [[True, False], [True, False]])
+    np.testing.assert_array_equal(whole[exact], [110, -1])
+    assert whole.dtype == np.int64
+    assert exact.dtype == np.bool_
+
+
+def test_cents_of_no_values_are_none():
+    whole, exact = cents(np.array([]))
+    assert whole.shape == exact.shape == (0,)

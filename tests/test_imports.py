@@ -1,0 +1,239 @@
+"""Imports run one way, and what serves stays light. Imports are read from the source with `ast`."""
+
+import ast
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A module of `fraud` imports only modules of earlier layers, and its own package.
+LAYERS = (
+    {"transaction", "settings"},
+    {"history"},
+    {"features"},
+    {"bundle", "stores"},
+    {"scorer"},
+    {"training"},
+)
+LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+
+PROGRAMS = {"flows", "serve", "stream", "monitoring"}
+FOLDERS = PROGRAMS | {"fraud", "notebooks", "bench", "tests"}
+USE_TRAINING = {"flows", "notebooks", "monitoring", "bench"}
+
+HEAVY = {"pyspark", "tensorflow", "xgboost", "mlflow", "pandas", "pyarrow", "sklearn", "metaflow"}
+
+
+# The checker.
+
+def violations(sources: dict[str, str]) -> list[str]:
+    """What breaks the directions, as sentences. `sources` maps paths to Python texts."""
+    unplaced = [f"{path} has no place in LAYERS" for path in sources if not has_place(path)]
+    return unplaced + [
+        f"{path} imports {target}: {broken}"
+        for path, text in sources.items()
+        for target in sorted(imported(path, text))
+        if (broken := broken_rule(path, target))]
+
+
+def has_place(path: str) -> bool:
+    package, *inside = module_of(path)
+    return package != "fraud" or not inside or inside[0] in LAYER_OF
+
+
+def broken_rule(path: str, target: str) -> str | None:
+    """The rule that forbids the module at a path to import a dotted name."""
+    package, *inside = module_of(path)
+    target_package, *target_inside = target.split(".")
+    if package in PROGRAMS | {"fraud"} and target_package in FOLDERS - {"fraud", package}:
+        return f"{package} imports fraud and never another program"
+    if target_package != "fraud" or not target_inside:
+        return None
+    if target_inside[0] == "training" and not may_use_training(path):
+        return "only offline programs import fraud.training"
+    if package == "fraud" and inside[:1] != target_inside[:1]:
+        layer = LAYER_OF.get(inside[0], -1) if inside else -1
+        if LAYER_OF.get(target_inside[0], -1) >= layer:
+            return "it is not of an earlier layer"
+    return None
+
+
+def may_use_training(path: str) -> bool:
+    return (path.split("/")[0] in USE_TRAINING
+            or path.startswith("fraud/training/")
+            or path == "stream/producer.py")
+
+
+def imported(path: str, text: str) -> set[str]:
+    """Dotted names of all that a text imports, wherever in it the import stands."""
+    return {name for node in ast.walk(ast.parse(text, path)) for name in names_of(node, path)}
+
+
+def names_of(node: ast.AST, path: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        packages = PurePosixPath(path).parent.parts
+        base = list(packages[:len(packages) - node.level + 1]) if node.level else []
+        base += [node.module] if node.module else []
+        yield from (".".join(base + [alias.name]) for alias in node.names)
+
+
+def module_of(path: str) -> tuple[str, ...]:
+    """The parts of the name of the module at a path."""
+    parts = PurePosixPath(path).with_suffix("").parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts
+
+
+def sources() -> dict[str, str]:
+    """Every Python text of the product; tests may import what they like."""
+    paths = [path for top in ROOT.iterdir() if top.is_dir() and top.name != "tests"
+             if not top.name.startswith(".") for path in top.rglob("*.py")]
+    names = {path: path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.py"), *paths]}
+    return {name: path.read_text() for path, name in names.items() if "/." not in name}
+
+
+# The checker itself.
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("fraud/transaction.py", "from fraud.features import NAMES"),
+    ("fraud/transaction.py", "import fraud.history"),
+    ("fraud/history.py", "from fraud import features"),
+    ("fraud/history.py", "from . import features"),
+    ("fraud/history.py", "from .stores.redis import Store"),
+    ("fraud/features.py", "from fraud import bundle"),
+    ("fraud/features.py", "import fraud.bundle as b"),
+    ("fraud/bundle.py", "from fraud import stores"),
+    ("fraud/bundle.py", "from fraud.scorer import score"),
+    ("fraud/settings.py", "from fraud import bundle"),
+    ("fraud/stores/redis.py", "from fraud.bundle import load"),
+    ("fraud/stores/redis.py", "from ..scorer import score"),
+    ("fraud/scorer.py", "from fraud.training import simulate"),
+    ("fraud/scorer.py", "def late():\n    from fraud import training"),
+    ("fraud/scorer.py", "from fraud import features, training"),
+    ("fraud/scorer.py", "import serve.app"),
+    ("fraud/training/replay.py", "from stream import scorer"),
+    ("fraud/training/replay.py", "from flows.train_flow import TrainFlow"),
+    ("fraud/bundle.py", "from tests import anything"),
+    ("fraud/__init__.py", "from fraud import bundle"),
+    ("fraud/__init__.py", "from .transaction import parse"),
+    ("flows/train_flow.py", "import serve"),
+    ("serve/app.py", "from stream import topics"),
+    ("serve/app.py", "try:\n    import monitoring.report\nexcept ImportError:\n    pass"),
+    ("serve/app.py", "from fraud.training import simulate"),
+    ("serve/app.py", "from bench import load"),
+    ("stream/scorer.py", "from serve.app import app"),
+    ("stream/scorer.py", "import os, fraud.training.simulate"),
+    ("stream/deep/producer.py", "import fraud.training"),
+    ("monitoring/report.py", "from flows import train_flow"),
+    ("sam/handler.py", "import fraud.training"),
+    ("tool.py", "from fraud.training.registry import promote"),
+])
+def test_an_import_the_wrong_way_is_found(path, text):
+    found = violations({path: text})
+    assert len(found) == 1
+    assert found[0].startswith(f"{path} imports ")
+
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("fraud/transaction.py", "import msgspec"),
+    ("fraud/features.py", "from fraud.history import Counts\nfrom fraud.transaction import parse"),
+    ("fraud/features.py", "from . import history"),
+    ("fraud/bundle.py", "from fraud import features"),
+    ("fraud/stores/__init__.py", "from fraud.stores.redis import Redis"),
+    ("fraud/stores/redis.py", "from . import scripts\nfrom ..history import Counts"),
+    ("fraud/stores/redis.py", "from fraud import settings"),
+    ("fraud/scorer.py", "from fraud import bundle, history, settings, stores"),
+    ("fraud/training/replay.py", "from fraud import scorer\nfrom fraud.training import warm"),
+    ("fraud/training/replay.py", "from .warm import warm\nfrom ..bundle import load"),
+    ("flows/train_flow.py", "import fraud\nfrom fraud.training import simulate"),
+    ("serve/app.py", "from fraud.scorer import score\nfrom serve import problems"),
+    ("serve/app.py", "from . import problems\nimport streamlit, servers.stream"),
+    ("serve/app.py", "'import stream'  # import fraud.training"),
+    ("stream/producer.py", "from fraud.training.simulate import simulate"),
+    ("monitoring/report.py", "import fraud.training"),
+    ("bench/load.py", "import serve.app, fraud.training"),
+    ("notebooks/explore.py", "import fraud.training"),
+])
+def test_an_import_the_right_way_is_not_found(path, text):
+    assert violations({path: text}) == []
+
+
+@pytest.mark.parametrize("path", ["fraud/helpers.py", "fraud/helpers/__init__.py"])
+def test_a_module_without_a_place_is_found(path):
+    assert violations({path: ""}) == [f"{path} has no place in LAYERS"]
+
+
+# The product.
+
+def test_imports_run_one_way():
+    assert violations(sources()) == []
+
+
+@pytest.mark.parametrize("path", [
+    "fraud/__init__.py", "fraud/transaction.py", "fraud/history.py", "fraud/features.py",
+    "fraud/bundle.py", "fraud/training/__init__.py"])
+def test_the_sources_of_the_product_are_read(path):
+    assert sources()[path] == (ROOT / path).read_text()
+
+
+def test_the_package_holds_its_policy_for_metaflow_and_nothing_else():
+    only = ast.parse('METAFLOW_PACKAGE_POLICY = "include"')
+    assert ast.dump(ast.parse((ROOT / "fraud/__init__.py").read_text())) == ast.dump(only)
+
+
+# What serves is light.
+
+def heavy_imports(module: str, directory: Path) -> set[str]:
+    """Heavy libraries that a fresh interpreter holds after importing a module."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        cwd=directory, capture_output=True, text=True, check=True).stdout.split()
+    assert module in loaded
+    return HEAVY & {name.split(".")[0] for name in loaded}
+
+
+@pytest.mark.parametrize("module", [
+    "fraud.transaction", "fraud.features", "fraud.history", "fraud.bundle"])
+def test_importing_the_domain_pulls_in_nothing_heavy(module):
+    assert heavy_imports(module, ROOT) == set()
+
+
+@pytest.mark.parametrize("text", [
+    "import pandas", "from pandas import core", "import light_looking"])
+def test_a_heavy_import_is_found_however_deep(tmp_path, text):
+    (tmp_path / "pandas").mkdir()       # stands before the installed one, and loads at once
+    (tmp_path / "pandas/__init__.py").touch()
+    (tmp_path / "pandas/core.py").touch()
+    (tmp_path / "light_looking.py").write_text("import pandas.core")
+    (tmp_path / "planted.py").write_text(text)
+    assert heavy_imports("planted", tmp_path) == {"pandas"}
+
+
+# A module named like a library would stand in its way when its folder is on the path.
+
+def named_like_a_library(names: Iterable[str]) -> set[str]:
+    """Those names that the standard library or an installed distribution can be imported by."""
+    installed = list({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    return {name for name in names
+            if name in HEAVY | sys.stdlib_module_names
+            or PathFinder.find_spec(name, installed) is not None}
+
+
+def test_no_module_of_training_is_named_like_a_library():
+    folder = ROOT / "fraud/training"
+    names = {part for path in folder.rglob("*.py")
+             for part in path.relative_to(folder).with_suffix("").parts} - {"__init__"}
+    assert names
+    assert named_like_a_library(names) == set()
+
+
+def test_a_name_of_a_library_is_found():
+    names = {"pyspark", "xgboost", "tensorflow", "mlflow", "numpy", "msgspec", "statistics"}
+    assert named_like_a_library(names | {"simulate", "registry", "trees"}) == names
