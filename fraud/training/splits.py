@@ -1,5 +1,7 @@
 """Train, validation and test: periods one after the other, never shuffled.
 
+Periods are shares of the elapsed time, not of the rows: fraud keeps the clock, not the traffic.
+
 Labels count only if they were known when they would have been used: those of the training period
 by its end, those of both halves of validation by the start of the test period.
 """
@@ -45,11 +47,11 @@ def borders(event_time: np.ndarray, split: Split) -> dict[str, int]:
     """The event_time before which each split ends, in order of time.
 
     Args:
-        event_time: int64, ascending. Payments of one moment stay in one split.
+        event_time: int64, ascending.
     """
+    first, end = int(event_time[0]), int(event_time[-1]) + 1
     shares = np.cumsum([split.train, split.early, split.late])
-    ends = [int(event_time[int(share * event_time.size)]) for share in shares]
-    return dict(zip(NAMES, [*ends, int(event_time[-1]) + 1]))
+    return dict(zip(NAMES, [*(first + int(share * (end - first)) for share in shares), end]))
 
 
 def read(folder: str, transactions: str, name: str, ends: dict[str, int]) -> Rows:
@@ -71,18 +73,18 @@ def read(folder: str, transactions: str, name: str, ends: dict[str, int]) -> Row
         ("event_time", ">=", start), ("event_time", "<", ends[name])], columns=[
         "position", "is_fraud", "label_time", "event_time", "amount_cents", "type_code",
         "incident_id", "fraud_type"])
-    matrix = _matrix(Path(folder) / FOLDER.format(name), labels.num_rows)
     known = labels["label_time"].to_numpy() < _needed_by(name, ends)
     label = labels["is_fraud"].to_numpy()[known]
     _check_classes(name, label)
+    matrix = _matrix(Path(folder) / FOLDER.format(name), labels.num_rows)
     return Rows(
         features=matrix if known.all() else matrix[known],
         label=label,
         event_time=labels["event_time"].to_numpy()[known],
         amount=labels["amount_cents"].to_numpy()[known] / 100,
         type_code=labels["type_code"].to_numpy()[known],
-        incident=np.array(labels["incident_id"].to_pylist(), object)[known],
-        fraud_type=np.array(labels["fraud_type"].to_pylist(), object)[known],
+        incident=labels["incident_id"].to_numpy()[known],
+        fraud_type=labels["fraud_type"].to_numpy()[known],
     )
 
 
