@@ -22,6 +22,7 @@ from fraud import features
 
 MANIFEST_FILE = "bundle.json"
 POLICY_FILE = "policy.json"
+POINTER_FILE = "champion.json"  # beside the bundles of a published folder: which one serves
 REASONS = 3                     # how many reasons an answer names at most
 
 
@@ -90,6 +91,15 @@ class Policy(msgspec.Struct, frozen=True):
     fallback: Thresholds
 
 
+class Pointer(msgspec.Struct, frozen=True):
+    """champion.json: which bundle of a published folder serves, and what it must be."""
+
+    version: str
+    folder: str                   # beside the pointer
+    sha256: str                   # of bundle.json, which names the digests of the models
+    policy_sha256: str
+
+
 class Reason(msgspec.Struct, frozen=True):
     """Why a score is high: a group of features, and how far the logit falls without it."""
 
@@ -113,6 +123,12 @@ class Model:
         groups = [features.GROUPS[name] for name in self.features]
         self._groups = tuple(dict.fromkeys(groups))
         self._in_group = np.array([[group == name for group in groups] for name in self._groups])
+
+    @property
+    def groups(self) -> dict[str, np.ndarray]:
+        """The input columns of each group of features that explanations set together."""
+        return {group: np.flatnonzero(members)
+                for group, members in zip(self._groups, self._in_group)}
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """Raw outputs of float32 rows of shape (n, features): float32, shape (n,)."""

@@ -121,6 +121,14 @@ def prepare(source: str, directory: Path, *, sample: float = 1.0, max_bad_share:
     )
 
 
+def check_both_classes(prepared: Prepared) -> None:
+    """Raises TrainingError where a model could not learn from the payments."""
+    if prepared.frauds in (0, prepared.sampled_rows):
+        kind = "no fraud" if prepared.frauds == 0 else "nothing but fraud"
+        raise TrainingError(f"{prepared.source}: {kind} among {prepared.sampled_rows:,} payments; "
+                            "a model learns from both: give a file, or a larger sample, with both")
+
+
 def _check_options(sample: float, max_bad_share: float, label_delay_hours: float) -> None:
     if not 0 < sample <= 1:
         raise TrainingError(f"sample is {sample}: give a share above 0 and at most 1")

@@ -43,13 +43,13 @@ class Rows:
         return max(float(self.event_time[-1] - self.event_time[0]) / 86_400_000, 1 / 24)
 
 
-def borders(event_time: np.ndarray, split: Split) -> dict[str, int]:
+def borders(first: int, last: int, split: Split) -> dict[str, int]:
     """The event_time before which each split ends, in order of time.
 
     Args:
-        event_time: int64, ascending.
+        first, last: event_time of the first and the last payment, ms since the epoch.
     """
-    first, end = int(event_time[0]), int(event_time[-1]) + 1
+    end = last + 1
     shares = np.cumsum([split.train, split.early, split.late])
     return dict(zip(NAMES, [*(first + int(share * (end - first)) for share in shares), end]))
 

@@ -1,0 +1,49 @@
+# Each target does all of its set-up: a virtual environment in .venv with the pinned requirements.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help train test test-system lint bench lock clean java
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: java $(READY)  ## train, select and register a champion (ARGS="--transactions paysim.csv ...")
+	$(BIN)/python flows/train_flow.py run $(ARGS)
+
+test: java $(READY)  ## the tests that take minutes (ARGS="tests/fraud -k bundle")
+	$(BIN)/python -m pytest -m "not system" $(ARGS)
+
+test-system: java $(READY)  ## the tests that need the whole machine
+	$(BIN)/python -m pytest -m system $(ARGS)
+
+lint: $(READY)  ## flake8
+	$(BIN)/flake8
+
+bench: java $(READY)  ## measure the training flow and the simulator (see bench/)
+	$(BIN)/python -m bench.training
+
+lock: $(READY)  ## compile requirements.in into requirements.txt
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --upgrade \
+		requirements.in -o requirements.txt
+
+clean:  ## remove what runs computed; keeps data/*.parquet, the registry and published models
+	rm -rf data/runs .pytest_cache .hypothesis spark-warehouse
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+java:
+	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 || { \
+		echo "Java is missing, and Spark needs 17 or newer: apt-get install openjdk-17-jre-headless"; \
+		exit 1; }
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is older than 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing the pinned requirements into .venv: some minutes, once"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(READY)

@@ -1,0 +1,69 @@
+"""The one look at the test period: both candidates and the standing champion, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fraud.bundle import BundleError, Thresholds
+from fraud.training import gate, judgement, registry, splits
+from fraud.training.gate import Verdict
+from fraud.training.judgement import Judgement
+from fraud.training.settings import Settings
+from fraud.training.splits import Rows
+
+
+@dataclass(frozen=True)
+class Audited:
+    """Everyone's judgement, the run's champion first, and what pictures of it need."""
+
+    judgements: dict[str, Judgement]
+    verdict: Verdict
+    scores: dict[str, np.ndarray]
+    rows: Rows
+    importance: dict[str, float]      # of the run's champion
+    thresholds: Thresholds            # of the run's champion
+
+
+def audit(folder: str, transactions: str, ends: Mapping[str, int], bundles: Mapping[str, str],
+          champion: str, standing_directory: Path, settings: Settings) -> Audited:
+    """Judge bundles on the test period and decide whether the run's champion is promoted.
+
+    Args:
+        folder, transactions, ends: see `splits.read`.
+        bundles: the directory of each candidate's bundle, by framework.
+        champion: the framework that was selected; the first of `judgements`.
+        standing_directory: receives the bundle of the champion that stands, if there is one.
+    """
+    rows = splits.read(folder, transactions, splits.TEST, ends)
+    order = sorted(bundles, key=lambda framework: framework != champion)
+    loaded = {framework: judgement.loaded(bundles[framework]) for framework in order}
+    name, standing = _standing(standing_directory)
+    if standing:
+        loaded[name] = standing
+    scores = {key: judgement.scores(one, rows) for key, one in loaded.items()}
+    judgements = {key: judgement.judge(key, scores[key], rows, one.policy.model, settings.seed)
+                  for key, one in loaded.items()}
+    return Audited(
+        judgements=judgements,
+        verdict=gate.decide(judgements[champion], judgements.get(name), settings.floors,
+                            settings.gate),
+        scores=scores, rows=rows,
+        importance=judgement.importance(loaded[champion], rows, settings.seed),
+        thresholds=loaded[champion].policy.model)
+
+
+def _standing(directory: Path):
+    """The name and the bundle of the champion that stands; neither where there is none."""
+    version = registry.champion()
+    if version is None:
+        return "", None
+    name = f"champion {version.version}"
+    registry.export(str(version.version), directory)
+    try:
+        return name, judgement.loaded(directory)
+    except BundleError as error:
+        raise BundleError(f"{name} cannot be compared with: {error}") from None

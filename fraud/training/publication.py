@@ -1,0 +1,88 @@
+"""Where what serves finds its model: published bundles and one pointer, in a folder or on S3.
+
+    champion.json           `fraud.bundle.Pointer`: replaced in one move
+    fraud-detector-<N>/     the bundle of version N: written once, before the pointer names it
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+from pyarrow import fs
+
+from fraud import bundle
+from fraud.bundle import Pointer
+from fraud.training.errors import TrainingError
+from fraud.training.files import not_writable, reason
+
+DEFAULT = "models"
+
+
+def target() -> str:
+    """The folder, or s3:// prefix, that FRAUD_MODEL names: the one from which serving reads."""
+    return os.environ.get("FRAUD_MODEL") or DEFAULT
+
+
+def publish(directory: Path, name: str, destination: str) -> Pointer:
+    """Copy a bundle, then move the pointer to it: who reads sees the old one or the new one.
+
+    Args:
+        directory: holds the bundle, which is loaded first: what cannot be served is not published.
+        name: of the model, the first part of the published folder's name.
+        destination: a folder, made if absent, or an s3:// prefix.
+
+    Raises:
+        BundleError: the directory holds no valid bundle.
+        TrainingError: the destination cannot be written to, or is a bundle itself.
+    """
+    loaded = bundle.load(directory)
+    version = loaded.manifest.version
+    pointer = Pointer(version=version, folder=f"{name}-{version}", sha256=loaded.digest,
+                      policy_sha256=loaded.policy_digest)
+    filesystem, root = _opened(destination)
+    try:
+        if filesystem.get_file_info(f"{root}/{bundle.MANIFEST_FILE}").type == fs.FileType.File:
+            raise TrainingError(f"{destination}: is a bundle itself; let FRAUD_MODEL name a folder "
+                                "for bundles")
+        filesystem.create_dir(f"{root}/{pointer.folder}")
+        fs.copy_files(str(directory), f"{root}/{pointer.folder}",
+                      destination_filesystem=filesystem)
+        _replace(filesystem, f"{root}/{bundle.POINTER_FILE}",
+                 msgspec.json.format(msgspec.json.encode(pointer), indent=2))
+    except (OSError, pa.ArrowException) as error:
+        raise not_writable(Path(destination), error) from None
+    return pointer
+
+
+def published(destination: str) -> Pointer | None:
+    """What the pointer names; None where there is none."""
+    filesystem, root = _opened(destination)
+    path = f"{root}/{bundle.POINTER_FILE}"
+    if filesystem.get_file_info(path).type != fs.FileType.File:
+        return None
+    with filesystem.open_input_stream(path) as stream:
+        return msgspec.json.decode(stream.read(), type=Pointer)
+
+
+def _opened(destination: str) -> tuple[fs.FileSystem, str]:
+    try:
+        if "://" in destination:
+            filesystem, root = fs.FileSystem.from_uri(destination)
+            return filesystem, root.rstrip("/")
+        return fs.LocalFileSystem(), str(Path(destination).absolute())
+    except (OSError, pa.ArrowException) as error:
+        raise TrainingError(f"{destination}: cannot be published to ({reason(error)}); let "
+                            "FRAUD_MODEL name a folder or an s3:// prefix") from None
+
+
+def _replace(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
+    """Write a file so that a reader sees all of the old one or all of the new one."""
+    is_local = isinstance(filesystem, fs.LocalFileSystem)
+    written = path + ".partial" if is_local else path     # an S3 object appears whole
+    with filesystem.open_output_stream(written) as stream:
+        stream.write(content)
+    if is_local:
+        filesystem.move(written, path)
