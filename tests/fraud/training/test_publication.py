@@ -1,0 +1,112 @@
+import json
+from urllib.request import Request, urlopen
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from fraud import bundle
+from fraud.bundle import BundleError
+from fraud.training import publication
+from fraud.training.errors import TrainingError
+
+
+@pytest.fixture
+def source(tmp_path, make_bundle):
+    """Directories with the bundles of versions 1 and 2."""
+    for version in ("1", "2"):
+        make_bundle(tmp_path / version, version=version)
+    return tmp_path
+
+
+def test_a_published_bundle_is_what_the_pointer_promises(source):
+    target = source / "deep/models"
+    pointer = publication.publish(source / "1", "fraud-detector", str(target))
+    assert publication.published(str(target)) == pointer
+    assert json.loads((target / "champion.json").read_text())["folder"] == "fraud-detector-1"
+    loaded = bundle.load(target / pointer.folder, expected_digest=pointer.sha256)
+    assert loaded.policy_digest == pointer.policy_sha256
+    assert loaded.manifest.version == pointer.version == "1"
+
+
+def test_a_later_bundle_stands_beside_the_earlier_and_the_pointer_moves(source):
+    target = source / "models"
+    publication.publish(source / "1", "fraud-detector", str(target))
+    publication.publish(source / "2", "fraud-detector", str(target))
+    assert publication.published(str(target)).version == "2"
+    assert sorted(path.name for path in target.iterdir()) == [
+        "champion.json", "fraud-detector-1", "fraud-detector-2"]
+    bundle.load(target / "fraud-detector-1")
+
+
+def test_where_nothing_is_published_there_is_no_pointer(tmp_path):
+    assert publication.published(str(tmp_path / "nowhere")) is None
+
+
+def test_what_cannot_be_served_is_not_published(source):
+    target = source / "models"
+    publication.publish(source / "1", "fraud-detector", str(target))
+    (source / "2/model.onnx").write_bytes(b"changed")
+    with pytest.raises(BundleError, match="model.onnx: sha256 is"):
+        publication.publish(source / "2", "fraud-detector", str(target))
+    assert publication.published(str(target)).version == "1"
+
+
+def test_a_bundle_is_not_a_place_for_bundles(source):
+    with pytest.raises(TrainingError, match="is a bundle itself; let FRAUD_MODEL name a folder"):
+        publication.publish(source / "1", "fraud-detector", str(source / "2"))
+    assert not (source / "2/champion.json").exists()
+
+
+@pytest.mark.parametrize(("destination", "message"), [
+    ("/proc/models", "/proc/models: cannot be written to"),
+    ("ftp://somewhere/models", "ftp://somewhere/models: cannot be published to")])
+def test_a_place_that_takes_nothing_is_refused(source, destination, message):
+    with pytest.raises(TrainingError, match=message) as caught:
+        publication.publish(source / "1", "fraud-detector", destination)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "place"), [
+    (None, "models"), ("", "models"), ("s3://bucket/prefix", "s3://bucket/prefix")])
+def test_the_place_is_the_one_that_serving_reads(monkeypatch, value, place):
+    monkeypatch.delenv("FRAUD_MODEL", raising=False)
+    if value is not None:
+        monkeypatch.setenv("FRAUD_MODEL", value)
+    assert publication.target() == place
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket of moto's server, which stands in for S3: AWS cannot run here."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    urlopen(Request(f"{address}/moto-api/reset", method="POST"))
+    for name, value in {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "id",
+                        "AWS_SECRET_ACCESS_KEY": "key", "AWS_DEFAULT_REGION": "eu-west-1",
+                        "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="models", CreateBucketConfiguration={
+        "LocationConstraint": "eu-west-1"})
+    yield client
+    server.stop()
+
+
+def test_bundles_are_published_on_s3_too(source, bucket):
+    for version in ("1", "2"):
+        pointer = publication.publish(source / version, "fraud-detector", "s3://models/team/fraud/")
+    assert publication.published("s3://models/team/fraud") == pointer
+    keys = {item["Key"] for item in bucket.list_objects_v2(Bucket="models")["Contents"]
+            if item["Size"]}
+    assert keys == {"team/fraud/champion.json"} | {
+        f"team/fraud/fraud-detector-{version}/{name}" for version in ("1", "2")
+        for name in ("bundle.json", "fallback.onnx", "model.onnx", "policy.json")}
+    body = bucket.get_object(Bucket="models", Key="team/fraud/fraud-detector-2/bundle.json")["Body"]
+    assert bundle.sha256(body.read()) == pointer.sha256
+
+
+def test_a_bucket_that_is_not_there_is_named(source, bucket):
+    with pytest.raises(TrainingError, match="s3:"):
+        publication.publish(source / "1", "fraud-detector", "s3://no-such-bucket/models")

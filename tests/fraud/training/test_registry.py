@@ -1,0 +1,215 @@
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from fraud import bundle
+from fraud.training import publication, registry, tracking
+from fraud.training.errors import TrainingError
+
+TAGS = {"framework": "xgboost", "test_f1": "0.912345", "test_auprc": "0.9", "verdict": "it is good",
+        "data_digest": "d" * 64}
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    """An MLflow database without a run: making its tables takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    mlflow.set_tracking_uri(f"sqlite:///{path}")
+    mlflow.search_experiments()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch, tmp_path, empty_database):
+    """A registry and a place to publish of the test's own."""
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    # MLflow keeps a connection for each address: each test has an address of its own.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.delenv("FRAUD_MODEL", raising=False)
+    monkeypatch.setenv("USER", "ann")
+    return tmp_path
+
+
+def logged() -> tracking.Logged:
+    tracking.connect()
+    with tracking.run("a run", {}, {}) as run_id:
+        mlflow.log_text("a model", "native/model")
+    return tracking.Logged(run_id, None, f"runs:/{run_id}/native")
+
+
+@pytest.fixture
+def register(make_bundle):
+    """Registers versions; gives the number of the last."""
+
+    def register(count: int = 1) -> str:
+        for _ in range(count):
+            with registry.registered(logged(), TAGS, lambda number, directory: make_bundle(
+                    directory, version=number)) as version:
+                pass
+        return version
+
+    return register
+
+
+def serving() -> str | None:
+    pointer = publication.published("models")
+    return pointer.version if pointer else None
+
+
+def champion() -> str | None:
+    version = registry.champion()
+    return str(version.version) if version else None
+
+
+def ran(capsys, *arguments: str) -> str:
+    registry.main(list(arguments))
+    return capsys.readouterr().out
+
+
+# Registering.
+
+def test_a_registered_version_has_its_bundle_and_its_lineage(place, register):
+    number = register()
+    (version,) = registry.versions()
+    registry.export(number, place / "copy")
+    loaded = bundle.load(place / "copy", expected_digest=version.tags["bundle_sha256"])
+    assert loaded.manifest.version == number == "1"
+    assert {name: version.tags[name] for name in TAGS} == TAGS
+    assert champion() is None
+
+
+def test_nothing_stays_registered_where_the_bundle_cannot_be_made():
+    def fails(number, directory):
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"), registry.registered(logged(), TAGS, fails):
+        pass
+    assert registry.versions() == []
+
+
+def test_nothing_stays_registered_where_what_follows_fails(register, make_bundle):
+    register()
+    with pytest.raises(KeyboardInterrupt), registry.registered(
+            logged(), TAGS, lambda number, directory: make_bundle(directory, version=number)):
+        raise KeyboardInterrupt
+    assert [version.version for version in registry.versions()] == [1]
+
+
+# Promoting.
+
+def test_a_promoted_version_is_champion_and_served_and_says_who_promoted_it_and_why(register):
+    registry.promote(register(), "fewer false alarms")
+    tags = registry.champion().tags
+    assert champion() == serving() == "1"
+    assert (tags["promoted_by"], tags["promotion_reason"]) == ("ann", "fewer false alarms")
+    assert tags["promoted_at"].endswith("+00:00")
+    assert tags["previous_champion"] == ""
+
+
+def test_a_promotion_that_cannot_publish_leaves_the_champion(register, monkeypatch):
+    register(2)
+    for before in (None, "1"):
+        if before:
+            registry.promote(before, "first")
+        with monkeypatch.context() as patch:
+            patch.setenv("FRAUD_MODEL", "/proc/models")
+            with pytest.raises(TrainingError, match="/proc/models: cannot be written to"):
+                registry.promote("2", "better")
+        assert champion() == serving() == before
+    assert "promotion_reason" not in registry.versions()[0].tags
+
+
+def test_the_challenger_is_the_version_that_was_refused_until_it_is_promoted(capsys, register):
+    registry.promote(register(), "first")
+    registry.name_challenger(register())
+    assert "2  challenger" in ran(capsys, "list")
+    registry.promote("2", "by hand")
+    assert "challenger" not in ran(capsys, "list")
+
+
+def test_rolling_back_goes_to_the_champion_before_step_by_step(register):
+    register(3)
+    for version in ("1", "2", "3", "3"):
+        registry.promote(version, "next")
+    assert registry.rollback("alarms tripled") == champion() == serving() == "2"
+    assert registry.champion().tags["promotion_reason"] == "alarms tripled"
+    assert registry.rollback("still") == champion() == serving() == "1"
+    with pytest.raises(TrainingError, match="no earlier champion to roll back to"):
+        registry.rollback("more")
+    assert champion() == serving() == "1"
+
+
+# The command.
+
+def test_the_list_shows_versions_newest_first_and_what_is_served(capsys, register):
+    assert "no version is registered yet" in ran(capsys, "list")
+    registry.promote(register(), "good enough")
+    register()
+    lines = ran(capsys, "list").splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["2", "1"]
+    assert "it is good" in lines[1]
+    assert "champion" in lines[2] and "0.9123" in lines[2] and "good enough" in lines[2]
+    assert lines[3] == "models serves 1"
+
+
+def test_the_list_says_where_pointer_and_registry_disagree(capsys, place, register, make_bundle):
+    registry.promote(register(), "first")
+    make_bundle(place / "other", version="9")
+    publication.publish(place / "other", "fraud-detector", "models")
+    assert "models serves 9, but the champion is 1" in ran(capsys, "list")
+
+
+def test_a_version_shows_its_lineage(capsys, register):
+    register()
+    shown = dict(line.split(maxsplit=1) for line in ran(capsys, "show", "1").splitlines())
+    assert shown["data_digest"] == "d" * 64
+    assert shown["verdict"] == "it is good"
+    assert len(shown["mlflow_run"]) == 32
+
+
+def test_the_champion_is_exported_unless_another_version_is_named(capsys, place, register):
+    register(2)
+    registry.promote("1", "first")
+    for arguments, version in (([], "1"), (["--version", "2"], "2")):
+        said = ran(capsys, "export", "out", *arguments)
+        assert said == f"version {version} is in out\n"
+        assert json.loads((place / "out/bundle.json").read_text())["version"] == version
+
+
+def test_promotion_and_rollback_say_what_is_served_then(capsys, register):
+    register(2)
+    assert ran(capsys, "promote", "1", "--reason", "a") == "models serves 1\n"
+    assert ran(capsys, "promote", "2", "--reason", "b") == "models serves 2\n"
+    assert ran(capsys, "rollback", "--reason", "c") == "models serves 1\n"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["show", "7"], "error: version 7 is not registered; there are: 1"),
+    (["promote", "7", "--reason", "r"], "error: version 7 is not registered; there are: 1"),
+    (["rollback", "--reason", "r"], "error: no earlier champion to roll back to"),
+    (["export", "out"], "error: there is no champion yet"),
+    (["export", "mlflow.db", "--version", "1"], "error: version 1: its bundle cannot be copied")])
+def test_what_cannot_be_done_is_one_line_and_changes_nothing(register, arguments, message):
+    register()
+    with pytest.raises(SystemExit) as stopped:
+        registry.main(arguments)
+    assert str(stopped.value).startswith(message)
+    assert "\n" not in str(stopped.value)
+    assert champion() is serving() is None
+
+
+def test_a_promotion_needs_a_reason(register):
+    register()
+    with pytest.raises(SystemExit):
+        registry.main(["promote", "1"])
+    assert champion() is None
+
+
+def test_a_server_that_does_not_answer_is_not_an_empty_registry(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(SystemExit, match="error: the MLflow registry does not answer"):
+        registry.main(["list"])
