@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fraud.bundle import BundleError, Thresholds
+from fraud.bundle import Bundle, BundleError, Thresholds
 from fraud.training import gate, judgement, registry, splits
 from fraud.training.gate import Verdict
 from fraud.training.judgement import Judgement
@@ -41,7 +41,7 @@ def audit(folder: str, transactions: str, ends: Mapping[str, int], bundles: Mapp
     rows = splits.read(folder, transactions, splits.TEST, ends)
     order = sorted(bundles, key=lambda framework: framework != champion)
     loaded = {framework: judgement.loaded(bundles[framework]) for framework in order}
-    name, standing = _standing(standing_directory)
+    name, standing, obstacle = _standing(standing_directory)
     if standing:
         loaded[name] = standing
     scores = {key: judgement.scores(one, rows) for key, one in loaded.items()}
@@ -49,21 +49,22 @@ def audit(folder: str, transactions: str, ends: Mapping[str, int], bundles: Mapp
                   for key, one in loaded.items()}
     return Audited(
         judgements=judgements,
-        verdict=gate.decide(judgements[champion], judgements.get(name), settings.floors,
-                            settings.gate),
+        verdict=Verdict(False, obstacle) if obstacle else gate.decide(
+            judgements[champion], judgements.get(name), settings.floors, settings.gate),
         scores=scores, rows=rows,
         importance=judgement.importance(loaded[champion], rows, settings.seed),
         thresholds=loaded[champion].policy.model)
 
 
-def _standing(directory: Path):
-    """The name and the bundle of the champion that stands; neither where there is none."""
+def _standing(directory: Path) -> tuple[str, Bundle | None, str]:
+    """The name and the bundle of the champion that stands, and why it cannot be judged."""
     version = registry.champion()
     if version is None:
-        return "", None
+        return "", None, ""
     name = f"champion {version.version}"
     registry.export(str(version.version), directory)
     try:
-        return name, judgement.loaded(directory)
-    except BundleError as error:
-        raise BundleError(f"{name} cannot be compared with: {error}") from None
+        return name, judgement.loaded(directory), ""
+    except BundleError as error:      # trained on other features than this code computes
+        return name, None, (f"{name} cannot be compared with ({error}); promote by hand if this "
+                            "one is to replace it")

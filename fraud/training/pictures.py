@@ -58,13 +58,15 @@ def thresholds(score: np.ndarray, label: np.ndarray, amount: np.ndarray, review_
     missed = amount[label == 1].sum() - np.cumsum(amount[order] * label[order])
     cost = review_cost * np.arange(1, order.size + 1) + missed
     most = min(order.size, 20 * int(label.sum()))
+    f1 = evaluation.f1_curve(score, label)
     at = np.unique(np.geomspace(1, most, COST_STEPS).astype(int)) - 1
+    at = at[f1[at] > 0]      # no threshold cuts between equal scores
     figure, (left, right) = _panels(2)
-    left.plot(score[order][at], evaluation.f1_curve(score, label)[at])
-    left.set(title="F1", xlabel="threshold", ylabel="F1", xscale="logit")
+    left.plot(score[order][at], f1[at])
+    left.set(title="F1", xlabel="threshold", ylabel="F1", xscale="log")
     right.plot(score[order][at], cost[at])
     right.set(title=f"reviews at {review_cost:g} each, and missed fraud", xlabel="threshold",
-              ylabel="currency units", xscale="logit", yscale="log")
+              ylabel="currency units", xscale="log", yscale="log")
     for axes in (left, right):
         axes.axvline(chosen, color="tab:red", linestyle="--", label=f"decline from {chosen:.3f}")
         axes.legend()

@@ -200,7 +200,8 @@ def _list() -> str:
 def _show(number: str) -> str:
     version = _version(number)
     facts = {"version": number, "mlflow_run": version.run_id,
-             "registered": _moment(version.creation_timestamp), **dict(sorted(version.tags.items()))}
+             "registered": _moment(version.creation_timestamp),
+             **dict(sorted(version.tags.items()))}
     width = max(map(len, facts))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
 

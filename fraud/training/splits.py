@@ -19,6 +19,7 @@ from fraud.training.settings import Split
 
 TRAIN, EARLY, LATE, TEST = NAMES = ("train", "early", "late", "test")
 FOLDER = "split={}"
+DAY = 86_400_000     # ms
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,7 @@ class Rows:
     type_code: np.ndarray
     incident: np.ndarray
     fraud_type: np.ndarray
-
-    @property
-    def days(self) -> float:
-        """How long the period of these payments is."""
-        return max(float(self.event_time[-1] - self.event_time[0]) / 86_400_000, 1 / 24)
+    days: float          # of traffic: the period less the share of payments without a known label
 
 
 def borders(first: int, last: int, split: Split) -> dict[str, int]:
@@ -77,6 +74,7 @@ def read(folder: str, transactions: str, name: str, ends: dict[str, int]) -> Row
     label = labels["is_fraud"].to_numpy()[known]
     _check_classes(name, label)
     matrix = _matrix(Path(folder) / FOLDER.format(name), labels.num_rows)
+    period = ends[name] - max(start, labels["event_time"][0].as_py())
     return Rows(
         features=matrix if known.all() else matrix[known],
         label=label,
@@ -85,6 +83,7 @@ def read(folder: str, transactions: str, name: str, ends: dict[str, int]) -> Row
         type_code=labels["type_code"].to_numpy()[known],
         incident=labels["incident_id"].to_numpy()[known],
         fraud_type=labels["fraud_type"].to_numpy()[known],
+        days=period / DAY * known.mean(),
     )
 
 

@@ -11,6 +11,8 @@ from fraud.training.gate import Verdict
 from fraud.training.judgement import Judgement
 from fraud.training.registration import Registered
 
+HEADINGS = "validation F1  test F1   AUPRC  precision  recall  to fit"
+
 
 def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], champion: str,
            judgements: Mapping[str, Judgement], verdict: Verdict, registered: Registered) -> str:
@@ -24,8 +26,7 @@ def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], champion: st
 Data      {prepared.sampled_rows:,} payments from {prepared.source}: {prepared.frauds:,} frauds \
 in {prepared.incidents:,} incidents, {prepared.bad:,} rows in quarantine
 
-          {'validation F1':>13} {'test F1':>8} {'AUPRC':>7} {'precision':>10} {'recall':>7} \
-{'to fit':>8}
+            {HEADINGS}
 {_rows(candidates, judgements)}
 
 Champion  {champion}, for the higher F1 on late validation
@@ -53,7 +54,7 @@ def _rows(candidates: Mapping[str, Candidate], judgements: Mapping[str, Judgemen
             found = candidates[name].metrics
             validation = f"{found['validation_f1']:>13.3f}"
             seconds = f"{found['training_seconds']:>6.1f} s"
-        lines.append(f"{name:<10}{validation} {told['test_f1']:>8.3f} {told['test_auprc']:>7.3f}"
+        lines.append(f"{name:<12}{validation} {told['test_f1']:>8.3f} {told['test_auprc']:>7.3f}"
                      f" {told['test_precision']:>10.3f} {told['test_recall']:>7.3f} {seconds}")
     return "\n".join(lines)
 

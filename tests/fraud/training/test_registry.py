@@ -1,57 +1,13 @@
 import json
-from pathlib import Path
 
-import mlflow
 import pytest
 
 from fraud import bundle
-from fraud.training import publication, registry, tracking
+from fraud.training import publication, registry
 from fraud.training.errors import TrainingError
 
-TAGS = {"framework": "xgboost", "test_f1": "0.912345", "test_auprc": "0.9", "verdict": "it is good",
-        "data_digest": "d" * 64}
 
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory) -> Path:
-    """An MLflow database without a run: making its tables takes seconds, copying it none."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.set_tracking_uri(f"sqlite:///{path}")
-    mlflow.search_experiments()
-    return path
-
-
-@pytest.fixture(autouse=True)
-def place(monkeypatch, tmp_path, empty_database):
-    """A registry and a place to publish of the test's own."""
-    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    # MLflow keeps a connection for each address: each test has an address of its own.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.delenv("FRAUD_MODEL", raising=False)
-    monkeypatch.setenv("USER", "ann")
-    return tmp_path
-
-
-def logged() -> tracking.Logged:
-    tracking.connect()
-    with tracking.run("a run", {}, {}) as run_id:
-        mlflow.log_text("a model", "native/model")
-    return tracking.Logged(run_id, None, f"runs:/{run_id}/native")
-
-
-@pytest.fixture
-def register(make_bundle):
-    """Registers versions; gives the number of the last."""
-
-    def register(count: int = 1) -> str:
-        for _ in range(count):
-            with registry.registered(logged(), TAGS, lambda number, directory: make_bundle(
-                    directory, version=number)) as version:
-                pass
-        return version
-
-    return register
+pytestmark = pytest.mark.usefixtures("place")
 
 
 def serving() -> str | None:
@@ -71,29 +27,29 @@ def ran(capsys, *arguments: str) -> str:
 
 # Registering.
 
-def test_a_registered_version_has_its_bundle_and_its_lineage(place, register):
+def test_a_registered_version_has_its_bundle_and_its_lineage(place, register, tags):
     number = register()
     (version,) = registry.versions()
     registry.export(number, place / "copy")
     loaded = bundle.load(place / "copy", expected_digest=version.tags["bundle_sha256"])
     assert loaded.manifest.version == number == "1"
-    assert {name: version.tags[name] for name in TAGS} == TAGS
+    assert {name: version.tags[name] for name in tags} == tags
     assert champion() is None
 
 
-def test_nothing_stays_registered_where_the_bundle_cannot_be_made():
+def test_nothing_stays_registered_where_the_bundle_cannot_be_made(logged, tags):
     def fails(number, directory):
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), registry.registered(logged(), TAGS, fails):
+    with pytest.raises(OSError, match="disk full"), registry.registered(logged(), tags, fails):
         pass
     assert registry.versions() == []
 
 
-def test_nothing_stays_registered_where_what_follows_fails(register, make_bundle):
+def test_nothing_stays_registered_where_what_follows_fails(register, make_bundle, logged, tags):
     register()
     with pytest.raises(KeyboardInterrupt), registry.registered(
-            logged(), TAGS, lambda number, directory: make_bundle(directory, version=number)):
+            logged(), tags, lambda number, directory: make_bundle(directory, version=number)):
         raise KeyboardInterrupt
     assert [version.version for version in registry.versions()] == [1]
 

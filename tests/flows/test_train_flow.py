@@ -1,0 +1,311 @@
+"""The flow as a user runs it: once whole, and with each input that it must refuse."""
+
+import base64
+import json
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from fraud import bundle, features
+from tests.flows.running import ROOT, Flow, written
+
+PAYSIM = ROOT.parent / "shared/data/paysim-head.csv"
+
+
+def registry_of(flow: Flow) -> tuple:
+    """All that registration could change in a directory: versions, aliases, what is published."""
+    database, published = flow.directory / "mlflow.db", flow.directory / "models"
+    rows = []
+    if database.exists():
+        with sqlite3.connect(database) as connection:
+            for table in ("model_versions", "registered_model_aliases", "model_version_tags"):
+                rows.append(connection.execute(f"select * from {table}").fetchall())
+    return rows, {path: path.read_bytes() for path in published.rglob("*") if path.is_file()}
+
+
+def frauds_in(payments: Path) -> tuple[int, int]:
+    """How many payments of a file are fraud, in how many incidents."""
+    table = pq.read_table(payments, columns=["is_fraud", "incident_id"])
+    return pc.sum(table["is_fraud"]).as_py(), pc.count_distinct(table["incident_id"]).as_py()
+
+
+def card(flow: Flow, step: str) -> str:
+    """The content of a step's card, which its page holds in base64."""
+    result = flow("card", "get", step, settings=None)
+    assert result.returncode == 0, result.stderr
+    (content,) = re.findall(r'MF_DATA__\["[^"]*"\] = "([^"]*)"', result.stdout)
+    return base64.b64decode(content).decode()
+
+
+def client_run(flow: Flow, monkeypatch):
+    import metaflow
+
+    monkeypatch.setenv("METAFLOW_DATASTORE_SYSROOT_LOCAL", str(flow.directory))
+    metaflow.namespace(None)
+    metaflow.metadata(f"local@{flow.directory}")
+    return metaflow.Flow("TrainFlow").latest_successful_run
+
+
+# A whole run.
+
+def test_the_last_screen_says_what_was_found_who_won_and_why_and_what_to_do_next(
+        trained, payments):
+    _, screen = trained
+    frauds, _ = frauds_in(payments)
+    for part in (f"60,000 payments, {frauds} of them fraud, 0 rows in quarantine",
+                 "xgboost model:", "xgboost fallback:", "tensorflow model:", "tensorflow fallback:",
+                 "for the higher F1 on late validation", "version 1 is promoted",
+                 "no champion stands", "python -m fraud.training.registry list"):
+        assert part in screen
+
+
+def test_the_screen_is_tidy(trained):
+    _, screen = trained
+    for chatter in ("WARNING", "WARN ", "I0000", "log4j", "it/s", "Epoch", "Traceback"):
+        assert chatter not in screen
+    assert len(screen.splitlines()) < 70
+
+
+def test_what_is_published_is_the_champion_and_can_be_served(trained):
+    flow, _ = trained
+    pointer = json.loads((flow.directory / "models/champion.json").read_text())
+    loaded = bundle.load(flow.directory / "models" / pointer["folder"], pointer["sha256"])
+    assert loaded.manifest.version == "1"
+    assert loaded.model.features == features.NAMES
+    assert loaded.fallback.features == features.FALLBACK_NAMES
+    assert loaded.manifest.model.metrics["validation_f1"] > 0.2
+    row = np.zeros((1, len(features.NAMES)), np.float32)
+    assert 0 <= loaded.model.scores(row)[0] <= 1
+
+
+def test_the_champion_has_the_higher_validation_f1(trained, monkeypatch):
+    flow, _ = trained
+    data = client_run(flow, monkeypatch).data
+    f1 = {name: candidate.metrics["validation_f1"] for name, candidate in data.candidates.items()}
+    assert set(f1) == {"xgboost", "tensorflow"}
+    assert f1[data.champion] == max(f1.values())
+
+
+def test_lineage_leads_from_the_served_bundle_to_data_code_and_runs(trained, payments, monkeypatch):
+    flow, _ = trained
+    manifest = bundle.load(flow.directory / "models/fraud-detector-1").manifest
+    assert manifest.data_digest == bundle.sha256(payments.read_bytes())
+    assert len(manifest.git_commit.removesuffix("-dirty")) == 40
+    assert manifest.metaflow_run == client_run(flow, monkeypatch).pathspec
+    shown = flow.python("-m", "fraud.training.registry", "show", "1").stdout
+    for value in (manifest.data_digest, manifest.git_commit, manifest.metaflow_run,
+                  manifest.mlflow_run):
+        assert value in shown
+
+
+def test_mlflow_has_a_run_with_a_child_for_each_candidate(trained):
+    import mlflow
+
+    flow, _ = trained
+    client = mlflow.MlflowClient(f"sqlite:///{flow.directory / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("fraud-detection")
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = {run.info.run_name: run for run in runs if run is not parent}
+    assert set(children) == {"xgboost", "tensorflow"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for child in children.values():
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        for metric in ("f1", "precision", "recall", "auprc", "roc_auc", "brier"):
+            assert {f"validation_{metric}", f"test_{metric}"} <= set(child.data.metrics)
+        assert len(client.get_metric_history(child.info.run_id, "early_logloss")) > 1
+    assert children["xgboost"].data.params["rounds"] == "40"
+    assert parent.data.params["split.train"] == "0.5"
+    assert parent.data.tags["data_digest"]
+
+
+@pytest.mark.parametrize(("framework", "tolerance"), [("xgboost", 1e-5), ("tensorflow", 1e-5)])
+def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework, tolerance):
+    import mlflow
+
+    from fraud.training import candidate
+
+    flow, _ = trained
+    mlflow.set_tracking_uri(f"sqlite:///{flow.directory / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("fraud-detection")
+    (run,) = client.search_runs([experiment.experiment_id],
+                                f"attributes.run_name = '{framework}'")
+    (model,) = [model for model in client.search_logged_models([experiment.experiment_id])
+                if model.source_run_id == run.info.run_id and model.name == "native"]
+    (parts,) = flow.directory.glob("data/runs/*/features/split=test")
+    table = pq.read_table(parts, partitioning=None)
+    rows = np.column_stack([table[name] for name in features.NAMES])[:2_000]
+    native = mlflow.pyfunc.load_model(model.model_uri).predict(rows).reshape(-1)
+    onnx = client.download_artifacts(run.info.run_id, "onnx/model.onnx")
+    logits = candidate.score_logits(Path(onnx).read_bytes(), rows)
+    expected = 1 / (1 + np.exp(-logits)) if framework == "xgboost" else logits
+    np.testing.assert_allclose(native, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("step", "words", "pictures"), [
+    ("start", ["The data", "in {1} incidents", "{0} in"], 0),
+    ("train_xgboost", ["xgboost", "fallback"], 1),
+    ("train_tensorflow", ["tensorflow", "fallback"], 1),
+    ("select", ["goes on", "(selected)"], 0),
+    ("audit", ["promoted", "95 % interval", "money stopped"], 6)])
+def test_each_card_shows_what_its_step_found(trained, payments, step, words, pictures):
+    content = card(trained[0], step)
+    for word in words:
+        assert word.format(*frauds_in(payments)) in content
+    assert content.count("data:image/png;base64,") == pictures
+
+
+def test_the_same_data_gives_the_same_metrics_and_an_equal_candidate_is_promoted(
+        trained, payments, tmp_path):
+    first, _ = trained
+    flow = Flow(tmp_path / "again")
+    shutil.copytree(first.directory, flow.directory, ignore=shutil.ignore_patterns("data"))
+    before = flow.python("-m", "fraud.training.registry", "show", "1").stdout
+    result = flow("run", "--transactions", str(payments))
+    assert "version 2 is promoted" in written(result)
+    assert "not worse than champion 1 on the same test period" in written(result)
+    after = flow.python("-m", "fraud.training.registry", "show", "2").stdout
+    measured = [[line for line in text.splitlines() if line.startswith("test_")]
+                for text in (before, after)]
+    assert measured[0] == measured[1] and len(measured[0]) >= 6
+
+
+# What it refuses.
+
+
+def saved(directory: Path, name: str, content: bytes) -> list[str]:
+    (directory / name).write_bytes(content)
+    return ["--transactions", name]
+
+
+def one_class(directory: Path, payments: Path) -> list[str]:
+    table = pq.read_table(payments)
+    pq.write_table(table.filter(pc.equal(table["is_fraud"], 0)), directory / "one.parquet")
+    return ["--transactions", "one.parquet"]
+
+
+HEADER = (b"step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,"
+          b"newbalanceDest,isFraud,isFlaggedFraud\n")
+REFUSED = {
+    "a missing file": (lambda directory, payments: ["--transactions", "absent.csv"],
+                       "absent.csv: no such file"),
+    "an empty file": (lambda directory, payments: saved(directory, "empty.csv", b""),
+                      "empty.csv: is empty (0 bytes)"),
+    "wrong columns": (lambda directory, payments: saved(directory, "wrong.csv", b"a,b\n1,2\n"),
+                      "wrong.csv: lacks the columns"),
+    "a directory": (lambda directory, payments: ["--transactions", "."],
+                    ".: is a directory"),
+    "a truncated Parquet": (
+        lambda directory, payments: saved(directory, "cut.parquet", payments.read_bytes()[:9_999]),
+        "cut.parquet: cannot be read as Parquet"),
+    "one class only": (one_class, "one.parquet: no fraud among 59,"),
+    "all rows bad": (
+        lambda directory, payments: saved(
+            directory, "bad.csv", HEADER + b"1,WIRE,1,C1,1,0,C2,0,0,0,0\n" * 9),
+        "bad.csv: 9 of 9 rows are bad (unknown-type 9)"),
+    "a data folder that cannot be written to": (
+        lambda directory, payments: ["--transactions", str(payments), "--data-dir", "/proc/data"],
+        "/proc/data"),
+    "rows and a file": (
+        lambda directory, payments: ["--transactions", "some.csv", "--rows", "5000"],
+        "--rows 5000 sizes a simulation and --transactions some.csv names a file"),
+    "a sample of nothing": (
+        lambda directory, payments: ["--transactions", str(payments), "--sample", "0"],
+        "sample is 0.0"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_one_clear_line_and_the_registry_stays(flow, payments, case):
+    make, message = REFUSED[case]
+    result = flow("run", *make(flow.directory, payments))
+    lines = written(result).splitlines()
+    assert result.returncode != 0
+    assert len([line for line in lines if message in line]) == 1
+    assert "Traceback" not in written(result)
+    assert registry_of(flow) == ([], {})
+
+
+def test_without_java_it_says_how_to_install_it(flow, payments):
+    result = flow("run", "--transactions", str(payments), PATH="/nowhere", JAVA_HOME="")
+    assert result.returncode != 0
+    assert "Java is missing and Spark needs 17 or newer; install it: apt-get" in written(result)
+    assert "Traceback" not in written(result)
+
+
+def test_a_misspelt_setting_is_named(flow, payments, tmp_path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text(Path(ROOT / "flows/train_flow.toml").read_text().replace(
+        "max_depth", "max_deepth"))
+    result = flow("run", "--transactions", str(payments), settings=settings)
+    assert result.returncode != 0
+    assert "max_deepth" in written(result) and "Traceback" not in written(result)
+
+
+# At full size.
+
+@pytest.mark.system
+def test_on_the_default_simulation_both_candidates_compete(flow):
+    result = flow("run", settings=None)
+    assert result.returncode == 0, written(result)
+    shown = f1_of_candidates(flow)
+    assert 0.80 <= max(shown.values()) <= 0.97
+    assert abs(shown["xgboost"] - shown["tensorflow"]) <= 0.15
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not PAYSIM.exists(), reason=f"{PAYSIM} is absent: not part of the project")
+def test_on_rows_of_paysim_the_champion_reaches_f1_of_098(flow):
+    result = flow("run", "--transactions", str(PAYSIM), settings=None)
+    assert result.returncode == 0, written(result)
+    manifest = bundle.load(flow.directory / "models/fraud-detector-1").manifest
+    assert f1_of_candidates(flow)[manifest.framework] >= 0.98
+
+
+def f1_of_candidates(flow: Flow) -> dict[str, float]:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{flow.directory / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("fraud-detection")
+    return {run.info.run_name: run.data.metrics["test_f1"]
+            for run in client.search_runs([experiment.experiment_id])
+            if "mlflow.parentRunId" in run.data.tags}
+
+
+# Dying.
+
+STEPS = ("start", "features", "train_xgboost", "train_tensorflow", "select", "audit", "register",
+         "end")
+DIES = """
+import os, signal, sys
+if "step" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("step") + 1] == {step!r}:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.system
+def test_a_run_killed_in_each_step_in_turn_resumes_and_registers_once(flow, payments, tmp_path):
+    for step in STEPS:
+        folder = tmp_path / f"dies-in-{step}"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(DIES.format(step=step))
+        command = (["run", "--transactions", str(payments)] if step == "start"
+                   else ["resume"] if step != "features"
+                   else ["run", "--transactions", str(payments)])
+        before = registry_of(flow)
+        result = flow(*command, PYTHONPATH=str(folder))
+        assert result.returncode != 0, written(result)
+        if step != "end":       # the step before it registers
+            assert registry_of(flow) == before == ([], {})
+    result = flow("resume")
+    assert result.returncode == 0, written(result)
+    assert "version 1 is promoted" in written(result)
+    versions, aliases, _ = registry_of(flow)[0]
+    assert len(versions) == len(aliases) == 1

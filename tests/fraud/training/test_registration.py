@@ -1,0 +1,92 @@
+"""That all of it is logged is shown on the trained flow, in tests/flows."""
+
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import pytest
+
+from fraud.training import publication, registration, registry, settings, tracking
+from fraud.training.assembly import Lineage
+from fraud.training.errors import TrainingError
+from fraud.training.gate import Verdict
+from fraud.training.incidents import Outcome
+from fraud.training.judgement import Judgement
+
+pytestmark = pytest.mark.usefixtures("place")
+
+LINEAGE = Lineage("d" * 64, "c" * 40, "TrainFlow/7")
+SETTINGS = settings.parse(tomllib.loads(
+    (Path(__file__).parents[3] / "flows/train_flow.toml").read_text()))
+JUDGED = Judgement("xgboost", {"test_f1": 0.8, "test_auprc": 0.75}, (0.7, 0.9), {},
+                   Outcome(1, 1, 1.0, 0.0, 0.0), (1, 0, 0, 1), 1.0, 1.0)
+
+
+@pytest.fixture
+def register(make_candidate, monkeypatch):
+    """Registers a candidate; a text stands for its native model."""
+    def log_native(framework, variant, name):
+        mlflow.log_text("a model", f"{name}/model")
+        return SimpleNamespace(model_id=None,
+                               model_uri=f"runs:/{mlflow.active_run().info.run_id}/{name}")
+
+    monkeypatch.setattr(tracking, "_log_native", log_native)
+    candidate = make_candidate()
+    return lambda promote: registration.register(
+        {"xgboost": candidate}, "xgboost", {"xgboost": JUDGED}, Verdict(promote, "the reason"),
+        LINEAGE, SETTINGS)
+
+
+def test_a_version_that_may_is_promoted(register):
+    registered = register(promote=True)
+    assert registered == registration.Registered("1", registered.mlflow_run, promoted=True)
+    champion = registry.champion()
+    assert champion.tags["promotion_reason"] == champion.tags["verdict"] == "the reason"
+    assert champion.tags["test_f1"] == "0.800000"
+    assert publication.published("models").version == "1"
+
+
+def test_a_version_that_may_not_is_the_challenger(register):
+    assert not register(promote=False).promoted
+    (version,) = registry.versions()
+    assert registry.champion() is None
+    client = tracking.connect()
+    assert client.get_model_version_by_alias("fraud-detector", "challenger").version == \
+        version.version
+    assert publication.published("models") is None
+
+
+def test_curves_and_parameters_are_logged_and_the_bundle_knows_its_run(register):
+    register(promote=True)
+    client = tracking.connect()
+    run = client.get_run(registry.champion().run_id)
+    history = client.get_metric_history(run.info.run_id, "fallback_train_logloss")
+    assert [(point.step, point.value) for point in history] == [(0, 0.2), (1, 0.1)]
+    assert run.data.params == {"rounds": "2"}
+    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert parent.data.params["floors.test_f1"] == str(SETTINGS.floors.test_f1)
+    assert "xgboost.max_depth" not in parent.data.params
+
+
+@pytest.mark.parametrize("fails", ["_log_native", "_log_curves"])
+def test_a_run_that_fails_in_logging_registers_nothing(register, monkeypatch, fails):
+    def dies(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tracking, fails, dies)
+    with pytest.raises(OSError, match="disk full"):
+        register(promote=True)
+    assert registry.versions() == []
+    assert publication.published("models") is None
+    statuses = {run.info.status for run in mlflow.search_runs(
+        experiment_names=["fraud-detection"], output_format="list")}
+    assert statuses == {"FAILED"}
+
+
+def test_a_run_that_cannot_publish_registers_nothing(register, monkeypatch):
+    monkeypatch.setenv("FRAUD_MODEL", "/proc/models")
+    with pytest.raises(TrainingError, match="/proc/models: cannot be written to"):
+        register(promote=True)
+    assert registry.versions() == []
+    assert registry.champion() is None
