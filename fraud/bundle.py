@@ -203,6 +203,16 @@ def load(directory: Path | str, expected_digest: str | None = None, threads: int
     )
 
 
+def model_files(place: str, raw_manifest: bytes) -> list[str]:
+    """The names of the ONNX files that a bundle.json names.
+
+    Raises:
+        BundleError: it is no manifest, or names a file that is not beside it.
+    """
+    manifest = _decode(Path(place) / MANIFEST_FILE, raw_manifest, Manifest)
+    return [_beside(Path(place), model.file).name for model in (manifest.model, manifest.fallback)]
+
+
 def calibrated(logits: np.ndarray, calibration: Calibration) -> np.ndarray:
     """Probabilities of float logits of any shape: float64."""
     shifted = calibration.slope * logits.astype(np.float64) + calibration.intercept
@@ -232,7 +242,7 @@ def _decode(path: Path, raw: bytes, kind):
 
 def _model(directory: Path, manifest: ModelManifest, names: tuple[str, ...],
            threads: int) -> Model:
-    path = directory / manifest.file
+    path = _beside(directory, manifest.file)
     content = _read(path)
     if sha256(content) != manifest.sha256:
         raise BundleError(f"{path}: sha256 is {sha256(content)}, but bundle.json says "
@@ -250,6 +260,13 @@ def _model(directory: Path, manifest: ModelManifest, names: tuple[str, ...],
     if width != len(names):
         raise BundleError(f"{path}: takes {width} columns, bundle.json names {len(names)}")
     return Model(session, manifest)
+
+
+def _beside(directory: Path, file: str) -> Path:
+    if Path(file).name != file:
+        raise BundleError(f"{directory / MANIFEST_FILE}: names the file {file!r}, which is not "
+                          "beside it; publish the bundle again")
+    return directory / file
 
 
 def _check_features(path: Path, manifest: ModelManifest, names: tuple[str, ...]) -> None:

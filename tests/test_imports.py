@@ -18,6 +18,7 @@ LAYERS = (
     {"history"},
     {"features"},
     {"bundle", "stores"},
+    {"champion"},
     {"scorer"},
     {"training"},
 )

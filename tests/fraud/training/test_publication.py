@@ -1,9 +1,6 @@
 import json
-from urllib.request import Request, urlopen
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from fraud import bundle
 from fraud.bundle import BundleError
@@ -74,24 +71,6 @@ def test_the_place_is_the_one_that_serving_reads(monkeypatch, value, place):
     if value is not None:
         monkeypatch.setenv("FRAUD_MODEL", value)
     assert publication.target() == place
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    """A bucket of moto's server, which stands in for S3: AWS cannot run here."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
-    urlopen(Request(f"{address}/moto-api/reset", method="POST"))
-    for name, value in {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "id",
-                        "AWS_SECRET_ACCESS_KEY": "key", "AWS_DEFAULT_REGION": "eu-west-1",
-                        "AWS_EC2_METADATA_DISABLED": "true"}.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="models", CreateBucketConfiguration={
-        "LocationConstraint": "eu-west-1"})
-    yield client
-    server.stop()
 
 
 def test_bundles_are_published_on_s3_too(source, bucket):

@@ -1,0 +1,83 @@
+"""Small real values that tests everywhere share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import boto3
+import numpy as np
+import onnx
+import pytest
+from moto.server import ThreadedMotoServer
+from onnx import TensorProto, helper, numpy_helper
+
+from fraud import bundle, features
+from fraud.training import assembly
+from fraud.training.candidate import Candidate, Variant
+
+
+def linear_model(width: int) -> bytes:
+    """ONNX of a model whose logit is the first feature."""
+    weights = np.zeros((width, 1), np.float32)
+    weights[0] = 1.0
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["features", "weights"], ["logit"])], "linear",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])],
+        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, [None, 1])],
+        [numpy_helper.from_array(weights, "weights")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def make_candidate(tmp_path) -> Callable[..., Candidate]:
+    """Makes a candidate of linear models, and its files."""
+
+    def make(framework: str = "xgboost") -> Candidate:
+        variants = {}
+        for name, names in (("model", features.NAMES), ("fallback", features.FALLBACK_NAMES)):
+            path = tmp_path / f"{framework}-{name}" / f"{name}.onnx"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(linear_model(len(names)))
+            manifest = bundle.ModelManifest(
+                file=path.name, sha256=bundle.sha256(path.read_bytes()), features=list(names),
+                calibration=bundle.Calibration(1.0, 0.0), metrics={"validation_f1": 0.5},
+                medians=dict.fromkeys(names, 0.0))
+            variants[name] = Variant(
+                onnx=str(path), native="", manifest=manifest, seconds=1.0,
+                thresholds=bundle.Thresholds(review=0.5, decline=0.75),
+                curves={"train_logloss": [0.2, 0.1], "early_logloss": [0.3, 0.2]})
+        return Candidate(framework, {"rounds": 2}, **variants)
+
+    return make
+
+
+@pytest.fixture
+def make_bundle(make_candidate) -> Callable[..., str]:
+    """Writes the bundle of a version of a linear model into a directory; gives its digest."""
+
+    def make(directory: Path, version: str = "1", **lineage) -> str:
+        return assembly.write(make_candidate(), assembly.Lineage(**{
+            "data_digest": "d" * 64, "git_commit": "c" * 40, "metaflow_run": "TrainFlow/7",
+            "version": version, **lineage}), directory)
+
+    return make
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket of moto's server, which stands in for S3: AWS cannot run here."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    urlopen(Request(f"{address}/moto-api/reset", method="POST"))
+    for name, value in {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "id",
+                        "AWS_SECRET_ACCESS_KEY": "key", "AWS_DEFAULT_REGION": "eu-west-1",
+                        "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="models", CreateBucketConfiguration={
+        "LocationConstraint": "eu-west-1"})
+    yield client
+    server.stop()
