@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fraud.training.population import FRESH, MERCHANT
+from fraud.training.population import MERCHANT, NEW
 from fraud.transaction import TYPE_CODES
 
 AMOUNT_CUT = 1_000_000_000     # cents: PaySim's largest amount
@@ -32,27 +32,29 @@ class _Touches(NamedTuple):
 
 
 def settle(type_code: np.ndarray, origin: np.ndarray, destination: np.ndarray,
-           drawn: np.ndarray, share: np.ndarray, kinds: np.ndarray,
+           drawn: np.ndarray, share: np.ndarray, limit: np.ndarray, kinds: np.ndarray,
            rng: np.random.Generator) -> Settled:
     """Amounts and balances before each payment, for payments in order of time.
 
     A payment with `share` > 0 takes that share of what its origin holds at that moment; others
-    take `drawn` cents. As an amount depends on earlier payments only, repeating "balances from
-    amounts, amounts from balances" reaches the one consistent ledger, in as many rounds as such
-    payments feed each other.
+    take `drawn` cents; none takes more than its `limit`. As an amount depends on earlier payments
+    only, repeating "balances from amounts, amounts from balances" reaches the one consistent
+    ledger, in as many rounds as such payments feed each other.
 
     Args:
-        type_code, origin, destination, drawn, share: shape (payments,); accounts as indices.
+        type_code, origin, destination, drawn, share, limit: shape (payments,); accounts as
+            indices, no payment to oneself.
         kinds: of every account, see `population`; merchants' balances are recorded as 0.
     """
     touches = _touches(type_code, origin, destination, kinds)
+    drawn = np.minimum(drawn, limit)
     amount = np.where(share > 0, 0, drawn)
     opening = _opening(touches, amount, kinds, rng)
     takes = np.flatnonzero(share > 0)
     while True:
         before = _before(touches, amount, opening)
         held = before[takes]
-        taken = np.minimum(np.rint(held * share[takes]).astype(np.int64), AMOUNT_CUT)
+        taken = np.minimum(np.rint(held * share[takes]).astype(np.int64), limit[takes])
         taken = np.where(taken >= SMALLEST, taken, drawn[takes])
         if np.array_equal(taken, amount[takes]):
             payments = type_code.size
@@ -81,12 +83,12 @@ def _opening(touches: _Touches, amount, kinds, rng) -> np.ndarray:
     cover = rng.uniform(0.9, 1.5, touches.starts.size) * np.maximum(0, -lowest)
     slack = rng.lognormal(17.3, 1.3, touches.starts.size)     # about 330,000 units
     opening = np.where(lowest < 0, cover, 0) + slack * (rng.random(touches.starts.size) > 0.15)
-    opening[np.isin(kinds[touches.account], (MERCHANT, FRESH))] = 0
+    opening[np.isin(kinds[touches.account], (MERCHANT, NEW))] = 0
     return opening.astype(np.int64)
 
 
 def _before(touches: _Touches, amount, opening) -> np.ndarray:
-    """Balance before each payment of origins, then of destinations: int64, shape (2 * payments,)."""
+    """Balances before each payment, of origins, then of destinations: shape (2 * payments,)."""
     flow = touches.sign * np.concatenate([amount, amount])[touches.order]
     balance = _running(touches, flow) - flow + np.repeat(opening, touches.lengths)
     balance[touches.sign == 0] = 0
