@@ -1,0 +1,172 @@
+"""Real servers for all tests of `fraud`: one Redis, one DynamoDB by moto."""
+
+import copy
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import botocore.session
+import pytest
+import redis
+
+from fraud.settings import Settings
+from fraud.stores import open_store
+
+
+@pytest.fixture(scope="session")
+def acceptance() -> bool:
+    """Whether the long forms are asked for: FRAUD_ACCEPTANCE=1, as `make acceptance` sets it."""
+    return os.environ.get("FRAUD_ACCEPTANCE") == "1"
+
+
+class RedisServer:
+    """A redis-server of our own, that can be killed and started again with its data."""
+
+    def __init__(self, directory, *options: str):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = ["redis-server", "--port", str(self.port), "--dir", str(directory),
+                         "--save", "", *options]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        client = redis.Redis.from_url(self.url)
+        end = time.monotonic() + 10
+        while True:
+            try:
+                assert client.ping()
+                return
+            except redis.RedisError:
+                assert time.monotonic() < end and self.process.poll() is None
+                time.sleep(0.01)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def own_redis(tmp_path_factory):
+    """Starts Redis servers of one's own, to be killed: `own_redis(*options)`."""
+    if not shutil.which("redis-server"):
+        pytest.fail("redis-server is missing; install it: apt-get install redis-server")
+    servers = []
+
+    def start(*options: str) -> RedisServer:
+        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), *options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_redis(own_redis):
+    return own_redis()
+
+
+@pytest.fixture
+def redis_url(shared_redis):
+    """A Redis without data."""
+    redis.Redis.from_url(shared_redis.url).flushall()
+    return shared_redis.url
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """The URL of moto's server, which keeps its tables in this process.
+
+    For every item that a transaction names, moto copies the whole table deeply, to roll back; here
+    it copies the named items, once. Nor does it isolate transactions: here each has its turn.
+    """
+    from moto.dynamodb import models
+    from moto.dynamodb.models.dynamo_type import DynamoType
+    from moto.server import ThreadedMotoServer
+
+    original, turn = models.DynamoDBBackend.transact_write_items, threading.Lock()
+
+    def transact_write_items(self, writes):
+        snapshots = {}
+
+        def snapshot(thing):
+            if not isinstance(thing, models.Table):
+                return copy.deepcopy(thing)
+            if thing.name not in snapshots:
+                snapshots[thing.name] = kept = copy.copy(thing)
+                kept.items = copy.copy(thing.items)
+                for write in writes:
+                    [operation] = write.values()
+                    key = DynamoType(operation.get("Key", operation.get("Item"))["pk"])
+                    if key in kept.items:
+                        kept.items[key] = copy.deepcopy(kept.items[key])
+            return snapshots[thing.name]
+
+        with turn, patch.object(models, "copy", SimpleNamespace(deepcopy=snapshot)):
+            original(self, writes)
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    with patch.object(models.DynamoDBBackend, "transact_write_items", transact_write_items):
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def aws():
+    """One session for all tests: botocore takes its time to read what it knows of a service."""
+    return botocore.session.get_session()
+
+
+@pytest.fixture
+def dynamodb_url(moto, aws, monkeypatch):
+    """An empty table, and an environment in which it is found."""
+    for name, value in {"AWS_ENDPOINT_URL": moto, "AWS_DEFAULT_REGION": "eu-central-1",
+                        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(botocore.session, "get_session", lambda: aws)
+    client = aws.create_client("dynamodb")
+    table = f"table-{time.monotonic_ns()}"
+    client.create_table(
+        TableName=table, BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
+    yield f"dynamodb://{table}"
+    client.delete_table(TableName=table)
+
+
+@pytest.fixture(params=["memory", "redis", "dynamodb"])
+def history_url(request):
+    """The URL of an empty store, of each kind."""
+    if request.param == "memory":
+        return "memory://"
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def opened():
+    """Opens stores, with deadlines that a busy machine keeps: `opened(url, **settings)`."""
+    stores = []
+
+    def opened(url: str, **settings):
+        stores.append(open_store(Settings(history=url, **{"history_deadline_ms": 10_000.0,
+                                                          **settings})))
+        return stores[-1]
+
+    yield opened
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(history_url, opened):
+    """An empty store, of each kind."""
+    return opened(history_url)

@@ -1,0 +1,49 @@
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraud.history import DAY_BUCKETS, Past, split, sums_of
+from fraud.stores.account import LIMB, Account, account_of, decode, encode
+
+counts, cents = st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 78)
+sums = st.builds(sums_of, counts, cents, counts, cents)
+buckets = st.dictionaries(st.integers(480_000, 480_000 + DAY_BUCKETS - 1), sums, min_size=1)
+
+
+@given(st.tuples(counts, cents, counts, cents))
+def test_sums_hold_four_numbers(numbers):
+    assert split(sums_of(*numbers)) == numbers
+
+
+def test_sums_add_and_take_away_like_their_numbers():
+    both = sums_of(1, 2 ** 63, 3, 2 ** 63) + sums_of(10, 2 ** 63, 30, 5)
+    assert split(both) == (11, 2 ** 64, 33, 2 ** 63 + 5)
+    assert split(both - sums_of(10, 2 ** 63, 30, 5)) == (1, 2 ** 63, 3, 2 ** 63)
+
+
+@given(buckets)
+def test_an_encoded_account_is_the_same_again(kept):
+    newest = max(kept) * 3_600_000 + 5
+    assert decode("C1", encode(newest, kept)) == Past("C1", newest, kept)
+
+
+def test_the_encoding_is_one_that_redis_can_add_to():
+    kept = {480_001: sums_of(1, 7 * LIMB + 8, 2, 9)}
+    assert msgspec.msgpack.decode(encode(5, kept)) == [5, 480_001, 1, 7, 8, 2, 0, 9]
+    added = msgspec.msgpack.encode([5, 480_001, 2, 7, LIMB + 8, 2, 0, 9])
+    assert decode("C1", added).buckets == {480_001: sums_of(2, 8 * LIMB + 8, 2, 9)}
+
+
+@given(buckets)
+def test_an_account_holds_what_it_is_given(kept):
+    account = account_of(Past("C1", max(kept) * 3_600_000, kept))
+    assert account.buckets() == dict(sorted(kept.items()))
+    assert account.day == sum(kept.values())
+    assert account.previous == kept.get(max(kept) - 1, 0)
+
+
+def test_an_account_of_a_busy_day_is_small():
+    account = Account()
+    for payment in range(24 * 50):
+        account.count(payment * 72_000, payment // 50, sums_of(1, 10 ** 9, 0, 0))
+    assert len(account.closed) == 23 * 36

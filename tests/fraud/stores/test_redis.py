@@ -1,0 +1,232 @@
+import random
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from time import monotonic
+
+import msgspec
+import pytest
+import redis
+
+from fraud.history import BUCKET_MS, Claim, Finished, StoreUnavailable, counts_array
+from fraud.settings import Settings
+from fraud.stores import open_store
+from fraud.stores.redis import ACCOUNT_TTL_MS
+from fraud.transaction import Transaction
+
+HOUR = BUCKET_MS
+NOON = 480_012 * HOUR
+
+
+def payment(name: str) -> Transaction:
+    return Transaction(name, NOON, 4, 100, "C1", "C2", 0, 0)
+
+
+def claim(store, name: str) -> Claim | Finished:
+    return store.claim([payment(name)], NOON)[0]
+
+
+def sent_before(result: Claim) -> int:
+    return int(counts_array([result])[2, 0])
+
+
+# What is kept, and for how long.
+
+def test_ids_and_accounts_go_when_their_time_is_over(redis_url, opened):
+    store, client = opened(redis_url, id_hours=1.0), redis.Redis.from_url(redis_url)
+    first = claim(store, "a")
+    assert 0 < client.pttl("fraud:id:a") <= HOUR < ACCOUNT_TTL_MS - HOUR
+    for account in ("C1", "C2"):
+        assert ACCOUNT_TTL_MS - HOUR < client.pttl(f"fraud:account:{account}") <= ACCOUNT_TTL_MS
+        client.pexpire(f"fraud:account:{account}", HOUR)
+    client.pexpire("fraud:id:a", 1000)
+    claim(store, "b")
+    store.finish([first], [b"yes"])
+    assert HOUR < client.pttl("fraud:account:C1") and 1000 < client.pttl("fraud:id:a")
+    assert client.pttl("fraud:recording") == -1
+
+
+def test_an_id_that_redis_forgot_is_new(redis_url, opened):
+    store = opened(redis_url)
+    first = claim(store, "a")
+    redis.Redis.from_url(redis_url).delete("fraud:id:a")
+    assert store.finish([first], [b"kept all the same"]) == [b"kept all the same"]
+    assert claim(store, "a") == Finished(b"kept all the same")
+
+
+def test_a_server_that_may_forget_accounts_is_refused(own_redis, opened):
+    url = own_redis("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru").url
+    with pytest.raises(StoreUnavailable, match="allkeys-lru.*noeviction"):
+        claim(opened(url), "a")
+    redis.Redis.from_url(url).config_set("maxmemory-policy", "noeviction")
+    assert sent_before(claim(opened(url), "a")) == 0
+
+
+def test_a_full_server_is_said_and_counts_nothing_by_half(own_redis, opened):
+    url = own_redis("--maxmemory", "3mb").url
+    store, client = opened(url), redis.Redis.from_url(url)
+    claim(store, "a")
+    client.config_set("maxmemory", 1)
+    with pytest.raises(StoreUnavailable, match="maxmemory"):
+        claim(store, "b")
+    client.config_set("maxmemory", 0)
+    assert sent_before(claim(store, "b")) == 1
+
+
+# Connections.
+
+def test_scripts_and_connections_that_are_gone_come_back_unnoticed(redis_url, opened):
+    store, client = opened(redis_url), redis.Redis.from_url(redis_url)
+    claim(store, "a")
+    client.script_flush()
+    assert sent_before(claim(store, "b")) == 1
+    client.client_kill_filter(_type="normal", skipme=True)
+    assert sent_before(claim(store, "c")) == 2
+    client.script_flush()
+    assert store.finish([claim(store, "c")], [b"yes"]) == [b"yes"]
+
+
+def test_no_server_is_said_at_once():
+    store = open_store(Settings(history="redis://127.0.0.1:1"))
+    for method, arguments in (("claim", ([payment("a")], NOON)), ("answer", ("a",)),
+                              ("fill", ([], 0, 0))):
+        with pytest.raises(StoreUnavailable, match="Redis: .*refused"):
+            getattr(store, method)(*arguments)
+
+
+def test_a_server_that_hangs_is_given_up_and_what_it_does_later_is_no_ones_answer(
+        own_redis, opened):
+    server = own_redis()
+    store = opened(server.url, history_deadline_ms=50.0)
+    claim(store, "a")
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        began = monotonic()
+        for name in ("b", "c"):
+            with pytest.raises(StoreUnavailable, match="[Tt]imeout"):
+                claim(store, name)
+        assert monotonic() - began < 5
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    results = [claim(opened(server.url), name) for name in ("d", "b", "a")]
+    assert [result.transaction_id for result in results] == ["d", "b", "a"]
+    assert sent_before(results[2]) == 0 and claim(store, "b") == results[1]
+
+
+def test_killed_under_load_and_started_again_it_counts_each_payment_once(own_redis, opened):
+    server = own_redis("--appendonly", "yes", "--appendfsync", "always")
+    store, begun, refused = opened(server.url, history_deadline_ms=500.0), Event(), []
+
+    def claim_all(worker: int) -> list[Claim]:
+        return [claim_until_done(f"{worker}-{place}") for place in range(150)]
+
+    def claim_until_done(name: str) -> Claim:
+        while True:
+            try:
+                result = claim(store, name)
+            except StoreUnavailable:
+                refused.append(name)
+                continue
+            if name.endswith("-50"):
+                begun.set()
+            return result
+
+    with ThreadPoolExecutor(4) as threads:
+        claims = threads.map(claim_all, range(4))
+        begun.wait()
+        server.kill()
+        server.start()
+        sequences = sorted(result.sequence for worker in claims for result in worker)
+    assert refused
+    assert sequences == list(range(1, 601))
+    assert sent_before(claim(store, "last")) == 600
+
+
+def test_started_again_without_its_data_it_says_that_recording_began_anew(own_redis, opened):
+    server = own_redis()
+    store = opened(server.url)
+    store.fill([], 7, NOON)
+    assert claim(store, "a").recording_since == 7
+    server.kill()
+    server.start()
+    result = claim(store, "b")
+    assert (result.recording_since, sent_before(result)) == (NOON, 0)
+
+
+# Many processes. What a client does is a program of its own.
+
+CLIENT = """
+import os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import msgspec
+from fraud.history import Claim, Reused
+from fraud.settings import Settings
+from fraud.stores import open_store
+from fraud.transaction import Transaction
+
+store = open_store(Settings(history=sys.argv[1], history_deadline_ms=20_000.0))
+
+def told(line):
+    payment = msgspec.json.decode(line, type=Transaction)
+    [result] = store.claim([payment], 0)
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), 9)
+    if isinstance(result, Claim):
+        me = f"{os.getpid()}-{threading.get_ident()}"
+        [answer] = store.finish([result], [me.encode()])
+    else:
+        answer = b"reused" if isinstance(result, Reused) else result.answer
+    return f"{payment.transaction_id} {payment.amount_cents} {answer.decode()}"
+
+with ThreadPoolExecutor(5) as threads:
+    print(*threads.map(told, sys.stdin), sep="\\n")
+"""
+
+
+def client(url: str, payments: list[Transaction], how: str = "live"):
+    lines = b"\n".join(map(msgspec.json.encode, payments))
+    return subprocess.run([sys.executable, "-c", CLIENT, url, how], input=lines,
+                          capture_output=True, check=how == "live")
+
+
+def test_processes_with_repeats_and_reused_ids_count_exactly_and_agree(
+        redis_url, opened, acceptance):
+    number, chance = 50_000 if acceptance else 2_000, random.Random(7)
+    payments = [payment(f"t{place}") for place in range(number)]
+    others = [msgspec.structs.replace(one, amount_cents=999) for one in payments[::100]]
+    work = [payments[::2], payments[1::2]]
+    for its in work:
+        its += chance.choices(payments, k=number // 20)         # repeats
+        its.sort(key=lambda one: int(one.transaction_id[1:]))   # at about the same moment
+        for one in others:                                      # reused, by both
+            its.insert(int(one.transaction_id[1:]) * len(its) // number, one)
+    with ThreadPoolExecutor(2) as threads:
+        told = [line.split() for done in threads.map(lambda its: client(redis_url, its), work)
+                for line in done.stdout.decode().splitlines()]
+    answers: dict[str, set[tuple[str, str]]] = {}
+    for name, cents, answer in told:
+        answers.setdefault(name, set()).add((cents, answer))
+    won = {name: next(cents for cents, answer in its if answer != "reused")
+           for name, its in answers.items()}
+    assert len(won) == number
+    for name, its in answers.items():       # one answer to the winner, and the other refused
+        assert len([cents for cents, answer in its if answer != "reused"]) == 1
+        assert {cents for cents, answer in its if answer == "reused"} == (
+            {"100", "999"} - {won[name]} if name in {one.transaction_id for one in others}
+            else set())
+    last = counts_array([claim(opened(redis_url), "last")])[:, 0]
+    assert last[2] == number and last[3] == sum(map(int, won.values()))
+
+
+def test_killed_between_claim_and_finish_the_retry_gets_the_same_claim(
+        redis_url, opened, acceptance):
+    store, times = opened(redis_url), 100 if acceptance else 4
+    for place in range(times):
+        killed = client(redis_url, [payment(f"t{place}")], "die")
+        assert killed.returncode == -signal.SIGKILL
+        again = claim(store, f"t{place}")
+        assert (sent_before(again), again.sequence) == (place, place + 1)
+        store.finish([again], [b"yes"])
+    assert sent_before(claim(store, "last")) == times
