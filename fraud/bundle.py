@@ -2,7 +2,7 @@
 
     model.onnx      the champion: features -> logit
     fallback.onnx   the same framework without history features, for when history is not known
-    bundle.json     `Manifest`: what both models expect, how they are calibrated, where they are from
+    bundle.json     `Manifest`: what both models expect, how they are calibrated, where from
     policy.json     `Policy`: the thresholds, which change without retraining
 
 What serves has no training framework and no pickle: only ONNX is loaded.
@@ -236,7 +236,7 @@ def _read(path: Path) -> bytes:
 def _decode(path: Path, raw: bytes, kind):
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: {error}; train or export the bundle again") from None
 
 
@@ -255,10 +255,12 @@ def _model(directory: Path, manifest: ModelManifest, names: tuple[str, ...],
         session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"])
     except Exception as error:      # onnxruntime raises classes of its own without a common base
-        raise BundleError(f"{path}: ONNX Runtime cannot load it ({error})") from None
+        raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); "
+                          "train or export the bundle again") from None
     width = session.get_inputs()[0].shape[1]
     if width != len(names):
-        raise BundleError(f"{path}: takes {width} columns, bundle.json names {len(names)}")
+        raise BundleError(f"{path}: takes {width} columns, bundle.json names {len(names)}; "
+                          "train or export the bundle again")
     return Model(session, manifest)
 
 
@@ -279,4 +281,5 @@ def _check_features(path: Path, manifest: ModelManifest, names: tuple[str, ...])
                           f"{len(names)}; use the code the model was trained with")
     missing = [name for name in names if name not in manifest.medians]
     if missing:
-        raise BundleError(f"{path}: bundle.json has no median of {missing[0]!r}")
+        raise BundleError(f"{path}: bundle.json has no median of {missing[0]!r}; "
+                          "train or export the bundle again")
