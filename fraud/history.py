@@ -95,6 +95,16 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     late: bool                  # one of its accounts had a payment with a later event_time before
     recording_since: int        # ms since the epoch: what happened earlier may be missing
 
+    @property
+    def counts(self) -> list[int]:
+        """What came before it, in the order of `NAMES`."""
+        counts: list[int] = []
+        for of_hour, of_day in ((self.origin_hour, self.origin_day),
+                                (self.destination_hour, self.destination_day)):
+            hour, day = split(of_hour), split(of_day)
+            counts += hour[:2] + day[:2] + hour[2:] + day[2:]
+        return [min(count, LARGEST) for count in counts]
+
     def is_complete(self, event_time: int) -> bool:
         """Whether the store recorded the whole day before a payment with this event_time."""
         return self.recording_since <= (bucket_of(event_time) - DAY_BUCKETS + 1) * BUCKET_MS

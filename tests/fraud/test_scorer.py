@@ -1,0 +1,313 @@
+import logging
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from time import time
+
+import msgspec
+import numpy as np
+import pytest
+
+from fraud import bundle, features
+from fraud.history import BUCKET_MS, NAMES, StoreUnavailable, counts_of
+from fraud.scorer import Answer, Answered, Decision, Refused, Scorer
+from fraud.settings import Settings
+from fraud.transaction import TYPE_CODES, Transaction
+
+HOUR = BUCKET_MS
+NOON = 480_012 * HOUR
+
+
+def payment(name: str, event_time: int = NOON, **changes) -> Transaction:
+    return Transaction(**{
+        "transaction_id": name, "event_time": event_time, "type_code": TYPE_CODES["TRANSFER"],
+        "amount_cents": 100_00, "origin": "C1", "destination": "C2",
+        "origin_balance_cents": 5_000_00, "destination_balance_cents": 0, **changes})
+
+
+def emptying(name: str, **changes) -> Transaction:
+    return payment(name, **{"amount_cents": 5_000_00, **changes})
+
+
+@pytest.fixture(scope="module")
+def champion(bundle_directory) -> bundle.Bundle:
+    return bundle.load(bundle_directory)
+
+
+@pytest.fixture
+def make(champion):
+    """Makes a scorer of replays: `make(store, **settings)`."""
+    def make(store, degrade: bool = True, **settings) -> Scorer:
+        return Scorer(store, champion, Settings(**{"clock": "event", "account_key": "secret",
+                                                   **settings}), degrade)
+    return make
+
+
+@pytest.fixture
+def full(store):
+    """A store that has recorded for long."""
+    store.fill([], 0, NOON)
+    return store
+
+
+@pytest.fixture
+def memory(opened):
+    store = opened("memory://")
+    store.fill([], 0, NOON)
+    return store
+
+
+def decisions(outcomes: list[Answered | Refused]) -> list[Decision]:
+    return [outcome.decision for outcome in outcomes]
+
+
+def answers(outcomes: list[Answered | Refused]) -> list[Answer]:
+    return [msgspec.json.decode(outcome.body, type=Answer) for outcome in outcomes]
+
+
+# The answer, and what the log says of it.
+
+def test_an_answer_says_what_was_decided_by_which_model_and_why(make, full):
+    [outcome] = make(full).score([emptying("a")])
+    answer = msgspec.json.decode(outcome.body)
+    score, reasons = answer.pop("score"), answer.pop("reasons")
+    assert answer == {"transaction_id": "a", "decision": "decline", "history": "full",
+                      "late": False, "idempotent": True, "model_version": "3",
+                      "policy_version": "3.1"}
+    assert 0.9 <= score <= 1
+    assert reasons[0]["code"] == "amount-against-balance"
+    assert reasons[0]["value"]["empties_account"] == 1.0
+    assert set(reasons[0]) == {"code", "text", "logit_fall", "value", "reference"}
+
+
+def test_an_approval_needs_no_reasons(make, memory):
+    [answer] = answers(make(memory).score([payment("a")]))
+    assert (answer.decision, answer.reasons) == ("approve", []) and answer.score < 0.5
+
+
+def test_a_decision_is_logged_with_all_that_it_was_made_from(make, full, champion):
+    scorer = make(full)
+    scorer.score([payment("a")])
+    before = time() * 1000
+    [decision] = decisions(scorer.score([emptying("b")]))
+    logged = msgspec.json.decode(msgspec.json.encode(decision))
+    assert before - 1 <= logged.pop("decided_at") <= time() * 1000
+    assert {name: logged[name] for name in (
+        "transaction_id", "event_time", "type", "amount_cents", "origin_balance_cents",
+        "destination_balance_cents", "history", "late", "recording_since", "idempotent",
+        "model_digest", "model_version", "policy_digest", "policy_version", "thresholds")} == {
+        "transaction_id": "b", "event_time": NOON, "type": "TRANSFER", "amount_cents": 5_000_00,
+        "origin_balance_cents": 5_000_00, "destination_balance_cents": 0, "history": "full",
+        "late": False, "recording_since": 0, "idempotent": True, "model_digest": champion.digest,
+        "model_version": "3", "policy_digest": champion.policy_digest, "policy_version": "3.1",
+        "thresholds": {"review": 0.5, "decline": 0.9}}
+    assert dict(zip(NAMES, logged["counts"]))["origin_sent_cents_day"] == 100_00
+    row = features.vector(emptying("b"), counts_of(logged["counts"]))
+    assert np.array_equal(np.float32([logged["features"]]), row)
+    assert champion.model.scores(row)[0] == pytest.approx(logged["score"], abs=1e-6)
+
+
+def test_the_log_names_accounts_by_a_keyed_digest(make, memory):
+    one, other = (make(memory, account_key=key) for key in ("k", "other"))
+    first, second = decisions(one.score([payment("a"), payment("b", origin="C2",
+                                                               destination="C1")]))
+    assert (first.origin, first.destination) == (second.destination, second.origin)
+    assert first.origin != first.destination and "C1" not in msgspec.json.encode(first).decode()
+    assert decisions(other.score([payment("c")]))[0].origin != first.origin
+    unset = [decisions(make(memory, account_key="").score([payment(name)]))[0].origin
+             for name in ("d", "e")]
+    assert unset[0] != unset[1]
+
+
+def test_payments_score_alike_alone_and_in_a_batch(make, opened):
+    payments = [payment(f"t{place}", NOON + place, amount_cents=place * 50_00,
+                        destination=f"C{place % 3}") for place in range(101)]
+    alone, together = opened("memory://"), opened("memory://")
+    for store in (alone, together):
+        store.fill([], 0, NOON)
+    one_by_one, scorer = make(alone), make(together)
+    ones = [one_by_one.score([one])[0].decision for one in payments]
+    batch = decisions(scorer.score(payments))
+    assert [one.features for one in ones] == [one.features for one in batch]
+    assert [one.counts for one in ones] == [one.counts for one in batch]
+    assert [one.score for one in ones] == pytest.approx([one.score for one in batch], abs=1e-6)
+    assert len({one.decision for one in ones}) > 1
+
+
+def test_reasons_are_those_of_the_payment_itself(make, memory):
+    outcomes = make(memory).score([payment("a"), emptying("b", amount_cents=7_00,
+                                                          origin_balance_cents=7_00)])
+    assert [len(answer.reasons) > 0 for answer in answers(outcomes)] == [False, True]
+    assert answers(outcomes)[1].reasons[0].value["balance_left"] == 0.0
+
+
+def test_each_model_has_thresholds_of_its_own(make, opened, champion):
+    scorer = make(opened("memory://"))
+    scorer.bundle = replace(champion, policy=bundle.Policy(
+        "4", model=bundle.Thresholds(0, 0), fallback=bundle.Thresholds(1, 1)))
+    outcomes = scorer.score([emptying("a"), payment("b", NOON + 24 * HOUR)])
+    assert [answer.decision for answer in answers(outcomes)] == ["approve", "decline"]
+
+
+def test_nothing_is_scored_for_no_payments(make, full):
+    assert make(full).score([]) == []
+
+
+# Repeats, and what is refused.
+
+def test_a_repeat_gets_the_same_bytes_also_from_another_model(make, full, champion):
+    scorer = make(full)
+    [first] = scorer.score([emptying("a")])
+    scorer.bundle = replace(champion, digest="other")
+    assert scorer.score([emptying("a")]) == [Answered(first.body, None)]
+    assert scorer.score([emptying("b")])[0].decision.model_digest == "other"
+
+
+def test_a_payment_twice_in_a_batch_is_scored_once(make, full):
+    first, second, other = make(full).score([payment("a"), payment("a"), payment("b")])
+    assert second == Answered(first.body, None) and first.decision
+    assert dict(zip(NAMES, other.decision.counts))["origin_sent_count_day"] == 1
+
+
+def test_after_a_crash_before_the_answer_the_counts_are_the_same(make, full):
+    scorer = make(full)
+    claims = full.claim([payment("a")], NOON)
+    scorer.score([payment("b")])
+    [outcome] = scorer.score([payment("a")])
+    assert outcome.decision.counts == claims[0].counts == [0] * 16
+    assert outcome.decision.sequence == claims[0].sequence
+
+
+def test_an_id_with_another_payment_is_refused(make, full):
+    scorer = make(full)
+    scorer.score([payment("a")])
+    for outcome in scorer.score([payment("a", amount_cents=1), payment("a", type_code=0)]):
+        assert outcome.code == "id-reused" and "'a'" in outcome.message
+
+
+def test_an_answer_that_came_first_wins_over_ours(make, memory, monkeypatch):
+    scorer, finish = make(memory), memory.finish
+
+    def finish_behind(claims, bodies):
+        finish(claims, [b"theirs"])
+        return finish(claims, bodies)
+
+    monkeypatch.setattr(memory, "finish", finish_behind)
+    assert scorer.score([payment("a")]) == [Answered(b"theirs", None)]
+
+
+# Time.
+
+def now() -> int:
+    return int(time() * 1000)
+
+
+def test_a_payment_from_the_future_is_refused_and_not_counted(make, memory):
+    scorer = make(memory, clock="wall", max_ahead_minutes=5.0)
+    good, bad = payment("a", now() + 4 * 60_000), payment("b", now() + 6 * 60_000)
+    later = payment("c", now() + 4 * 60_000)
+    first, refused, third = scorer.score([good, bad, later])
+    assert first.decision and refused.code == "event-time-ahead"
+    assert "event_time is" in refused.message and "ahead of the clock" in refused.message
+    assert dict(zip(NAMES, third.decision.counts))["origin_sent_count_day"] == 1
+
+
+def test_replays_know_no_future(make, memory):
+    assert make(memory).score([payment("a", now() + 10 ** 10)])[0].decision
+
+
+def test_recording_begins_by_the_wall_clock_or_in_replays_by_event_time(make, opened):
+    before = now()
+    began = {clock: decisions(make(opened("memory://"), clock=clock).score([payment("a")]))[0]
+             .recording_since for clock in ("event", "wall")}
+    assert began["event"] == NOON
+    assert before <= began["wall"] <= now()
+
+
+def test_a_late_payment_is_marked(make, full):
+    scorer = make(full)
+    outcomes = scorer.score([payment("a", NOON + 5), payment("b", NOON)])
+    assert [answer.late for answer in answers(outcomes)] == [False, True]
+    assert [decision.late for decision in decisions(outcomes)] == [False, True]
+
+
+# What is not known.
+
+def test_a_young_store_is_not_trusted(make, store, champion):
+    scorer = make(store)
+    hours = (0, 22, 23, 24, 47)
+    outcomes = scorer.score([emptying(f"t{hour}", event_time=NOON + 1 + hour * HOUR)
+                             for hour in hours])
+    assert [answer.history for answer in answers(outcomes)] == [
+        "partial", "partial", "partial", "full", "full"]
+    first, *_, last = decisions(outcomes)
+    assert first.features == features.vector(emptying("t", event_time=NOON + 1), None)[0].tolist()
+    assert (first.thresholds, last.thresholds) == (champion.policy.fallback, champion.policy.model)
+    assert first.score == pytest.approx(champion.fallback.scores(np.float32([first.features]))[0])
+    assert first.idempotent and len(last.features) == len(features.NAMES)
+
+
+def unreachable(opened):
+    return opened("redis://127.0.0.1:1", history_deadline_ms=20.0)
+
+
+def test_without_its_store_it_answers_without_history_and_says_so(make, opened, champion, caplog):
+    scorer = make(unreachable(opened))
+    with caplog.at_level(logging.WARNING):
+        outcomes = scorer.score([emptying("a"), payment("a"), payment("b")])
+    for answer in answers(outcomes):
+        assert (answer.history, answer.idempotent, answer.late) == ("unavailable", False, False)
+    assert [answer.decision for answer in answers(outcomes)] == ["decline", "approve", "approve"]
+    logged = decisions(outcomes)[0]
+    assert (logged.counts, logged.sequence, logged.recording_since) == (None, None, None)
+    assert logged.thresholds == champion.policy.fallback
+    assert len(logged.features) == len(features.FALLBACK_NAMES)
+    assert "scoring without history: Redis: " in caplog.text
+
+
+def test_where_it_must_not_degrade_it_says_that_its_store_is_away(make, opened):
+    with pytest.raises(StoreUnavailable):
+        make(unreachable(opened), degrade=False).score([payment("a")])
+
+
+@pytest.mark.parametrize("degrade", [True, False])
+def test_a_store_that_goes_away_before_the_answer_is_kept(make, memory, monkeypatch, degrade):
+    def away(claims, bodies):
+        raise StoreUnavailable("away")
+
+    scorer = make(memory, degrade)
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "finish", away)
+        if degrade:
+            [answer] = answers(scorer.score([payment("a")]))
+            assert (answer.history, answer.idempotent) == ("full", False)
+        else:
+            with pytest.raises(StoreUnavailable):
+                scorer.score([payment("a")])
+    [answer] = answers(scorer.score([payment("a")]))
+    assert (answer.history, answer.idempotent) == ("full", True)
+
+
+def test_redis_comes_and_goes_and_every_payment_is_answered(make, opened, own_redis):
+    server = own_redis("--appendonly", "yes", "--appendfsync", "always")
+    scorer = make(opened(server.url, history_deadline_ms=100.0), degrade=True)
+    opened(server.url).fill([], 0, NOON)
+    told = answers(scorer.score([payment("a")]))
+    server.process.send_signal(signal.SIGSTOP)
+    told += answers(scorer.score([payment("b")]))
+    server.kill()
+    told += answers(scorer.score([payment("c")]))
+    server.start()
+    outcomes = scorer.score([payment("d")])
+    told += answers(outcomes)
+    assert [(answer.history, answer.idempotent) for answer in told] == [
+        ("full", True), ("unavailable", False), ("unavailable", False), ("full", True)]
+    assert dict(zip(NAMES, outcomes[0].decision.counts))["origin_sent_count_day"] == 1
+
+
+def test_importing_the_scorer_connects_to_nothing_and_needs_no_store_library():
+    program = "import sys, fraud.scorer; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                            check=True).stdout.split()
+    assert not {"redis", "botocore", "boto3", "pyspark", "xgboost", "pandas"} & set(loaded)
