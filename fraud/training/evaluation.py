@@ -29,7 +29,7 @@ def fit_calibration(logits: np.ndarray, label: np.ndarray) -> Calibration:
 
 
 def choose_thresholds(scores: np.ndarray, label: np.ndarray, alerts: float) -> Thresholds:
-    """Decline where F1 is highest; review down to as many alerts as can be looked at.
+    """Decline where F1 is highest; review down to at most as many alerts as can be looked at.
 
     Args:
         scores, label: shape (n,).
@@ -37,7 +37,9 @@ def choose_thresholds(scores: np.ndarray, label: np.ndarray, alerts: float) -> T
     """
     descending = np.sort(scores)[::-1]
     decline = _between(descending, int(np.argmax(f1_curve(scores, label))))
-    review = _between(descending, min(int(alerts), descending.size) - 1)
+    beyond = descending[int(alerts)] if alerts < descending.size else -np.inf
+    # Payments of one score are told apart by no threshold: where not all fit, none is an alert.
+    review = _between(descending, np.count_nonzero(descending > beyond) - 1)
     return Thresholds(review=min(review, decline), decline=decline)
 
 
