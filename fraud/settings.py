@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ class SettingsError(ValueError):
 class Settings(msgspec.Struct, frozen=True):
     """Every field is the environment variable `FRAUD_` with its name in capitals."""
 
-    model: str = ""                 # a bundle directory; a directory or s3:// with champion.json
+    model: str = "models"           # a bundle directory; a directory or s3:// with champion.json
     history: str = "memory://"      # memory://, memory:///FILE, redis://..., dynamodb://TABLE
     history_deadline_ms: Positive | None = None     # of a trip; 20 on Redis, 150 on DynamoDB
     id_hours: Positive = 24.0       # how long a transaction_id is known
@@ -29,21 +29,27 @@ class Settings(msgspec.Struct, frozen=True):
     account_key: str = ""           # of the HMAC by which logs name accounts
 
 
-def from_environment(environment: Mapping[str, str]) -> Settings:
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def from_environment(environment: Mapping[str, str], kind: type[Kind] = Settings) -> Kind:
     """Settings from environment variables; one that is not set, or empty, has its default.
+
+    Args:
+        kind: `Settings`, or what a program adds to it.
 
     Raises:
         SettingsError: a value is not one, or out of its limits.
     """
-    given = {field: environment.get(_variable(field)) for field in Settings.__struct_fields__}
+    given = {field: environment.get(_variable(field)) for field in kind.__struct_fields__}
     values = {field: value for field, value in given.items() if value}
     for field, value in values.items():
         try:
-            msgspec.convert({field: value}, Settings, strict=False)
+            msgspec.convert({field: value}, kind, strict=False)
         except msgspec.ValidationError as error:
             why = str(error).split(" - at ")[0]
             raise SettingsError(f"{_variable(field)} is {value!r}: {why}") from None
-    return msgspec.convert(values, Settings, strict=False)
+    return msgspec.convert(values, kind, strict=False)
 
 
 def _variable(field: str) -> str:

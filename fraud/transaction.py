@@ -27,7 +27,7 @@ class InvalidTransaction(ValueError):
     """A payment that breaks the contract. The message names field, value and fix."""
 
 
-class _Wire(msgspec.Struct, forbid_unknown_fields=True):
+class Wire(msgspec.Struct, forbid_unknown_fields=True):
     """The JSON form of a payment, money in currency units."""
 
     transaction_id: Name
@@ -56,7 +56,7 @@ class Transaction(msgspec.Struct, frozen=True):
     destination_balance_cents: int
 
 
-_decoder = msgspec.json.Decoder(_Wire)
+_decoder = msgspec.json.Decoder(Wire)
 
 
 def parse(body: bytes | str) -> Transaction:

@@ -1,0 +1,69 @@
+"""Errors as problem details (RFC 9457): what is wrong with which field, and the fix."""
+
+from __future__ import annotations
+
+import msgspec
+from sanic import HTTPResponse, Request
+from sanic.exceptions import SanicException
+
+TITLES = {
+    400: "Bad request", 401: "Unauthorized", 404: "Not found", 405: "Method not allowed",
+    408: "Request timeout", 409: "Conflict", 413: "Content too large",
+    415: "Unsupported media type", 422: "Invalid payment", 500: "Internal error",
+    503: "Service unavailable",
+}
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of an error. `type` is a code that programs can rely on."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    transaction_id: str = ""
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(self, status: int, code: str, detail: str):
+        super().__init__(detail)
+        self.problem = problem(status, code, detail)
+
+
+def problem(status: int, code: str, detail: str, transaction_id: str = "") -> Problem:
+    return Problem(code, TITLES[status], status, detail, transaction_id)
+
+
+def response(what: Problem) -> HTTPResponse:
+    return HTTPResponse(msgspec.json.encode(what), what.status, content_type=MEDIA_TYPE)
+
+
+def of_exception(request: Request, error: Exception) -> HTTPResponse:
+    """The response to an exception that ended a request; says nothing of the inside."""
+    if isinstance(error, ProblemError):
+        return response(error.problem)
+    if isinstance(error, SanicException) and error.status_code in TITLES:
+        code = TITLES[error.status_code].lower().replace(" ", "-")
+        answer = response(problem(error.status_code, code, _of_sanic(request, error)))
+        answer.headers.extend(error.headers)
+        return answer
+    if isinstance(error, SanicException) and 400 <= error.status_code < 500:
+        return response(problem(400, "bad-request", str(error)))
+    return response(problem(500, "internal-error", "the request could not be processed; it may be "
+                            "sent again with the same transaction_id"))
+
+
+def _of_sanic(request: Request, error: SanicException) -> str:
+    match error.status_code:
+        case 404:
+            return f"there is no {request.path}; /docs lists what there is"
+        case 405:
+            return f"{request.method} is not allowed on {request.path}; /docs lists what is"
+        case 413:
+            return ("the body is larger than allowed; send fewer payments a request, to "
+                    "/v1/score/batch")
+        case _:
+            return str(error)

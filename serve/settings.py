@@ -1,0 +1,24 @@
+"""What the server is told by its environment, beside what scoring is told (`fraud.settings`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from fraud.settings import Positive, Settings
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class ServeSettings(Settings, frozen=True):
+    """Every field is the environment variable `FRAUD_` with its name in capitals."""
+
+    api_keys: str = ""                      # sha256 of each key, separated by commas
+    batch_payments: Count = 1_000           # in a batch request at most
+    body_bytes: Count = 1_048_576           # of a request at most
+    request_seconds: Positive = 10.0        # to receive a request, and to answer it
+    drain_seconds: Positive = 15.0          # to finish what was accepted, after SIGTERM
+    model_seconds: Positive = 10.0          # between two looks at champion.json
+    decision_log: str = "-"                 # a file, or - for stdout
+    log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,0 +1,292 @@
+import gzip
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import requests
+
+from fraud import bundle, features
+from fraud.training import publication
+from fraud.transaction import parse
+from tests.serve.running import HASH, KEY, payment
+
+
+def problem(response: requests.Response) -> tuple[int, str]:
+    """Status and type of an error, which must be problem details that say what to do."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == response.status_code
+    assert body["title"] and len(body["detail"]) > 10
+    assert "Traceback" not in body["detail"]
+    return body["status"], body["type"]
+
+
+def decisions(server) -> list[dict]:
+    return [json.loads(line) for line in server.decisions.read_text().splitlines()]
+
+
+# Scoring.
+
+def test_an_answer_says_how_likely_why_and_by_which_model(server, tmp_path):
+    body = server.score(amount=2.5).json()
+    row = features.vector(parse(json.dumps(payment(amount=2.5))), None)
+    loaded = bundle.load(tmp_path / "bundle")
+    assert body["score"] == loaded.fallback.scores(row)[0]
+    assert body["transaction_id"] == "t-1" and body["decision"] == "decline"
+    assert [reason["code"] for reason in body["reasons"]] == ["amount"]
+    assert (body["model_version"], body["policy_version"]) == ("1", "1.1")
+    assert body["history"] == "partial"     # the store is younger than a day
+
+
+@pytest.mark.parametrize(("amount", "decision"), [
+    (0.0, "review"), (9.0, "decline"), (1.0, "review"), (1.1, "decline")])
+def test_the_decision_follows_the_policy(server, amount, decision):
+    assert server.score(amount=amount).json()["decision"] == decision
+
+
+def test_a_repeated_id_gets_the_same_bytes_and_another_payment_under_it_is_refused(server):
+    first = server.score("same")
+    assert server.score("same").content == first.content
+    assert server.get("/v1/decisions/same").content == first.content
+    assert problem(server.score("same", amount=1.0)) == (409, "id-reused")
+    assert len(decisions(server)) == 1
+
+
+def test_later_payments_see_the_earlier_ones(server):
+    server.score("a", amount=1.25)
+    server.score("b", amount=2.5)
+    counts = decisions(server)[1]["counts"]
+    assert counts[:4] == [1, 125, 1, 125]       # of the origin, sent
+    assert counts[12:] == [1, 125, 1, 125]      # of the destination, received
+
+
+def test_a_batch_gives_an_answer_or_a_problem_for_each_in_order(server):
+    batch = [payment("a"), {"amount": 1}, payment("b", amount=-1), payment("a"), payment("c")]
+    body = server.post("/v1/score/batch", batch).json()
+    assert [item.get("transaction_id") for item in body] == ["a", None, None, "a", "c"]
+    assert [item.get("status") for item in body] == [None, 422, 422, None, None]
+    assert body[0] == body[3]
+
+
+def test_a_batch_of_lines_is_answered_in_lines(server):
+    lines = "\n".join(json.dumps(payment(name)) for name in ("a", "b")) + "\n\n"
+    response = server.session.post(server.url + "/v1/score/batch", data=lines, headers={
+        "Content-Type": "application/x-ndjson"})
+    assert response.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line)["transaction_id"] for line in response.text.splitlines()] == ["a", "b"]
+
+
+def test_one_by_one_and_in_a_batch_the_scores_agree(serve):
+    rng = np.random.default_rng(5)
+    payments = [payment(f"t{place}", amount=round(float(rng.lognormal()), 2),
+                        origin=f"C{rng.integers(5)}", destination=f"C{rng.integers(5)}",
+                        event_time=1_704_103_200_000 + place * 100_000) for place in range(200)]
+    one, many = serve(FRAUD_CLOCK="event"), serve(FRAUD_CLOCK="event")
+    singles = [one.post("/v1/score", body).json()["score"] for body in payments]
+    batch = [item["score"] for item in many.post("/v1/score/batch", payments).json()]
+    np.testing.assert_allclose(singles, batch, atol=1e-6)
+    assert [line["features"] for line in decisions(one)] == [
+        line["features"] for line in decisions(many)]
+    assert [line["counts"] for line in decisions(one)] == [
+        line["counts"] for line in decisions(many)]
+
+
+def test_a_payment_ahead_of_the_clock_is_refused(server):
+    ahead = round(time.time() * 1_000) + 3_600_000
+    assert problem(server.score(event_time=ahead)) == (422, "event-time-ahead")
+
+
+# What is wrong with a request.
+
+@pytest.mark.parametrize(("body", "status"), [
+    (b"", 422), (b"{", 422), (b"null", 422), (b"[]", 422), (b'"\xff"', 422), (b"\x00", 422),
+    (b'{"transaction_id":"t"}', 422), (b"[" * 100_000, 422), (b"1e999", 422), (b"NaN", 422),
+    (json.dumps(payment(amount=1e300)).encode(), 422),
+    (json.dumps(payment(amount="9")).encode(), 422),
+    (json.dumps(payment(amount=0.001)).encode(), 422),
+    (json.dumps(payment(origin="")).encode(), 422),
+    (json.dumps(payment(type="WIRE")).encode(), 422),
+    (json.dumps(payment(newbalanceOrig=0)).encode(), 422),
+    (json.dumps(payment(event_time=float("nan"))).encode(), 422),
+    (json.dumps(payment(origin="\ud800")).encode(), 422)])
+def test_a_bad_body_is_a_problem_and_the_next_good_one_is_answered(server, body, status):
+    response = server.session.post(server.url + "/v1/score", data=body)
+    assert problem(response) == (status, "invalid-payment")
+    assert server.score().status_code == 200
+
+
+def test_a_problem_names_the_field(server):
+    detail = server.score(amount=-1).json()["detail"]
+    assert "$.amount" in detail
+    assert "0.001: more than two decimals" in server.score(amount=0.001).json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/score/batch"])
+def test_a_body_that_is_too_large_is_refused(serve, path):
+    server = serve(FRAUD_BODY_BYTES="2000")
+    response = server.session.post(server.url + path, data=b"x" * 10_000_000)
+    assert problem(response) == (413, "content-too-large")
+    assert server.score().status_code == 200
+
+
+def test_a_batch_has_a_limit(serve):
+    server = serve(FRAUD_BATCH_PAYMENTS="2")
+    assert problem(server.post("/v1/score/batch", [payment()] * 3)) == (413, "batch-too-large")
+    assert len(server.post("/v1/score/batch", [payment()] * 2).json()) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[", b"[" * 100_000, b"\xff"])
+def test_a_batch_that_is_no_array_is_refused(server, body):
+    response = server.session.post(server.url + "/v1/score/batch", data=body)
+    assert problem(response) == (400, "not-an-array")
+
+
+def test_a_compressed_body_is_refused_unread(server):
+    bomb = gzip.compress(b"0" * 10_000_000)
+    response = server.session.post(server.url + "/v1/score", data=bomb, headers={
+        "Content-Encoding": "gzip"})
+    assert problem(response) == (415, "compressed-body")
+
+
+def test_an_unknown_path_method_or_decision_is_a_problem(server):
+    assert problem(server.get("/v2/score")) == (404, "not-found")
+    assert problem(server.get("/v1/score")) == (405, "method-not-allowed")
+    assert problem(server.get("/v1/decisions/none")) == (404, "unknown-transaction")
+
+
+# Who may ask.
+
+@pytest.mark.parametrize(("method", "path"), [
+    ("POST", "/v1/score"), ("POST", "/v1/score/batch"), ("GET", "/v1/decisions/a"),
+    ("GET", "/v1/model")])
+def test_with_keys_the_api_is_closed_to_others(serve, method, path):
+    server = serve(FRAUD_API_KEYS=f"{'0' * 64}, {HASH}")
+    for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"},
+                   {"Authorization": f"Bearer {HASH}"}, {"Authorization": "Bearer \xff"}):
+        response = server.session.request(method, server.url + path, headers=header)
+        assert problem(response) == (401, "unauthorized")
+    admitted = server.session.request(method, server.url + path,
+                                      headers={"Authorization": f"Bearer {KEY}"})
+    assert admitted.status_code != 401
+    assert server.get("/healthz").status_code == 200
+    assert KEY not in server.log.read_text()
+
+
+# What it tells.
+
+def test_it_says_what_is_serving(server, tmp_path):
+    body = server.get("/v1/model").json()
+    assert body["digest"] == bundle.load(tmp_path / "bundle").digest
+    assert body["manifest"]["data_digest"] == "d" * 64
+    assert body["policy"]["version"] == "1.1"
+
+
+def test_the_decision_log_can_be_replayed_and_names_no_account(serve, tmp_path):
+    server = serve(FRAUD_ACCOUNT_KEY="secret")
+    server.score(origin="C-origin", destination="C-destination")
+    (line,) = decisions(server)
+    loaded = bundle.load(tmp_path / "bundle")
+    row = np.array([line["features"]], np.float32)
+    assert loaded.fallback.scores(row)[0] == line["score"]
+    assert line["model_digest"] == loaded.digest and line["policy_digest"] == loaded.policy_digest
+    written = server.decisions.read_text() + server.log.read_text()
+    assert "C-origin" not in written and "C-destination" not in written and "secret" not in written
+
+
+def test_logs_are_json_lines_with_the_request_id(server):
+    response = server.post("/v1/score", payment(), headers={"X-Request-ID": "abc123"})
+    assert response.headers["x-request-id"] == "abc123"
+    bad = server.post("/v1/score", payment(), headers={"X-Request-ID": 'a"b'})
+    assert len(bad.headers["x-request-id"]) == 16
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("request_id") == "abc123"]
+    assert line["status"] == 200 and line["message"] == "POST /v1/score"
+    assert 0 < line["milliseconds"] < 10_000
+
+
+def test_the_document_describes_what_there_is_and_its_page_needs_no_network(server):
+    page = server.get("/docs").text
+    assert "http" not in page
+    for asset in ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/start.js"):
+        assert asset in page and server.get(asset).status_code == 200
+    document = server.get("/docs/openapi.json").json()
+    example = document["components"]["schemas"]["Wire"]["example"]
+    assert server.post("/v1/score", example).status_code == 200
+    assert set(document["paths"]) == {"/v1/score", "/v1/score/batch", "/v1/model", "/healthz",
+                                      "/v1/decisions/{transaction_id}", "/readyz"}
+
+
+# Its model.
+
+def test_a_new_champion_is_served_without_a_restart_and_a_broken_one_is_not(
+        serve, tmp_path, make_bundle):
+    for version in ("1", "2", "3"):
+        make_bundle(tmp_path / version, version=version)
+    models = tmp_path / "models"
+    publication.publish(tmp_path / "1", "fraud-detector", str(models))
+    server = serve(FRAUD_MODEL=str(models), FRAUD_MODEL_SECONDS="0.1")
+    first = server.score("before").content
+    publication.publish(tmp_path / "2", "fraud-detector", str(models))
+    wait_for(lambda: server.score(os.urandom(8).hex()).json()["model_version"] == "2")
+    assert server.score("before").content == first      # a stored answer outlives its model
+    publication.publish(tmp_path / "3", "fraud-detector", str(models))
+    (models / "fraud-detector-3/model.onnx").write_bytes(b"broken")
+    wait_for(lambda: "the champion stays at version 2" in server.log.read_text()
+             or server.get("/readyz").json()["model_version"] == "3")
+    metrics = server.get("/metrics").text
+    assert metrics.count("fraud_model_info{") == 1
+
+
+@pytest.mark.parametrize(("break_it", "message"), [
+    (lambda path: (path / "model.onnx").write_bytes(b"x"), "model.onnx: sha256 is"),
+    (lambda path: (path / "policy.json").unlink(), "policy.json: cannot be read"),
+    (lambda path: (path / "bundle.json").write_text("{"), "bundle.json")])
+def test_a_bundle_that_must_not_be_served_is_refused_at_the_start(
+        serve, tmp_path, break_it, message):
+    break_it(tmp_path / "bundle")
+    with pytest.raises(RuntimeError, match=message) as refused:
+        serve()
+    assert "Traceback" not in str(refused.value)
+
+
+# Its end.
+
+def test_after_sigterm_no_accepted_request_is_lost(serve):
+    server = serve()
+    outcomes, stop = [], threading.Event()
+
+    def ask(name: str) -> None:
+        session = requests.Session()
+        for number in range(10_000):
+            if stop.is_set():
+                return
+            try:
+                outcomes.append(session.post(
+                    server.url + "/v1/score", json=payment(f"{name}-{number}")).status_code)
+            except requests.ConnectionError as error:
+                outcomes.append(error)
+                return
+
+    threads = [threading.Thread(target=ask, args=[str(place)]) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(outcomes) > 100)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+    stop.set()
+    for thread in threads:
+        thread.join()
+    answered = [outcome for outcome in outcomes if outcome == 200]
+    assert {outcome for outcome in outcomes if isinstance(outcome, int)} == {200}
+    assert len(decisions(server)) == len(answered)
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
