@@ -11,14 +11,17 @@ What serves has no training framework and no pickle: only ONNX is loaded.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import onnxruntime
 
 from fraud import features
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")     # else it reports models to its vendor
+import onnxruntime  # noqa: E402
 
 MANIFEST_FILE = "bundle.json"
 POLICY_FILE = "policy.json"
@@ -213,6 +216,14 @@ def model_files(place: str, raw_manifest: bytes) -> list[str]:
     return [_beside(Path(place), model.file).name for model in (manifest.model, manifest.fallback)]
 
 
+def open_session(onnx: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the content of a file; 0 threads are as many as there are cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
 def calibrated(logits: np.ndarray, calibration: Calibration) -> np.ndarray:
     """Probabilities of float logits of any shape: float64."""
     shifted = calibration.slope * logits.astype(np.float64) + calibration.intercept
@@ -248,12 +259,8 @@ def _model(directory: Path, manifest: ModelManifest, names: tuple[str, ...],
         raise BundleError(f"{path}: sha256 is {sha256(content)}, but bundle.json says "
                           f"{manifest.sha256}; publish the bundle again")
     _check_features(path, manifest, names)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"])
+        session = open_session(content, threads)
     except Exception as error:      # onnxruntime raises classes of its own without a common base
         raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); "
                           "train or export the bundle again") from None

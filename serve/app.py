@@ -28,7 +28,6 @@ from serve.settings import ServeSettings
 JSON, NDJSON = "application/json", "application/x-ndjson"
 REFUSAL_STATUS = {"id-reused": 409, "event-time-ahead": 422}
 access = logging.getLogger("serve.access")
-logger = logging.getLogger("serve")
 _encode = msgspec.json.Encoder().encode
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -76,7 +75,7 @@ def _watched(route: str, handler):
     @wraps(handler)
     async def watched(request: Request, **arguments) -> HTTPResponse:
         started = time.perf_counter()
-        if request.transport and request.transport.is_closing():
+        if _is_gone(request):
             raise RequestCancelled      # nobody would get the answer: the server is stopping
         try:
             if not request.app.ctx.keys.admit(request.headers.get("authorization")):
@@ -85,9 +84,8 @@ def _watched(route: str, handler):
             response = await handler(request, **arguments)
         except ProblemError as error:
             response = problems.response(error.problem)
-        except Exception:
-            logger.exception("a request failed")
-            response = problems.of_exception(request, None)
+        except Exception as error:
+            response = problems.of_exception(request, error)
         seconds = time.perf_counter() - started
         metrics.REQUESTS.labels(route, response.status).observe(seconds)
         request_id = _request_id(request)
@@ -99,6 +97,11 @@ def _watched(route: str, handler):
         return response
 
     return watched
+
+
+def _is_gone(request: Request) -> bool:
+    is_closing = getattr(request.transport, "is_closing", None)     # there is none on Lambda
+    return is_closing is not None and is_closing()
 
 
 def _request_id(request: Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 from sanic import HTTPResponse, Request
 from sanic.exceptions import SanicException
@@ -12,6 +14,7 @@ TITLES = {
     415: "Unsupported media type", 422: "Invalid payment", 500: "Internal error",
     503: "Service unavailable",
 }
+logger = logging.getLogger("serve")
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -52,6 +55,7 @@ def of_exception(request: Request, error: Exception) -> HTTPResponse:
         return answer
     if isinstance(error, SanicException) and 400 <= error.status_code < 500:
         return response(problem(400, "bad-request", str(error)))
+    logger.error("a request failed", exc_info=error)
     return response(problem(500, "internal-error", "the request could not be processed; it may be "
                             "sent again with the same transaction_id"))
 

@@ -30,27 +30,28 @@ def linear_model(width: int) -> bytes:
     return model.SerializeToString()
 
 
+def linear_candidate(directory: Path, framework: str = "xgboost") -> Candidate:
+    """A candidate of linear models, its files in a directory."""
+    variants = {}
+    for name, names in (("model", features.NAMES), ("fallback", features.FALLBACK_NAMES)):
+        path = directory / f"{framework}-{name}" / f"{name}.onnx"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(linear_model(len(names)))
+        manifest = bundle.ModelManifest(
+            file=path.name, sha256=bundle.sha256(path.read_bytes()), features=list(names),
+            calibration=bundle.Calibration(1.0, 0.0), metrics={"validation_f1": 0.5},
+            medians=dict.fromkeys(names, 0.0))
+        variants[name] = Variant(
+            onnx=str(path), native="", manifest=manifest, seconds=1.0,
+            thresholds=bundle.Thresholds(review=0.5, decline=0.75),
+            curves={"train_logloss": [0.2, 0.1], "early_logloss": [0.3, 0.2]})
+    return Candidate(framework, {"rounds": 2}, **variants)
+
+
 @pytest.fixture
 def make_candidate(tmp_path) -> Callable[..., Candidate]:
     """Makes a candidate of linear models, and its files."""
-
-    def make(framework: str = "xgboost") -> Candidate:
-        variants = {}
-        for name, names in (("model", features.NAMES), ("fallback", features.FALLBACK_NAMES)):
-            path = tmp_path / f"{framework}-{name}" / f"{name}.onnx"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(linear_model(len(names)))
-            manifest = bundle.ModelManifest(
-                file=path.name, sha256=bundle.sha256(path.read_bytes()), features=list(names),
-                calibration=bundle.Calibration(1.0, 0.0), metrics={"validation_f1": 0.5},
-                medians=dict.fromkeys(names, 0.0))
-            variants[name] = Variant(
-                onnx=str(path), native="", manifest=manifest, seconds=1.0,
-                thresholds=bundle.Thresholds(review=0.5, decline=0.75),
-                curves={"train_logloss": [0.2, 0.1], "early_logloss": [0.3, 0.2]})
-        return Candidate(framework, {"rounds": 2}, **variants)
-
-    return make
+    return lambda framework="xgboost": linear_candidate(tmp_path, framework)
 
 
 @pytest.fixture

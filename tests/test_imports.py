@@ -217,6 +217,13 @@ def test_a_heavy_import_is_found_however_deep(tmp_path, text):
     assert heavy_imports("planted", tmp_path) == {"pandas"}
 
 
+@pytest.mark.parametrize("module", ["fraud.bundle", "fraud.training.candidate"])
+def test_onnx_runtime_is_told_not_to_report_to_its_vendor_before_it_loads(tmp_path, module):
+    (tmp_path / "onnxruntime.py").write_text(       # stands before the installed one
+        "import os\nassert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\nInferenceSession = None")
+    heavy_imports(module, tmp_path)
+
+
 # A module named like a library would stand in its way when its folder is on the path.
 
 def named_like_a_library(names: Iterable[str]) -> set[str]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import onnxruntime
 
 from fraud import bundle, features
 from fraud.training import boosted_trees, evaluation, neural_network, splits
@@ -118,7 +117,7 @@ def _medians(rows: Rows, names: tuple[str, ...]) -> dict[str, float]:
 
 def score_logits(onnx: bytes, rows: np.ndarray) -> np.ndarray:
     """What an ONNX model says of float32 rows, with all cores: float32, shape (n,)."""
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    session = bundle.open_session(onnx, threads=0)
     name = session.get_inputs()[0].name
     chunks = np.array_split(np.ascontiguousarray(rows), max(1, len(rows) // 100_000))
     return np.concatenate([session.run(None, {name: chunk})[0].reshape(-1) for chunk in chunks])

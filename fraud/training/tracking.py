@@ -33,6 +33,7 @@ class Logged:
 def connect():
     """MLflow's client, with the address set for the process."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
 
     for name in ("mlflow", "alembic"):
