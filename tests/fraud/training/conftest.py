@@ -1,11 +1,16 @@
-"""A registry of its own for each test of training that needs one."""
+"""For tests of training: a registry of the test's own, and payments to learn from."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 
+from fraud import features, history
 from fraud.training import registry, tracking
+from fraud.transaction import TYPE_CODES
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +64,48 @@ def register(make_bundle, logged, tags):
         return version
 
     return register
+
+
+@pytest.fixture(scope="session")
+def make_payments() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Makes features, float32 of shape (rows, features), and labels of payments.
+
+    Most frauds are transfers that empty an account that just received the money; no honest payment
+    is like them, but some frauds are like honest payments.
+    """
+    def make(rows: int, fraud_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        label = (rng.permutation(rows) < rows * fraud_share).astype(np.int8)
+        typical = (label == 1) & (rng.random(rows) < 0.9)
+
+        def cents() -> np.ndarray:
+            return (rng.lognormal(8, 2, rows) * 100).astype(np.int64)
+
+        amount, counts = cents(), rng.poisson(1.0, (len(history.NAMES), rows))
+        for place, name in enumerate(history.NAMES):
+            if "cents" in name:
+                counts[place] = cents()
+        received = history.NAMES.index("origin_received_cents_hour")
+        counts[received] = np.where(typical, amount, counts[received])
+        payments = features.Payments(
+            event_time=np.arange(rows) * 60_000,
+            type_code=np.where(typical, TYPE_CODES["TRANSFER"], rng.integers(0, 5, rows)),
+            amount_cents=amount,
+            origin_balance_cents=np.where(typical, amount, cents() - 10_000),
+            destination_balance_cents=cents())
+        return features.matrix(payments, history.counts_of(list(counts))), label
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def extreme_rows() -> np.ndarray:
+    """Features at and beyond the ends of what a payment may hold: float32, shape (n, features)."""
+    most = 10**14                                        # cents
+    ends = np.array(list(itertools.product((0, 1, most), (-most, 0, 1, most), (-most, 0, most),
+                                           (0, 1, most), range(5))), np.int64).T
+    amount, origin, destination, count, type_code = ends
+    payments = features.Payments(np.zeros_like(amount), type_code, amount, origin, destination)
+    computed = features.matrix(payments, history.counts_of([count] * len(history.NAMES)))
+    return np.concatenate([computed, np.full((3, len(features.NAMES)), 1e12, np.float32)
+                           * np.array([[-1], [0], [1]], np.float32)])
