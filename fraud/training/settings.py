@@ -8,6 +8,7 @@ import msgspec
 
 from fraud.training.errors import TrainingError
 
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
@@ -19,7 +20,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Data(_Strict):
-    max_bad_share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    max_bad_share: Fraction
     label_delay_hours: NotNegative
 
 
@@ -60,8 +61,8 @@ class NeuralNetwork(_Strict):
 
 
 class Floors(_Strict):
-    test_f1: float
-    test_auprc: float
+    test_f1: Fraction
+    test_auprc: Fraction
 
 
 class Gate(_Strict):
