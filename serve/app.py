@@ -100,8 +100,7 @@ def _watched(route: str, handler):
 
 
 def _is_gone(request: Request) -> bool:
-    is_closing = getattr(request.transport, "is_closing", None)     # there is none on Lambda
-    return is_closing is not None and is_closing()
+    return not request.app.asgi and request.transport.is_closing()      # ASGI has no transport
 
 
 def _request_id(request: Request) -> str:

@@ -13,6 +13,7 @@ from serve import logs
 from serve.app import create_app, refresh
 from serve.settings import ServeSettings
 
+TEXT = ("text/", "application/json", "application/problem+json", "application/x-ndjson")
 NOT_PUBLIC = ("/metrics",)      # the gateway does not lead here; neither does a direct invocation
 
 
@@ -23,11 +24,11 @@ def _start():
         raise SettingsError("FRAUD_API_KEYS is empty: on Lambda the API would be open to everyone")
     logs.configure(settings.log_level)
     app = create_app(settings)
-    app.config.UPDATE_ON_INVOCATION = True
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(_lifespan(app))
-    return settings, app, Mangum(_with_raw_path(app), lifespan="off")
+    return settings, app, Mangum(
+        _with_raw_path(app), lifespan="off", text_mime_types=list(TEXT))
 
 
 async def _lifespan(app) -> None:
