@@ -5,7 +5,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help train test test-system lint bench lock clean java
+TOOLS := .venv-tools/.ready
+
+.PHONY: help train serve image test test-system lint bench lock tools clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,10 +15,19 @@ help:  ## what can be made
 train: java $(READY)  ## train, select and register a champion (ARGS="--transactions paysim.csv ...")
 	$(BIN)/python flows/train_flow.py run $(ARGS)
 
+serve: $(READY)  ## serve the champion on http://127.0.0.1:8000 (ARGS="--port 8080")
+	$(BIN)/python -m serve $(ARGS)
+
+image: models/champion.json  ## build the image fraud-detector with the champion baked in
+	docker build -f serve/Dockerfile -t fraud-detector .
+
+models/champion.json:
+	@echo "there is no champion in models yet: make train"; exit 1
+
 test: java $(READY)  ## the tests that take minutes (ARGS="tests/fraud -k bundle")
 	$(BIN)/python -m pytest -m "not system" $(ARGS)
 
-test-system: java $(READY)  ## the tests that need the whole machine
+test-system: java $(READY) $(TOOLS)  ## the tests that need the whole machine
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 lint: $(READY)  ## flake8
@@ -25,12 +36,15 @@ lint: $(READY)  ## flake8
 bench: java $(READY)  ## measure the training flow and the simulator (see bench/)
 	$(BIN)/python -m bench.training
 
-lock: $(READY)  ## compile requirements.in into requirements.txt
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --upgrade \
-		requirements.in -o requirements.txt
+tools: $(TOOLS)  ## the programs that check manifests and templates, in .venv-tools
 
-clean:  ## remove what runs computed; keeps data/*.parquet, the registry and published models
+lock: $(READY)  ## compile requirements.in and requirements-tools.in
+	$(BIN)/python -m pip install --quiet uv
+	for name in requirements requirements-tools; do \
+		$(BIN)/uv pip compile --universal --python-version 3.11 --no-annotate --upgrade \
+			$$name.in -o $$name.txt; done
+
+clean:  ## remove what runs computed; keeps data, registry and published models
 	rm -rf data/runs .pytest_cache .hypothesis spark-warehouse
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
@@ -38,6 +52,11 @@ java:
 	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 || { \
 		echo "Java is missing, and Spark needs 17 or newer: apt-get install openjdk-17-jre-headless"; \
 		exit 1; }
+
+$(TOOLS): requirements-tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-tools.txt
+	@touch $(TOOLS)
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
