@@ -118,11 +118,12 @@ def _batches(rows: np.ndarray, label: np.ndarray, settings: NeuralNetwork, rng):
 
 
 def _balanced(rows: np.ndarray, label: np.ndarray, fraud_share: float, rng):
-    """Rows, labels and weights in which frauds have the same share as in the batches."""
+    """Rows, labels and weights, of mean 1, in which frauds have the same share as in the batches.
+    """
     frauds, honest = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     if honest.size > EARLY_ROWS:
         honest = np.sort(rng.choice(honest, EARLY_ROWS, replace=False))
     chosen = np.concatenate([frauds, honest])
     odds = fraud_share / (1 - fraud_share) * honest.size / frauds.size
     weight = np.where(label[chosen] == 1, odds, 1.0).astype(np.float32)
-    return rows[chosen], label[chosen, None].astype(np.float32), weight
+    return rows[chosen], label[chosen, None].astype(np.float32), weight / weight.mean()
