@@ -39,7 +39,7 @@ Verdict   version {version} is {word}:
 
 Next      .venv/bin/python flows/train_flow.py card view audit  pictures of this champion
           .venv/bin/python -m fraud.training.registry list    versions, and which one serves
-          .venv/bin/python -m fraud.training.registry show {version}  where version {version} is from
+          .venv/bin/python -m fraud.training.registry show {version}  where it comes from
           .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
 """
     return "\n".join(f"| {line}".rstrip() for line in text.splitlines())

@@ -96,8 +96,8 @@ def test_only_frauds_have_incidents_and_every_fraud_has_one(tmp_path):
 # Order.
 
 identities = st.lists(
-    st.tuples(st.integers(0, 5), st.text(st.characters(exclude_categories=["Cs"]), min_size=1,
-                               max_size=64)),
+    st.tuples(st.integers(0, 5),
+              st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=64)),
     min_size=1, max_size=12, unique_by=lambda identity: identity[1])
 
 
