@@ -1,0 +1,363 @@
+"""The manifests as kubectl renders them: valid, safe, consistent, and true to the server."""
+
+import os
+import shutil
+import subprocess
+import time
+from base64 import b64decode
+from collections.abc import Iterator
+
+import pytest
+import redis
+import yaml
+from sanic import Sanic
+
+from fraud.settings import from_environment
+from fraud.stores import open_store
+from fraud.stores.redis import RedisStore
+from fraud.transaction import parse
+from serve.app import create_app
+from serve.keys import Keys
+from serve.settings import ServeSettings
+from tests.tools import ROOT, program, routes, run, shell_blocks
+
+FOLDERS = ["base", "overlays/minikube"]
+CUSTOM_KINDS = {"ServiceMonitor"}
+
+
+def render(folder) -> list[dict]:
+    return list(yaml.safe_load_all(run("kubectl", "kustomize", folder)))
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, list[dict]]:
+    return {folder: render(ROOT / "k8s" / folder) for folder in FOLDERS}
+
+
+@pytest.fixture(params=FOLDERS)
+def objects(request, rendered) -> list[dict]:
+    """All objects of the base, and of the overlay."""
+    return rendered[request.param]
+
+
+def one(objects: list[dict], kind: str, name: str = "fraud-api") -> dict:
+    [found] = [item for item in objects
+               if item["kind"] == kind and item["metadata"]["name"].startswith(name)]
+    return found
+
+
+def workloads(objects: list[dict]) -> list[dict]:
+    return [item for item in objects if item["kind"] in ("Deployment", "StatefulSet")]
+
+
+def pods(objects: list[dict]) -> list[dict]:
+    return [item["spec"]["template"] for item in workloads(objects)]
+
+
+def api(objects: list[dict]) -> dict:
+    [container] = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def environment(objects: list[dict]) -> dict[str, str]:
+    """The API's variables, as a pod would have them: references followed."""
+    maps = {item["metadata"]["name"]: item["data"] for item in objects
+            if item["kind"] == "ConfigMap"}
+    secrets = {item["metadata"]["name"]: {
+        name: b64decode(value).decode() for name, value in item["data"].items()}
+        for item in objects if item["kind"] == "Secret"}
+    variables = {}
+    for source in api(objects)["envFrom"]:
+        variables |= maps[source["configMapRef"]["name"]]
+    for variable in api(objects)["env"]:
+        if "valueFrom" in variable:
+            reference = variable["valueFrom"]["secretKeyRef"]
+            value = secrets[reference["name"]][reference["key"]]
+        else:
+            value = variable["value"]
+            for name, known in variables.items():
+                value = value.replace(f"$({name})", known)
+        variables[variable["name"]] = value
+    return variables
+
+
+@pytest.fixture
+def app(tmp_path, make_bundle, monkeypatch):
+    """The app itself: what it serves is what may be probed and led to."""
+    monkeypatch.setattr(Sanic, "test_mode", True)       # another test may have an app of this name
+    make_bundle(tmp_path / "bundle")
+    return create_app(ServeSettings(model=str(tmp_path / "bundle"),
+                                    decision_log=str(tmp_path / "decisions.jsonl")))
+
+
+# Valid.
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_kubernetes_schemas_accept_every_object(folder, tmp_path):
+    objects = render(ROOT / "k8s" / folder)
+    known = [item for item in objects if item["kind"] not in CUSTOM_KINDS]
+    (tmp_path / "known.yaml").write_text(yaml.safe_dump_all(known))
+    told = run("kubernetes-validate", "--strict", tmp_path / "known.yaml")
+    assert told.count(" passed for resource ") == len(known) >= 13
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_checkov_finds_nothing(folder, tmp_path):
+    (tmp_path / "rendered.yaml").write_text(run("kubectl", "kustomize", ROOT / "k8s" / folder))
+    told = run("checkov", "--config-file", ROOT / "k8s/.checkov.yaml", "--file",
+               tmp_path / "rendered.yaml")
+    assert "Failed checks: 0" in told
+
+
+def test_prometheus_finds_the_service_by_the_label_of_its_chart(rendered):
+    monitor, service = (one(rendered["base"], kind) for kind in ("ServiceMonitor", "Service"))
+    assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= (
+        service["metadata"]["labels"].items())
+    [endpoint] = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+
+
+def test_a_bare_minikube_has_all_that_the_overlay_needs(rendered):
+    kinds = {item["kind"] for item in rendered["overlays/minikube"]}
+    assert not kinds & {"ServiceMonitor", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    assert one(rendered["overlays/minikube"], "Deployment")["spec"]["replicas"] == 1
+    assert api(rendered["overlays/minikube"])["image"] == "fraud:local"
+    assert api(rendered["overlays/minikube"])["imagePullPolicy"] == "Never"
+
+
+# Consistent: what one object says about another holds.
+
+def selected(objects: list[dict]) -> Iterator[tuple[str, dict]]:
+    for item in objects:
+        if item["kind"] == "Service":
+            yield item["metadata"]["name"], item["spec"]["selector"]
+        elif item["kind"] == "NetworkPolicy":
+            yield item["metadata"]["name"], item["spec"]["podSelector"].get("matchLabels", {})
+        elif "matchLabels" in item.get("spec", {}).get("selector", {}) and (
+                item["kind"] not in CUSTOM_KINDS):
+            yield item["metadata"]["name"], item["spec"]["selector"]["matchLabels"]
+
+
+def test_every_selector_selects_pods(objects):
+    labels = [pod["metadata"]["labels"] for pod in pods(objects)]
+    for name, selector in selected(objects):
+        assert any(selector.items() <= its.items() for its in labels), name
+
+
+def test_services_lead_to_ports_that_their_pods_have(objects):
+    named = {port["name"]: port["containerPort"] for pod in pods(objects)
+             for container in pod["spec"]["containers"] for port in container["ports"]}
+    assert named["http"] == 8000
+    for item in objects:
+        if item["kind"] == "Service":
+            assert {port["targetPort"] for port in item["spec"]["ports"]} <= named.keys()
+        if item["kind"] == "Ingress":
+            for path in item["spec"]["rules"][0]["http"]["paths"]:
+                service = one(objects, "Service", path["backend"]["service"]["name"])
+                assert path["backend"]["service"]["port"]["name"] in [
+                    port["name"] for port in service["spec"]["ports"]]
+
+
+def test_the_autoscaler_alone_says_how_many_replicas_there_are(rendered):
+    base = rendered["base"]
+    target = one(base, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert "replicas" not in one(base, target["kind"], target["name"])["spec"]
+    assert one(base, "HorizontalPodAutoscaler")["spec"]["minReplicas"] > (
+        one(base, "PodDisruptionBudget")["spec"]["maxUnavailable"])
+
+
+# True to the server.
+
+def test_probes_ask_for_paths_that_the_app_has(objects, app):
+    probed = {name: api(objects)[f"{name}Probe"]["httpGet"]["path"]
+              for name in ("startup", "readiness", "liveness")}
+    assert probed == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/healthz"}
+    assert {("GET", path) for path in probed.values()} <= routes(app)
+
+
+def test_the_ingress_leads_to_the_api_and_its_docs_and_to_nothing_else(objects, app):
+    def leads_to(path: str) -> bool:
+        return any(path == way["path"] or (
+            way["pathType"] == "Prefix" and path.startswith(way["path"] + "/"))
+            for rule in one(objects, "Ingress")["spec"]["rules"] for way in rule["http"]["paths"])
+
+    assert "defaultBackend" not in one(objects, "Ingress")["spec"]
+    closed = {path for _, path in routes(app) if not leads_to(path)}
+    assert closed == {"/metrics", "/readyz"}
+
+
+def test_the_ingress_limits_rates_and_bodies(objects):
+    annotations = {name.rpartition("/")[2]: value for name, value in
+                   one(objects, "Ingress")["metadata"]["annotations"].items()}
+    assert int(annotations["limit-rps"]) > 0 and int(annotations["limit-connections"]) > 0
+    settings = from_environment(environment(objects), ServeSettings)
+    assert annotations["proxy-body-size"] == f"{settings.body_bytes // 2 ** 20}m"
+    assert int(annotations["proxy-read-timeout"]) > settings.request_seconds
+
+
+def test_the_base_is_reached_over_https_only(rendered):
+    ingress = one(rendered["base"], "Ingress")
+    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/ssl-redirect"] == "true"
+    assert ingress["spec"]["tls"][0]["hosts"] == [ingress["spec"]["rules"][0]["host"]]
+
+
+def test_every_variable_is_a_setting_and_its_value_can_be_used(objects):
+    variables = environment(objects)
+    assert {name for name in variables if name != "REDIS_PASSWORD"} <= {
+        f"FRAUD_{field.upper()}" for field in ServeSettings.__struct_fields__}
+    store = open_store(from_environment(variables, ServeSettings))
+    assert isinstance(store, RedisStore)
+    store.close()
+
+
+def test_services_put_no_variables_that_look_like_settings_into_pods(objects):
+    assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(objects))
+
+
+def test_a_pod_has_time_to_leave_the_service_and_to_finish_what_it_accepted(objects):
+    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+    leaving = api(objects)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    draining = from_environment(environment(objects), ServeSettings).drain_seconds
+    assert pod["terminationGracePeriodSeconds"] > leaving + draining
+    rollout = one(objects, "Deployment")["spec"]["strategy"]["rollingUpdate"]
+    assert rollout["maxUnavailable"] == 0
+
+
+# Safe.
+
+def test_no_pod_runs_as_root_or_can_become_it_or_can_write_to_its_image(objects):
+    for pod in pods(objects):
+        context = pod["spec"]["securityContext"]
+        assert context["runAsNonRoot"] and context["runAsUser"] == 65532
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        [container] = pod["spec"]["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]}}
+        assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
+    assert {"name": "tmp", "mountPath": "/tmp"} in api(objects)["volumeMounts"]
+    assert one(objects, "Namespace", "fraud")["metadata"]["labels"][
+        "pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_no_secret_is_written_down(objects):
+    assert set(one(objects, "Secret", "fraud-secrets")["data"].values()) == {""}
+    values = [variable.get("value", "") for pod in pods(objects)
+              for container in pod["spec"]["containers"] for variable in container["env"]]
+    assert values.count("redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0") == 1
+    assert set(values) == {"", "redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0"}
+
+
+def test_all_traffic_is_denied_but_what_the_policies_name(objects):
+    everything = one(objects, "NetworkPolicy", "default-deny")["spec"]
+    assert everything == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    spec = one(objects, "NetworkPolicy")["spec"]
+    [way_in] = spec["ingress"]
+    assert [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+            for peer in way_in["from"]] == ["ingress-nginx", "monitoring"]
+    assert all("podSelector" in peer for peer in way_in["from"])
+    assert [{port["port"] for port in way["ports"]} for way in spec["egress"]] == [
+        {53}, {6379}, {443}]
+    store = one(objects, "NetworkPolicy", "fraud-redis")["spec"]
+    assert "egress" not in store
+    assert store["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {
+        "app.kubernetes.io/name": "fraud-api"}}}]
+
+
+# Redis.
+
+@pytest.fixture
+def configured_redis(objects, tmp_path):
+    """A Redis as the StatefulSet starts it, with a socket in place of the network."""
+    told = one(objects, "ConfigMap", "fraud-redis")["data"]["redis.conf"]
+    configuration = tmp_path / "redis.conf"
+    configuration.write_text(told.replace("dir /data", f"dir {tmp_path}") + (
+        f"\nport 0\nunixsocket {tmp_path}/redis.sock\n"))
+    [container] = one(objects, "StatefulSet", "fraud-redis")["spec"]["template"]["spec"][
+        "containers"]
+    command = [part.replace("/etc/redis/redis.conf", str(configuration))
+               for part in container["command"]]
+    started = []
+
+    def start(password: str) -> subprocess.Popen:
+        started.append(subprocess.Popen(
+            command, env={"PATH": os.environ["PATH"], "REDISCLI_AUTH": password},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+        return started[-1]
+
+    program("redis-server")
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_redis_keeps_history_behind_its_password(configured_redis, tmp_path):
+    process, socket = configured_redis("secret"), tmp_path / "redis.sock"
+    while not socket.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(unix_socket_path=str(socket)).ping()
+    store = RedisStore(f"unix://:secret@{socket}", 60_000, 10_000)
+    payment = parse(b'{"transaction_id": "a", "event_time": 1704103200000, "type": "TRANSFER", '
+                    b'"amount": 1, "origin": "C1", "destination": "C2", "origin_balance": 1, '
+                    b'"destination_balance": 0}')
+    [claim] = store.claim([payment], 1704103200000)
+    assert store.finish([claim], [b"answer"]) == [b"answer"]
+    store.close()
+    client = redis.Redis(unix_socket_path=str(socket), password="secret", decode_responses=True)
+    assert client.config_get("appendonly") == {"appendonly": "yes"}
+    assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_redis_does_not_start_without_a_password(configured_redis):
+    process = configured_redis("")
+    assert process.wait(10) != 0
+    assert b"REDISCLI_AUTH" in process.stderr.read()
+
+
+def test_redis_has_room_to_rewrite_its_file(objects):
+    settings = dict(line.split(" ", 1) for line in one(objects, "ConfigMap", "fraud-redis")[
+        "data"]["redis.conf"].splitlines() if line and not line.startswith("#"))
+    [container] = one(objects, "StatefulSet", "fraud-redis")["spec"]["template"]["spec"][
+        "containers"]
+    limit = container["resources"]["limits"]["memory"]
+    units = {"mb": 2 ** 20, "gb": 2 ** 30, "Mi": 2 ** 20, "Gi": 2 ** 30}
+    assert 2 * int(settings["maxmemory"][:-2]) * units[settings["maxmemory"][-2:]] <= (
+        int(limit[:-2]) * units[limit[-2:]])
+
+
+# The README, step by step.
+
+def bash(script: str, directory) -> str:
+    return run("bash", "-euc", script, cwd=directory)
+
+
+def test_the_overlay_that_the_readme_makes_has_secrets_and_lets_its_key_in(tmp_path):
+    program("openssl")
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s",
+                    ignore=shutil.ignore_patterns("mine"))
+    make, _ = shell_blocks(ROOT / "k8s/README.md")
+    key = bash(make + 'echo "$key"', tmp_path).strip()
+    objects = render(tmp_path / "k8s/overlays/mine")
+    variables = environment(objects)
+    assert Keys(variables["FRAUD_API_KEYS"]).admit(f"Bearer {key}")
+    assert len(variables["FRAUD_ACCOUNT_KEY"]) == len(variables["REDIS_PASSWORD"]) == 64
+    assert f":{variables['REDIS_PASSWORD']}@" in variables["FRAUD_HISTORY"]
+    assert api(objects)["image"] == "fraud:local"
+
+
+def test_the_payment_of_the_readme_is_one(tmp_path):
+    _, score = shell_blocks(ROOT / "k8s/README.md")
+    stubs = "minikube() { echo 192.0.2.1; }; curl() { printf %s \"${!#}\"; }; key=k\n"
+    assert parse(bash(stubs + score, tmp_path).encode()).transaction_id == "t-1"
+
+
+def test_git_ignores_secrets():
+    git = subprocess.run(["git", "check-ignore", "k8s/overlays/mine/secrets.env"], cwd=ROOT,
+                         capture_output=True, text=True)
+    assert git.stdout.strip() == "k8s/overlays/mine/secrets.env", git.stderr
