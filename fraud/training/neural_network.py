@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fraud.training import quiet
 from fraud.training.settings import NeuralNetwork
 
 SUFFIX = ".keras"
@@ -74,8 +75,9 @@ def export(model, width: int, path: Path) -> None:
 
 def _keras():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-    import tensorflow as tf
+    with quiet.starting():
+        import keras
+        import tensorflow as tf
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
@@ -88,7 +90,8 @@ def _model(sample: np.ndarray, settings: NeuralNetwork):
 
     logs = np.sign(sample) * np.log1p(np.abs(sample.astype(np.float64)))
     mean, deviation = logs.mean(axis=0), logs.std(axis=0)
-    scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
+    # What never changes has a deviation of rounding errors at most, which must not be scaled up.
+    scale = 1.0 / np.where(deviation > 1e-6, deviation, 1.0)
     inputs = keras.Input((sample.shape[1],), name="features")
     hidden = keras.ops.sign(inputs) * keras.ops.log(keras.ops.abs(inputs) + 1.0)
     hidden = keras.layers.Rescaling(scale.tolist(), (-mean * scale).tolist())(hidden)
@@ -118,8 +121,7 @@ def _batches(rows: np.ndarray, label: np.ndarray, settings: NeuralNetwork, rng):
 
 
 def _balanced(rows: np.ndarray, label: np.ndarray, fraud_share: float, rng):
-    """Rows, labels and weights, of mean 1, in which frauds have the same share as in the batches.
-    """
+    """Rows, labels and weights (of mean 1) that give frauds the share they have in the batches."""
     frauds, honest = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     if honest.size > EARLY_ROWS:
         honest = np.sort(rng.choice(honest, EARLY_ROWS, replace=False))

@@ -117,11 +117,21 @@ def test_the_same_data_and_seed_give_the_same_network(fit, make_payments):
     assert (once == again).all() and (once != other).any()
 
 
-def test_a_feature_that_never_changes_does_no_harm(make_payments):
+@pytest.mark.parametrize("value", [0.0, 5.0, -1e9])
+def test_a_feature_that_never_changed_does_no_harm_when_it_does(make_payments, value):
     rows, label = make_payments(2_000, 0.05, seed=1)
-    rows[:, 3] = 5.0
+    rows[:, 3] = value
     model, _ = neural_network.fit(rows, label, rows, label, SHORT, SEED)
-    assert np.isfinite(neural_network.logits(model, rows)).all()
+    before = neural_network.logits(model, rows)
+    rows[:, 3] = value * 1.01 + 0.01
+    assert np.abs(neural_network.logits(model, rows) - before).max() < 0.1
+
+
+def test_where_nothing_can_be_learned_the_score_is_the_share_of_frauds_in_a_batch():
+    rows, label = np.zeros((2_000, 4), np.float32), (np.arange(2_000) % 50 == 0).astype(np.int8)
+    model, _ = neural_network.fit(rows, label, rows, label, msgspec.structs.replace(
+        NETWORK, fraud_share=0.25, learning_rate=0.05, epochs=3), SEED)
+    assert scores(neural_network.logits(model, rows)) == pytest.approx(0.25, abs=0.03)
 
 
 def test_what_is_saved_is_loaded(fitted, make_payments, tmp_path):
