@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
 from fraud import bundle, features
-from fraud.training import assembly
+from fraud.training import assembly, feature_job
 from fraud.training.candidate import Candidate, Variant
 
 
@@ -82,3 +82,10 @@ def bucket(monkeypatch):
         "LocationConstraint": "eu-west-1"})
     yield client
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """The one Spark session of all tests."""
+    with feature_job.session("local[2]") as session:
+        yield session

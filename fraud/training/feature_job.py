@@ -6,6 +6,7 @@ batches: the definition that serving uses. Runs unchanged on `local[*]` and on a
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -14,14 +15,18 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from fraud import features, history
+from fraud.training import quiet
 from fraud.training.errors import TrainingError
 
 JAVA_NEEDED = 17
 SPLIT = "split"
+PARTITION_ROWS = 250_000       # a core sorts the touches of so many payments in memory
+READ = ("position long, event_time long, type_code byte, amount_cents long, origin string, "
+        "destination string, origin_balance_cents long, destination_balance_cents long")
 
 
 def session(master: str = "local[*]"):
-    """A Spark session that is quiet and needs no network of its own.
+    """A Spark session that is quiet and, on this machine, needs no network.
 
     Raises:
         TrainingError: no Java, or one older than Spark needs.
@@ -30,19 +35,23 @@ def session(master: str = "local[*]"):
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
+    if master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
     builder = SparkSession.builder.master(master).appName("fraud-features")
     for key, value in {
         "spark.driver.memory": "4g",
         "spark.log.level": "ERROR",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        "spark.sql.adaptive.enabled": "false",      # partitions are counted in `write_features`
         "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+        "spark.sql.maxConcurrentOutputFileWriters": "8",        # splits need no sort
         "spark.sql.parquet.compression.codec": "lz4_raw",
         "spark.sql.session.timeZone": "UTC",
     }.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    with quiet.starting():
+        return builder.getOrCreate()
 
 
 def check_java() -> None:
@@ -53,9 +62,9 @@ def check_java() -> None:
     if not java or not shutil.which(java):
         raise TrainingError(f"Java is missing and Spark needs {JAVA_NEEDED} or newer; {install}")
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(?:1\.)?(\d+)', said)
+    version = re.search(r'.*version "(?:1\.)?(\d+).*', said)
     if not version or int(version[1]) < JAVA_NEEDED:
-        raise TrainingError(f"{java} is {said.splitlines()[0] if said else 'not a Java'}; "
+        raise TrainingError(f"{java} is {version[0] if version else 'no Java'}; "
                             f"Spark needs Java {JAVA_NEEDED} or newer; {install}")
 
 
@@ -68,71 +77,77 @@ def write_features(spark, transactions: str, destination: str, borders: dict[str
             `position` and the float32 features of `fraud.features.NAMES`.
         borders: name of each split, in order of time, and the event_time before which it ends.
     """
+    import pyarrow.parquet as pq
     from pyspark.sql import functions as F
 
-    counted = with_counts(spark.read.parquet(transactions))
+    payments = spark.read.schema(READ).parquet(transactions)
+    partitions = math.ceil(pq.read_metadata(transactions).num_rows / PARTITION_ROWS)
     schema = ", ".join(["position long", "event_time long"]
                        + [f"{name} float" for name in features.NAMES])
     split = F.lit(None)
     for name, end in reversed(borders.items()):
         split = F.when(F.col("event_time") < end, name).otherwise(split)
-    (counted.mapInArrow(_feature_batches, schema)
-            .withColumn(SPLIT, split).drop("event_time")
-            .write.partitionBy(SPLIT).mode("overwrite").parquet(destination))
+    (with_counts(payments, partitions).mapInArrow(_feature_batches, schema)
+     .withColumn(SPLIT, split).drop("event_time")
+     .write.partitionBy(SPLIT).mode("overwrite").parquet(destination))
 
 
-def with_counts(payments):
+def with_counts(payments, partitions: int):
     """Position, the columns of `fraud.features.Payments` and the sixteen counts, all int64.
 
-    Every payment touches two accounts. Within an account, in order of position, `before` holds the
-    sums of all earlier touches; what a window holds is `before` less the `before` of the first
-    touch in the window's first bucket. A payment to oneself is two touches of one position, and
-    neither counts for the other.
+    Every payment touches its origin and its destination, or one account as both. Of what touches
+    add to an account, a window holds all that came earlier less all that came before the window.
+    Both sums run from the account's first touch on, so that the time is linear in its touches.
+
+    Args:
+        payments: a Spark frame with the columns of `dataset.SCHEMA`.
+        partitions: in how many parts to count; the result does not depend on it.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    account = Window.partitionBy("account")
-    earlier = account.orderBy("position").rangeBetween(Window.unboundedPreceding, -1)
-    before = _touches(payments).select(
-        "position", "is_origin", "account", "bucket",
-        *(F.coalesce(F.sum(name).over(earlier), F.lit(0)).alias(name) for name in _SUMS))
-    buckets = account.orderBy("bucket")
-    first = {window: F.min(F.struct(*_SUMS)).over(buckets.rangeBetween(1 - length, 0))
+    account, start = Window.partitionBy("account"), Window.unboundedPreceding
+    earlier = account.orderBy("bucket", "position").rowsBetween(start, -1)
+    older = {window: account.orderBy("bucket").rangeBetween(start, -length)
              for window, length in _WINDOWS.items()}
-    counted = before.select("*", *(value.alias(window) for window, value in first.items()))
-    inside = {name: F.col(sum_) - F.col(f"{window}.{sum_}")
-              for name, (sum_, window) in _INSIDE.items()}
-    counts = counted.groupBy("position").agg(*(
-        F.sum(F.when(F.col("is_origin") == is_origin, value).otherwise(0)).alias(f"{side}_{name}")
-        for side, is_origin in (("origin", True), ("destination", False))
-        for name, value in inside.items()))
-    columns = [F.col(name).cast("long") for name in features.Payments._fields]
-    return payments.select("position", *columns).join(counts, "position")
+
+    def total(added, frame):
+        return F.coalesce(F.sum(added).over(frame), F.lit(0))
+
+    added = {f"{direction}_{measure}": F.col(direction) * amount for direction in _SIDES.values()
+             for measure, amount in (("count", 1), ("cents", F.col("amount_cents")))}
+    running = _touches(payments).repartition(partitions, "account").select(
+        "*", *(total(value, earlier).alias(name) for name, value in added.items()))
+    inside = running.select("*", *(
+        (F.col(name) - total(value, frame)).alias(f"{name}_{window}")
+        for name, value in added.items() for window, frame in older.items()))
+    # Before this shuffle no two touches of a payment are together: aggregate only after it.
+    return inside.repartition(partitions, "position").groupBy(
+        "position", *features.Payments._fields).agg(*(
+            F.max(F.when(F.col(direction) == 1, F.col(f"{name}_{window}")))
+            .alias(f"{side}_{name}_{window}")
+            for side, direction in _SIDES.items() for name in added for window in _WINDOWS))
 
 
-_SUMS = ("sent_count", "sent_cents", "received_count", "received_cents")
 _WINDOWS = {"hour": history.HOUR_BUCKETS, "day": history.DAY_BUCKETS}
-_INSIDE = {f"{direction}_{measure}_{window}": (f"{direction}_{measure}", window)
-           for direction in ("sent", "received") for window in _WINDOWS
-           for measure in ("count", "cents")}
+_SIDES = {"origin": "sent", "destination": "received"}     # what each of a payment's accounts did
 
 
 def _touches(payments):
-    """Two rows a payment, one for each of its accounts, with what it adds to that account's sums."""
+    """For each account of a payment the payment's columns, and 1 where it sent, or received it."""
     from pyspark.sql import functions as F
 
-    bucket = F.floor(F.col("event_time") / history.BUCKET_MS).alias("bucket")
-    one, none = F.lit(1).cast("long"), F.lit(0).cast("long")
+    columns = [F.col(name).cast("long").alias(name) for name in features.Payments._fields]
+    bucket = F.expr(f"event_time div {history.BUCKET_MS}").alias("bucket")
+    to_itself = F.col("origin") == F.col("destination")
 
-    def side(account: str, is_origin: bool):
-        added = (one, F.col("amount_cents"))
-        values = (*added, none, none) if is_origin else (none, none, *added)
-        return payments.select(
-            "position", F.lit(is_origin).alias("is_origin"), F.col(account).alias("account"),
-            bucket, *(value.alias(name) for value, name in zip(values, _SUMS)))
+    def touches(payments, account: str, sent, received):
+        return payments.select("position", F.col(account).alias("account"), bucket, *columns,
+                               F.lit(sent).cast("long").alias("sent"),
+                               F.lit(received).cast("long").alias("received"))
 
-    return side("origin", True).unionAll(side("destination", False))
+    return touches(payments, "origin", 1, to_itself).unionAll(
+        touches(payments.where(~to_itself), "destination", 0, 1))
 
 
 def _feature_batches(batches: Iterable) -> Iterator:
