@@ -5,6 +5,7 @@ T. Chen, C. Guestrin, "XGBoost: A Scalable Tree Boosting System" (2016).
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_lab
     Returns:
         the booster, cut at its best round, and its curves: log loss of each round on both parts.
     """
+    # Threads that wait give way: the other trainer runs on the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xgboost
 
     def data(rows, label, reference=None):
