@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import boto3
+import hypothesis
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from fraud import bundle, features
 from fraud.training import assembly, feature_job
 from fraud.training.candidate import Candidate, Variant
+
+hypothesis.settings.register_profile("suite", deadline=None)      # a busy machine is no defect
+hypothesis.settings.load_profile("suite")
 
 
 def linear_model(width: int) -> bytes:
