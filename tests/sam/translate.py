@@ -1,0 +1,19 @@
+"""Runs in .venv-tools: the CloudFormation that SAM makes of templates, JSON lists in and out."""
+
+import json
+import sys
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+
+class NoManagedPolicies:
+    """The template names its policies itself."""
+
+    def load(self):
+        return {}
+
+
+if __name__ == "__main__":
+    json.dump([transform(yaml_parse(text), {}, NoManagedPolicies())
+               for text in json.load(sys.stdin)], sys.stdout)
