@@ -16,7 +16,7 @@ def program(name: str) -> str:
     """The path of a program. A test without it is skipped, but fails in CI."""
     if path := shutil.which(name, path=f"{FOLDER}{os.pathsep}{os.environ['PATH']}"):
         return path
-    missing = f"{name} is missing: make tools (kubectl: its own package)"
+    missing = f"{name} is missing: make tools (kubectl, openssl, Redis: their own packages)"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)

@@ -92,6 +92,7 @@ def app(tmp_path, make_bundle, monkeypatch):
 
 # Valid.
 
+@pytest.mark.system
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_kubernetes_schemas_accept_every_object(folder, tmp_path):
     objects = render(ROOT / "k8s" / folder)
@@ -123,7 +124,7 @@ def test_a_bare_minikube_has_all_that_the_overlay_needs(rendered):
     kinds = {item["kind"] for item in rendered["overlays/minikube"]}
     assert not kinds & {"ServiceMonitor", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
     assert one(rendered["overlays/minikube"], "Deployment")["spec"]["replicas"] == 1
-    assert api(rendered["overlays/minikube"])["image"] == "fraud:local"
+    assert api(rendered["overlays/minikube"])["image"] == "fraud-detector:local"
     assert api(rendered["overlays/minikube"])["imagePullPolicy"] == "Never"
 
 
@@ -348,7 +349,7 @@ def test_the_overlay_that_the_readme_makes_has_secrets_and_lets_its_key_in(tmp_p
     assert Keys(variables["FRAUD_API_KEYS"]).admit(f"Bearer {key}")
     assert len(variables["FRAUD_ACCOUNT_KEY"]) == len(variables["REDIS_PASSWORD"]) == 64
     assert f":{variables['REDIS_PASSWORD']}@" in variables["FRAUD_HISTORY"]
-    assert api(objects)["image"] == "fraud:local"
+    assert api(objects)["image"] == "fraud-detector:local"
 
 
 def test_the_payment_of_the_readme_is_one(tmp_path):
