@@ -1,0 +1,263 @@
+"""The proof that online equals training: the scorer on each store against Spark.
+
+moto keeps tables but does not run transactions side by side: on DynamoDB this shows equality, not
+concurrency.
+"""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fraud import bundle, features
+from fraud.history import BUCKET_MS
+from fraud.scorer import Scorer
+from fraud.settings import Settings
+from fraud.stores import open_store
+from fraud.training import clean, feature_job, parity, simulate
+from fraud.training.comparison import compare, read_decisions, read_transactions
+from fraud.training.dataset import prepare
+from fraud.training.decision_log import recounted
+from fraud.transaction import TYPES, Transaction
+
+HOUR = BUCKET_MS
+START = simulate.START
+ROWS = 20_000
+
+
+def crafted() -> list[dict]:
+    """What a simulation seldom has: borders of hours and days, ties, payments to oneself."""
+    times = [hour * HOUR + offset for hour in (0, 1, 2, 22, 23, 24, 25, 47, 48, 200)
+             for offset in (0, 0, 1, HOUR - 1)]
+    pairs = [("X1", "X2"), ("X2", "X1"), ("X1", "X1"), ("X3", "X2")]
+    return [{"transaction_id": f"x{place:03}{which}", "event_time": START + time,
+             "type": TYPES[place % 5], "amount": 1e12 if place % 3 else 0.01 * place,
+             "origin": origin, "destination": destination, "origin_balance": -5.0,
+             "destination_balance": 7.25, "is_fraud": 0, "label_time": START + time}
+            for place, time in enumerate(times) for which, (origin, destination) in
+            enumerate(pairs)]
+
+
+@pytest.fixture(scope="session")
+def stream(tmp_path_factory, spark):
+    """A simulated month with crafted payments: the clean file, and what Spark makes of it."""
+    directory = tmp_path_factory.mktemp("parity")
+    simulate.write(simulate.simulate(ROWS, seed=7), directory / "simulated.parquet")
+    table = pq.read_table(directory / "simulated.parquet")
+    both = pa.concat_tables([table, pa.Table.from_pylist(crafted(), schema=table.schema)])
+    pq.write_table(both, directory / "both.parquet")
+    prepared = prepare(str(directory / "both.parquet"), directory / "clean")
+    feature_job.write_features(spark, prepared.transactions, str(directory / "features"),
+                               {"all": START * 2})
+    return prepared, read_transactions(prepared.transactions, spark), directory / "features"
+
+
+@pytest.fixture(scope="session")
+def champion(bundle_directory) -> bundle.Bundle:
+    return bundle.load(bundle_directory)
+
+
+@pytest.fixture
+def scorer(opened, champion):
+    """Makes a scorer of replays, whose store knows that there was nothing before."""
+    def make(url: str = "memory://") -> Scorer:
+        store = opened(url, memory_ids=1_000_000)
+        store.fill([], 0, START)
+        return Scorer(store, champion, Settings(clock="event"), degrade=False)
+    return make
+
+
+@pytest.mark.parametrize(("store", "rows"), [
+    ("memory", None), ("redis", None),
+    ("dynamodb", 1_500), pytest.param("dynamodb", None, marks=pytest.mark.system)])
+def test_every_feature_of_every_payment_is_that_of_spark(request, stream, scorer, store, rows):
+    prepared, listed, folder = stream
+    url = "memory://" if store == "memory" else request.getfixturevalue(f"{store}_url")
+    decided = list(islice(parity.replayed(prepared.transactions, scorer(url), batch=99), rows))
+    assert len(decided) == (rows or ROWS + len(crafted()))
+    assert {decision.history for decision in decided} == {"full"}
+
+    table = pq.read_table(folder).sort_by("position").slice(0, rows)
+    by_spark = np.stack([table[name].to_numpy() for name in features.NAMES], axis=1)
+    online = np.array([decision.features for decision in decided], np.float32)
+    assert online.dtype == by_spark.dtype
+    np.testing.assert_array_equal(online, by_spark)
+
+    told = compare(read_decisions(decided), listed)
+    assert (told.decisions, told.different, told.skew, told.gaps) == (len(decided), 0, {}, 0)
+    assert max(decision.counts[2] for decision in decided) > 20
+
+
+def test_repeats_change_nothing(stream, scorer):
+    prepared, listed, _ = stream
+    its, decided = scorer(), []
+    for place, payments in enumerate(clean.batches(prepared.transactions, 40)):
+        before = payments if place else []
+        outcomes = its.score([*payments, *before[::3], *payments[:2]])
+        decided += [outcome.decision for outcome in outcomes if outcome.decision]
+        again = its.score(payments)
+        assert [outcome.body for outcome in again] == [
+            outcome.body for outcome in outcomes[:len(payments)]]
+    told = compare(read_decisions(decided), listed)
+    assert (told.decisions, told.different, told.skew) == (ROWS + len(crafted()), 0, {})
+
+
+# Small random streams, many of them in one run of Spark, each with accounts of its own.
+
+names = st.sampled_from(["C1", "C2", "C3"])
+streams = st.lists(st.lists(st.tuples(
+    st.integers(0, 30 * HOUR) | st.sampled_from([hour * HOUR - 1 for hour in range(1, 26)]),
+    names, names, st.integers(0, 10 ** 14)), min_size=1, max_size=25), min_size=1, max_size=30)
+
+
+def written(directory, drawn: list[list[tuple]]) -> str:
+    rows = [{"transaction_id": f"t{stream}-{place}", "event_time": START + time,
+             "type": TYPES[place % 5], "amount": cents / 100, "origin": f"{stream}{origin}",
+             "destination": f"{stream}{destination}", "origin_balance": 1.0,
+             "destination_balance": 0.0, "is_fraud": 0, "label_time": START + time}
+            for stream, payments in enumerate(drawn)
+            for place, (time, origin, destination, cents) in enumerate(payments)]
+    pq.write_table(pa.Table.from_pylist(rows), directory / "drawn.parquet")
+    return prepare(str(directory / "drawn.parquet"), directory / "clean").transactions
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drawn=streams, batch=st.integers(1, 40))
+def test_random_streams_are_counted_as_spark_counts_them(
+        tmp_path_factory, spark, scorer, drawn, batch):
+    path = written(tmp_path_factory.mktemp("drawn"), drawn)
+    told = compare(read_decisions(parity.replayed(path, scorer(), batch)),
+                   read_transactions(path, spark))
+    assert (told.decisions, told.different, told.skew) == (sum(map(len, drawn)), 0, {})
+
+
+# Payments that arrive in another order than that of their events.
+
+def disordered(clean_file: str, chance: random.Random) -> list[Transaction]:
+    """Most payments of a file in order; some late by hours, some by less than a second, and some
+    with the event_time of the one before.
+    """
+    payments = [payment for batch in clean.batches(clean_file, 1000) for payment in batch]
+    for place in range(0, len(payments) - 1, 7):
+        payments[place + 1] = msgspec.structs.replace(
+            payments[place + 1], event_time=payments[place].event_time)
+
+    def arrival(payment: Transaction) -> float:
+        kind = chance.random()
+        if kind < 0.02:
+            return payment.event_time + chance.uniform(0, 30 * HOUR)
+        return payment.event_time + chance.uniform(0, 900 if kind < 0.5 else 0)
+
+    return sorted(payments, key=arrival)
+
+
+def saved(payments: list[Transaction], directory) -> str:
+    """A file of transactions that are valid."""
+    rows = [{**msgspec.to_builtins(payment), "type": TYPES[payment.type_code],
+             **{name: getattr(payment, f"{name}_cents") / 100
+                for name in ("amount", "origin_balance", "destination_balance")},
+             "is_fraud": 0, "label_time": payment.event_time} for payment in payments]
+    columns = simulate.SCHEMA.names[:10]
+    pq.write_table(pa.Table.from_pylist([{name: row[name] for name in columns} for row in rows]),
+                   directory / "saved.parquet")
+    return str(directory / "saved.parquet")
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+def test_what_arrives_out_of_order_is_counted_in_the_order_of_arrival_and_the_skew_explained(
+        request, tmp_path, spark, stream, scorer, store):
+    arrived = disordered(stream[0].transactions, random.Random(7))[:6_000]
+    its = scorer("memory://" if store == "memory" else request.getfixturevalue("redis_url"))
+    batches = [arrived[place:place + 5] for place in range(0, len(arrived), 5)]
+    with ThreadPoolExecutor(4) as threads:          # batches of one moment come in any order
+        decided = [outcome.decision for outcomes in threads.map(its.score, batches)
+                   for outcome in outcomes]
+
+    in_order = sorted(decided, key=lambda decision: decision.sequence)
+    assert [decision.sequence for decision in in_order] == list(range(1, 6_001))
+    assert [decision.counts for decision in in_order] == list(recounted(in_order))
+
+    clean_file = prepare(saved(arrived, tmp_path), tmp_path / "clean").transactions
+    told = compare(read_decisions(decided), read_transactions(clean_file, spark))
+    assert (told.decisions, told.different, told.gaps) == (6_000, 0, 0)
+    assert min(told.skew[cause] for cause in ("late", "concurrent", "tie")) > 0
+    assert sum(told.skew.values()) < 3_000
+    assert any(decision.late for decision in decided)
+
+
+# The command.
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, bundle_directory):
+    """A file of 1,000 payments, and a log of decisions on them."""
+    directory = tmp_path_factory.mktemp("small")
+    simulate.write(simulate.simulate(1_000, seed=3), directory / "small.parquet")
+    store = open_store(Settings())
+    store.fill([], 0, START)
+    its = Scorer(store, bundle.load(bundle_directory), Settings(clock="event"), degrade=False)
+    prepared = prepare(str(directory / "small.parquet"), directory / "clean")
+    lines = [msgspec.json.encode(decision)
+             for decision in parity.replayed(prepared.transactions, its, 10)]
+    (directory / "decisions.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    return directory
+
+
+def told(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit code and output of the command."""
+    with pytest.raises(SystemExit) as caught:
+        parity.main([str(argument) for argument in arguments])
+    return caught.value.code, *capsys.readouterr()
+
+
+def test_a_log_that_is_equal_is_said_to_be(capsys, small):
+    code, out, _ = told(capsys, "--decisions", small / "decisions.jsonl",
+                        "--transactions", small / "small.parquet")
+    assert code == 0
+    assert out.splitlines() == [
+        "1,000 decisions with counts, 0 without; 0 not in the file, 0 payments without a "
+        "decision, 0 sequence numbers without a line",
+        "equal to Spark: 1,000", "order_skew: 0", "different: 0"]
+
+
+def test_a_difference_is_spelled_out(capsys, small, tmp_path):
+    lines = (small / "decisions.jsonl").read_bytes().splitlines(keepends=True)
+    wrong = msgspec.json.decode(lines[500])
+    wrong["counts"][8] += 3
+    lines[500] = msgspec.json.encode(wrong) + b"\n"
+    (tmp_path / "log").write_bytes(b"".join(lines))
+    code, out, _ = told(capsys, "--decisions", tmp_path / "log",
+                        "--transactions", small / "small.parquet")
+    assert code == 1
+    assert "different: 1" in out
+    had = wrong["counts"][8]
+    assert out.splitlines()[-1].startswith(
+        f"{wrong['transaction_id']}: destination_sent_count_hour is ") and str(had) in out
+
+
+def test_a_store_is_held_against_a_file(capsys, small, redis_url, bundle_directory):
+    arguments = ("--store", redis_url, "--model", bundle_directory, "--batch", 7,
+                 "--transactions", small / "small.parquet")
+    code, out, _ = told(capsys, *arguments)
+    assert (code, "equal to Spark: 1,000" in out) == (0, True)
+    code, out, err = told(capsys, *arguments)
+    assert (code, out) == (2, "") and "error: Redis has been recording already" in err
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--decisions", "absent"], "absent: cannot be read (No such file"),
+    (["--store", "nowhere://"], "FRAUD_HISTORY is 'nowhere://'"),
+    (["--store", "redis://127.0.0.1:1"], "Redis: "),
+    (["--store", "memory://", "--model", "absent"], "FRAUD_MODEL is 'absent'")])
+def test_what_cannot_be_done_is_one_line(capsys, small, bundle_directory, arguments, message):
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", bundle_directory]
+    code, _, err = told(capsys, *arguments, "--transactions", small / "small.parquet")
+    assert code == 2
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
