@@ -111,6 +111,11 @@ def account_of(past: Past) -> Account:
     return account
 
 
+def past_of(name: str, account: Account) -> Past:
+    """What an account holds."""
+    return Past(name, account.newest, account.buckets())
+
+
 def encode(newest: int, buckets: dict[int, Sums]) -> bytes:
     """The form in which Redis and DynamoDB keep an account: MessagePack of one flat array.
 
