@@ -30,5 +30,5 @@ def acquire(transactions: str | None, rows: int | None, directory: Path, seed: i
     path = directory / (f"simulated-{rows}.parquet" if rows else DEFAULT_FILE)
     if not path.exists():
         print(f"{path} is absent: simulating it")
-        simulate.write(simulate.simulate(rows or simulate.DEFAULT_ROWS, seed), path)
+        simulate.create(rows or simulate.DEFAULT_ROWS, seed, path)
     return str(path)

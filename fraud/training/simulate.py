@@ -65,9 +65,9 @@ def create(rows: int, seed: int, path: Path) -> None:
         TrainingError: see `simulate` and `write`.
     """
     steps = STAGES + -(-rows // ROW_GROUP)
-    every = 0 if sys.stderr.isatty() else 30     # seconds: logs need no more
-    with tqdm(total=steps, unit="step", disable=rows <= ROW_GROUP, leave=False, miniters=1,
-              mininterval=every) as bar:
+    quick = rows <= ROW_GROUP
+    with tqdm(total=steps, unit="step", leave=False, mininterval=0,
+              disable=quick or None) as bar:         # None: unless stderr is a terminal
         def progress(stage: str) -> None:
             bar.set_description(stage, refresh=False)
             bar.update()

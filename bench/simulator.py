@@ -1,0 +1,198 @@
+"""Measure how hard and how fast the simulator is, and write docs/simulator.md with the figures.
+
+    python -m bench.simulator                              about 10 minutes on two cores
+    python -m bench.simulator --rows 200000 --seed 8       another size, another seed
+
+Four questions of a simulation: how far does one rule get, what does history add, which frauds are
+found, and do traces of the generator (names, digits) give fraud away? And two of one at PaySim's
+size: how long it takes on one core, and how much memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pandas.util import hash_array
+from sklearn.metrics import average_precision_score, f1_score
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from fraud import bundle
+from fraud.training import (
+    boosted_trees, candidate, dataset, evaluation, feature_job, settings, simulate, splits)
+from fraud.transaction import TYPE_CODES
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/simulator.md"
+MARK = "<!-- measured by bench/simulator.py: what follows is overwritten -->\n"
+PAYSIM_ROWS = 6_362_620
+PERMUTATIONS = 39          # the range of these holds an equal one with 95 % probability, exactly
+BUCKETS = 1_000            # of names
+
+
+def one_rule_f1(payments: pa.Table) -> float:
+    """F1 of "fraud is where the amount is the origin's balance"; a table of `dataset.SCHEMA`."""
+    empties = pc.equal(payments["amount_cents"], payments["origin_balance_cents"])
+    return float(f1_score(payments["is_fraud"].to_numpy(), empties.to_numpy()))
+
+
+def artefacts(payments: pa.Table, rng: np.random.Generator) -> np.ndarray:
+    """What a generator may leave behind, and no behaviour: float32, shape (payments, 11).
+
+    Names as numbers, by their last digits and hashed; the cents of amount and balances; the
+    position in the hour and in the second. A balance of zero, and one that is the amount, are
+    behaviour that cents would tell: there, the balance's cents are drawn anew.
+    """
+    columns = []
+    for side in ("origin", "destination"):
+        names = payments[side].to_numpy()
+        number = pc.cast(pc.utf8_slice_codeunits(payments[side], 1), pa.int64()).to_numpy()
+        columns += [number, number % BUCKETS, hash_array(names) % BUCKETS]
+    amount = payments["amount_cents"].to_numpy()
+    for name in ("origin_balance_cents", "destination_balance_cents"):
+        balance = payments[name].to_numpy()
+        drawn = rng.integers(0, 100, balance.size)
+        columns.append(np.where((balance == 0) | (balance == amount), drawn, balance % 100))
+    time_ms = payments["event_time"].to_numpy()
+    columns += [amount % 100, time_ms % 3_600_000, time_ms % 1_000]
+    return np.column_stack(columns).astype(np.float32)
+
+
+def artefact_test(payments: pa.Table, ends: dict[str, int], trees: settings.BoostedTrees,
+                  seed: int, permutations: int = PERMUTATIONS) -> tuple[float, np.ndarray]:
+    """AUPRC on the test period of trees that see artefacts alone, and the same of permuted labels.
+
+    Payments are those of the two types in which fraud occurs, and one of each incident: the others
+    share its names, so that they could not be permuted alone. Labels are permuted within a type and
+    a period, as the type is behaviour that names tell (agents are seen often).
+    """
+    rng = np.random.default_rng(seed)
+    payments = _exchangeable(payments, rng)
+    rows, label = artefacts(payments, rng), payments["is_fraud"].to_numpy()
+    period = np.digitize(payments["event_time"].to_numpy(), [ends["train"], ends["late"]])
+    parts = [np.flatnonzero(period == which) for which in range(3)]
+    group = period * len(TYPE_CODES) + payments["type_code"].to_numpy()
+    groups = [np.flatnonzero(group == which) for which in np.unique(group)]
+
+    def auprc(label: np.ndarray) -> float:
+        train, early, test = parts
+        booster, _ = boosted_trees.fit(rows[train], label[train], rows[early], label[early],
+                                       trees, seed)
+        return float(average_precision_score(
+            label[test], boosted_trees.logits(booster, rows[test])))
+
+    permuted = []
+    with threadpool_limits(1):     # many small fits: threads would mostly wait for each other
+        for _ in tqdm(range(permutations), desc="permutations", disable=None, leave=False):
+            shuffled = label.copy()
+            for members in groups:
+                shuffled[members] = label[rng.permutation(members)]
+            permuted.append(auprc(shuffled))
+        return auprc(label), np.sort(permuted)
+
+
+def _exchangeable(payments: pa.Table, rng: np.random.Generator) -> pa.Table:
+    shuffled = rng.permutation(payments.num_rows)
+    incident = payments["incident_id"].to_numpy()[shuffled].astype(str)
+    fraud = payments["is_fraud"].to_numpy()[shuffled] == 1
+    first = np.flatnonzero(fraud)[np.unique(incident[fraud], return_index=True)[1]]
+    kept = np.isin(payments["type_code"].to_numpy(),
+                   [TYPE_CODES["TRANSFER"], TYPE_CODES["CASH_OUT"]])
+    kept[shuffled[fraud]] = False
+    kept[shuffled[first]] = True
+    return payments.filter(kept)
+
+
+def of_test(variant: candidate.Variant, rows: splits.Rows) -> tuple[dict, dict]:
+    """Metrics of the test period, and what share of each kind of fraud was declined."""
+    manifest = variant.manifest
+    logits = candidate.score_logits(Path(variant.onnx).read_bytes(),
+                                    rows.features[:, :len(manifest.features)])
+    scores = bundle.calibrated(logits, manifest.calibration)
+    decline, fraud = variant.thresholds.decline, rows.label == 1
+    return (evaluation.metrics(scores, rows.label, decline, rows.days, ""),
+            evaluation.recall_by(rows.fraud_type[fraud], scores[fraud] >= decline))
+
+
+def full_size(directory: Path) -> tuple[float, float]:
+    """Seconds and GiB of a simulation at PaySim's size in a process of one core."""
+    command = ["taskset", "-c", "0", sys.executable, "-m", "fraud.training.simulate",
+               "--rows", str(PAYSIM_ROWS), "--out", str(directory / "full.parquet")]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return time.perf_counter() - started, usage.ru_maxrss / 2 ** 20
+
+
+def measure(rows: int, seed: int, directory: Path) -> list[tuple[str, str, str]]:
+    """Lines of the table: what was measured, the figure, what it must reach."""
+    chosen = settings.parse(tomllib.loads((ROOT / "flows/train_flow.toml").read_text()))
+    simulate.create(rows, seed, directory / "simulated.parquet")
+    prepared = dataset.prepare(str(directory / "simulated.parquet"), directory)
+    payments = pq.read_table(prepared.transactions)
+    ends = splits.borders(prepared.first_time, prepared.last_time, chosen.split)
+    spark = feature_job.session()
+    feature_job.write_features(spark, prepared.transactions, str(directory / "features"), ends)
+    spark.stop()
+    source = str(directory / "features"), prepared.transactions
+    trees = candidate.train("xgboost", *source, ends, directory, chosen)
+    test = splits.read(*source, splits.TEST, ends)
+    (found, recalls), (blind, _) = of_test(trees.model, test), of_test(trees.fallback, test)
+    gain = found["auprc"] - blind["auprc"]
+    leak, permuted = artefact_test(payments, ends, chosen.xgboost, seed)
+    incidents = len(np.unique(test.incident[test.label == 1].astype(str)))
+    return [
+        ("fraud incidents in the test period", f"{incidents}", ">= 150"),
+        ("F1 of the rule \"amount = origin balance\"", f"{one_rule_f1(payments):.3f}", "<= 0.6"),
+        ("F1 of XGBoost", f"{found['f1']:.3f}", "0.80 to 0.97"),
+        ("AUPRC of XGBoost", f"{found['auprc']:.3f}", ""),
+        ("AUPRC of XGBoost without history", f"{blind['auprc']:.3f}", ""),
+        ("AUPRC that history adds", f"{gain:.3f}", ">= 0.05"),
+        *((f"recall of `{name}`, {count} payments", f"{recall:.3f}",
+           "reported only" if name == "low_and_slow" else "<= 0.99")
+          for name, (count, recall) in recalls.items()),
+        ("AUPRC of XGBoost on artefacts alone", f"{leak:.4f}",
+         f"{permuted[0]:.4f} to {permuted[-1]:.4f}"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.simulator", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=simulate.DEFAULT_ROWS)
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        seconds, memory = full_size(Path(directory))
+        lines = measure(options.rows, options.seed, Path(directory))
+    lines += [
+        (f"seconds for {PAYSIM_ROWS:,} payments on one core", f"{seconds:.1f}", "<= 60"),
+        ("payments a second", f"{PAYSIM_ROWS / seconds:,.0f}", ""),
+        ("memory of that process, GiB", f"{memory:.2f}", "<= 4"),
+    ]
+    table = "\n".join(["| measured | figure | must be |", "| --- | ---: | --- |",
+                       *(f"| {' | '.join(line)} |" for line in lines)])
+    report = (f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python "
+              f"{platform.python_version()}: `python -m bench.simulator --rows {options.rows} "
+              f"--seed {options.seed}`\n\n{table}\n")
+    print(report)
+    PAGE.write_text(PAGE.read_text().split(MARK)[0] + MARK + "\n" + report)
+
+
+if __name__ == "__main__":
+    main()
