@@ -15,6 +15,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from fraud.training import quiet
 from fraud.training.candidate import TRAINERS, VARIANTS, Candidate, Variant
 
 EXPERIMENT = "fraud-detection"
@@ -97,11 +98,13 @@ def _log_native(framework: str, variant: Variant, name: str):
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    flavor = importlib.import_module(f"mlflow.{framework}")
-    return flavor.log_model(
-        TRAINERS[framework].load(variant.native), name=name,
-        pip_requirements=[f"{library}=={version(library)}"
-                          for library in (framework, "mlflow", "numpy")],
-        signature=ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(variant.manifest.features)))]),
-            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1))])))
+    with quiet.starting():      # MLflow imports TensorFlow whatever the framework
+        flavor = importlib.import_module(f"mlflow.{framework}")
+        return flavor.log_model(
+            TRAINERS[framework].load(variant.native), name=name,
+            pip_requirements=[f"{library}=={version(library)}"
+                              for library in (framework, "mlflow", "numpy")],
+            signature=ModelSignature(
+                inputs=Schema([TensorSpec(np.dtype(np.float32),
+                                          (-1, len(variant.manifest.features)))]),
+                outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 1))])))
