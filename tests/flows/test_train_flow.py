@@ -18,14 +18,17 @@ from tests.flows.running import ROOT, Flow, written
 PAYSIM = ROOT.parent / "shared/data/paysim-head.csv"
 
 
+UNTOUCHED = ([[], [], []], {})
+
+
 def registry_of(flow: Flow) -> tuple:
     """All that registration could change in a directory: versions, aliases, what is published."""
     database, published = flow.directory / "mlflow.db", flow.directory / "models"
-    rows = []
+    rows = [[], [], []]
     if database.exists():
         with sqlite3.connect(database) as connection:
-            for table in ("model_versions", "registered_model_aliases", "model_version_tags"):
-                rows.append(connection.execute(f"select * from {table}").fetchall())
+            rows = [connection.execute(f"select * from {table}").fetchall() for table in (
+                "model_versions", "registered_model_aliases", "model_version_tags")]
     return rows, {path: path.read_bytes() for path in published.rglob("*") if path.is_file()}
 
 
@@ -230,7 +233,7 @@ def test_bad_input_is_one_clear_line_and_the_registry_stays(flow, payments, case
     assert result.returncode != 0
     assert len([line for line in lines if message in line]) == 1
     assert "Traceback" not in written(result)
-    assert registry_of(flow) == ([], {})
+    assert registry_of(flow) == UNTOUCHED
 
 
 def test_without_java_it_says_how_to_install_it(flow, payments):
@@ -305,7 +308,7 @@ def test_a_run_killed_in_each_step_in_turn_resumes_and_registers_once(flow, paym
         assert result.returncode != 0
         assert f"Step {step} (task-id" in written(result), written(result)
         if step != "end":           # the step before it registers
-            assert registry_of(flow) == before == ([], {})
+            assert registry_of(flow) == before == UNTOUCHED
     result = flow("resume", settings=None)
     assert result.returncode == 0, written(result)
     assert "version 1 is promoted" in written(result)
