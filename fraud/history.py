@@ -86,7 +86,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     """A payment that is counted and waits for its answer. All of it is the same at every retry."""
 
     transaction_id: str
-    digest: bytes               # of the payment: `digest`
+    digest: bytes               # tells it from other payments with its transaction_id
     origin_hour: Sums           # what came before it
     origin_day: Sums
     destination_hour: Sums

@@ -10,13 +10,18 @@ import struct
 
 import msgspec
 
-from fraud.history import (BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, RECEIVED, SUMS_BYTES, Past, Sums,
-                           split, sums_of)
+from fraud.history import (BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, RECEIVED, SUMS_BYTES, Claim, Past,
+                           Sums, split, sums_of)
 from fraud.transaction import Transaction
 
 # In what Redis reads, cents are two numbers, `LIMB`s and the rest, each summed for itself: its Lua
-# has only doubles, and the sum of 91 of the largest payments would not be exact.
+# has only doubles, and the sum of 91 of the largest payments would not be exact. So it is up to
+# 900 million of them.
 LIMB = 10 ** 7
+
+SUMS_IN_LIMBS = "IddIdd"        # count, cents in limbs and their rest of sent; of received
+BUCKET = "<I" + SUMS_IN_LIMBS   # of an encoded account: its number first
+_BUCKET, _NEWEST = struct.Struct(BUCKET), struct.Struct("<d")
 
 _CLOSED = struct.Struct(f"<I{SUMS_BYTES}s")     # number, sums
 
@@ -86,22 +91,20 @@ class Account(msgspec.Struct, gc=False):
         return hour, day
 
 
-def count(origin: Account, destination: Account,
-          payment: Transaction) -> tuple[Sums, Sums, Sums, Sums, bool]:
-    """Count a payment on both sides.
-
-    Returns:
-        what came before it on the origin's side, in the hour and in the day, the same of the
-        destination, and whether it is late.
-    """
+def claim(origin: Account, destination: Account, payment: Transaction, digest: bytes,
+          sequence: int | None, since: int) -> Claim:
+    """Count a payment on both sides."""
     event_time = payment.event_time
-    bucket, sent = event_time // BUCKET_MS, 1 | payment.amount_cents << 32
+    bucket = event_time // BUCKET_MS
+    sent = 1 | payment.amount_cents << 32       # `sums_of(1, cents, 0, 0)`
     late = event_time < origin.newest or event_time < destination.newest
     if origin is destination:
-        before = origin.count(event_time, bucket, sent | sent << RECEIVED)
-        return *before, *before, late
-    return (*origin.count(event_time, bucket, sent),
-            *destination.count(event_time, bucket, sent << RECEIVED), late)
+        hour, day = origin.count(event_time, bucket, sent | sent << RECEIVED)
+        return Claim(payment.transaction_id, digest, hour, day, hour, day, sequence, late, since)
+    origin_hour, origin_day = origin.count(event_time, bucket, sent)
+    hour, day = destination.count(event_time, bucket, sent << RECEIVED)
+    return Claim(payment.transaction_id, digest, origin_hour, origin_day, hour, day,
+                 sequence, late, since)
 
 
 def account_of(past: Past) -> Account:
@@ -117,28 +120,26 @@ def past_of(name: str, account: Account) -> Past:
 
 
 def encode(newest: int, buckets: dict[int, Sums]) -> bytes:
-    """The form in which Redis and DynamoDB keep an account: MessagePack of one flat array.
-
-    `newest`, then of each bucket its number, sent count, sent cents // `LIMB`, sent cents % `LIMB`
-    and the same three of received.
+    """The form in which Redis and DynamoDB keep an account: `newest` as a double, then `BUCKET`s,
+    oldest first.
     """
-    flat = [newest]
-    for number, sums in buckets.items():
-        sent_count, sent_cents, received_count, received_cents = split(sums)
-        flat += (number, sent_count, *divmod(sent_cents, LIMB),
-                 received_count, *divmod(received_cents, LIMB))
-    return _encode(flat)
+    encoded = [_NEWEST.pack(newest)]
+    for number in sorted(buckets):
+        sent_count, sent_cents, received_count, received_cents = split(buckets[number])
+        encoded.append(_BUCKET.pack(number, sent_count, *divmod(sent_cents, LIMB),
+                                    received_count, *divmod(received_cents, LIMB)))
+    return b"".join(encoded)
 
 
 def decode(name: str, content: bytes) -> Past:
-    """What was encoded, here or by Redis, whose buckets come in any order."""
-    newest, *flat = _decode(content)
-    return Past(name, newest, {
-        number: sums_of(sent_count, sent_limbs * LIMB + sent_rest,
-                        received_count, received_limbs * LIMB + received_rest)
-        for number, sent_count, sent_limbs, sent_rest,
-        received_count, received_limbs, received_rest in zip(*[iter(flat)] * 7)})
+    """What was encoded, here or by Redis, where a rest may exceed a `LIMB`."""
+    [newest] = _NEWEST.unpack_from(content)
+    return Past(name, int(newest), {number: sums_in_limbs(*sums) for number, *sums
+                                    in _BUCKET.iter_unpack(content[_NEWEST.size:])})
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[int]).decode
+def sums_in_limbs(sent_count: int, sent_limbs: float, sent_rest: float,
+                  received_count: int, received_limbs: float, received_rest: float) -> Sums:
+    """Sums from the numbers of `SUMS_IN_LIMBS`."""
+    return sums_of(sent_count, int(sent_limbs) * LIMB + int(sent_rest),
+                   received_count, int(received_limbs) * LIMB + int(received_rest))

@@ -27,7 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fraud.history import (BUCKET_MS, DAY_BUCKETS, MAX_GAP_MS, SUMS_BYTES, Claim, Finished, Past,
                            Reused, StoreNotEmpty, StoreUnavailable, digest)
-from fraud.stores.account import Account, account_of, count, decode, encode
+from fraud.stores.account import Account, account_of, claim, decode, encode
 from fraud.transaction import Transaction
 
 RETRIES = 3
@@ -178,9 +178,9 @@ def _counted(payments: Sequence[Transaction], items: dict[str, dict], since: int
             for name in (payment.origin, payment.destination):
                 if name not in accounts:
                     accounts[name] = _account_in(items.get(_account(name)))
-            *before, late = count(accounts[payment.origin], accounts[payment.destination], payment)
-            sums = (sums.to_bytes(SUMS_BYTES, "little") for sums in before)
-            items[key] = {"digest": its_digest, "claim": _CLAIM.pack(*sums, late, since)}
+            items[key] = {"digest": its_digest, "claim": _packed(claim(
+                accounts[payment.origin], accounts[payment.destination], payment, its_digest,
+                None, since))}
             puts.append(_put(pk=key, expires=_expiry(id_ttl_ms), **items[key]))
         results.append(_result(items[key], payment.transaction_id, its_digest))
     expires = _expiry(ACCOUNT_TTL_MS)
@@ -199,6 +199,12 @@ def _result(item: dict, transaction_id: str, its_digest: bytes) -> Claim | Finis
     *before, late, since = _CLAIM.unpack(item["claim"])
     return Claim(transaction_id, its_digest, *(int.from_bytes(sums, "little") for sums in before),
                  None, late, since)
+
+
+def _packed(claim: Claim) -> bytes:
+    sums = (claim.origin_hour, claim.origin_day, claim.destination_hour, claim.destination_day)
+    return _CLAIM.pack(*(its.to_bytes(SUMS_BYTES, "little") for its in sums),
+                       claim.late, claim.recording_since)
 
 
 def _account_in(item: dict | None) -> Account:

@@ -15,9 +15,9 @@ from threading import Lock
 import msgspec
 
 from fraud.history import (DAY_BUCKETS, MAX_GAP_MS, Claim, Finished, Past, Reused, StoreNotEmpty,
-                           bucket_of, digest)
+                           bucket_of)
 from fraud.settings import SettingsError
-from fraud.stores.account import Account, account_of, count, decode, encode
+from fraud.stores.account import Account, account_of, claim, decode, encode
 from fraud.transaction import Transaction
 
 GENERATION_BUCKETS = DAY_BUCKETS + 12       # a payment may be twelve hours late and see all
@@ -57,21 +57,9 @@ class MemoryStore:
         with self._lock:
             self._begin(now)
             self._forget(now, len(payments))
-            known = self._ids
             new: list[str] = []
             self._by_age.append((now, new))
-            results = []
-            for payment in payments:
-                payment_digest, before = digest(payment), known.get(payment.transaction_id)
-                if before is None:
-                    result = known[payment.transaction_id] = self._count(payment, payment_digest)
-                    new.append(payment.transaction_id)
-                elif before.digest != payment_digest:
-                    result = Reused()
-                else:
-                    result = before if type(before) is Claim else Finished(before.answer)
-                results.append(result)
-            return results
+            return [self._claim(payment, new) for payment in payments]
 
     def finish(self, claims: Sequence[Claim], answers: Sequence[bytes]) -> list[bytes]:
         with self._lock:
@@ -119,15 +107,23 @@ class MemoryStore:
         self._dropped, self._old, self._accounts = self._old, self._accounts, {}
         self._old_until = self._newest
 
-    def _count(self, payment: Transaction, payment_digest: bytes) -> Claim:
-        accounts, origin, destination = self._accounts, payment.origin, payment.destination
-        *before, late = count(accounts.get(origin) or self._account(origin),
-                              accounts.get(destination) or self._account(destination), payment)
-        if payment.event_time > self._newest:
-            self._newest = payment.event_time
-        self._sequence += 1
-        return Claim(payment.transaction_id, payment_digest, *before,
-                     self._sequence, late, self._since)
+    def _claim(self, payment: Transaction, new: list[str]) -> Claim | Finished | Reused:
+        name, its_digest = payment.transaction_id, _encode(payment)     # exact, and fast
+        known = self._ids.get(name)
+        if known is None:
+            accounts = self._accounts
+            self._sequence += 1
+            result = self._ids[name] = claim(
+                accounts.get(payment.origin) or self._account(payment.origin),
+                accounts.get(payment.destination) or self._account(payment.destination),
+                payment, its_digest, self._sequence, self._since)
+            new.append(name)
+            if payment.event_time > self._newest:
+                self._newest = payment.event_time
+            return result
+        if known.digest != its_digest:
+            return Reused()
+        return known if type(known) is Claim else Finished(known.answer)
 
     def _account(self, name: str) -> Account:
         """The account, in the young generation."""
@@ -172,3 +168,6 @@ def fill_from_file(store: MemoryStore, path: Path | str) -> None:
         raise SettingsError(f"{path}: is no history to start from ({error}); write it with "
                             "python -m fraud.training.warm") from None
     store.fill((decode(name, content) for name, content in file.accounts), file.since, file.until)
+
+
+_encode = msgspec.msgpack.Encoder().encode

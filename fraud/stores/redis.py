@@ -15,7 +15,6 @@ from hashlib import sha1
 from time import monotonic
 from typing import NamedTuple
 
-import msgspec
 from redis import ConnectionPool, RedisError
 from redis.backoff import NoBackoff
 from redis.connection import Connection
@@ -23,9 +22,9 @@ from redis.exceptions import ConnectionError, NoScriptError
 from redis.retry import Retry
 
 from fraud.history import (BUCKET_MS, DAY_BUCKETS, Claim, Finished, Past, Reused, StoreNotEmpty,
-                           StoreUnavailable, digest, sums_of)
+                           StoreUnavailable, digest)
 from fraud.stores import scripts
-from fraud.stores.account import LIMB, encode
+from fraud.stores.account import LIMB, encode, sums_in_limbs
 from fraud.transaction import Transaction
 
 PREFIX = "fraud:"
@@ -35,7 +34,7 @@ CHUNK = 25                  # payments a script: other clients wait no longer th
 ACCOUNT_TTL_MS = 2 * DAY_BUCKETS * BUCKET_MS
 
 _PAYMENT = struct.Struct("<16sddd")
-_numbers = msgspec.msgpack.Decoder(list[int]).decode
+_CLAIMED = struct.Struct(scripts.CLAIMED)
 
 
 class _Call(NamedTuple):
@@ -153,16 +152,10 @@ def _result(kept: bytes, payment: Transaction, its_digest: bytes) -> Claim | Fin
         return Finished(kept[1:])
     if kept[:1] == b"r":
         return Reused()
-    sequence, late, since, *seen = _numbers(kept[1:])
-    return Claim(payment.transaction_id, its_digest, *(_sums(*seen[i:i + 6])
-                                                       for i in range(0, 24, 6)),
-                 sequence, bool(late), since)
-
-
-def _sums(sent_count: int, sent_limbs: int, sent_rest: int,
-          received_count: int, received_limbs: int, received_rest: int) -> int:
-    return sums_of(sent_count, sent_limbs * LIMB + sent_rest,
-                   received_count, received_limbs * LIMB + received_rest)
+    sequence, late, since, *seen = _CLAIMED.unpack_from(kept, 1)
+    return Claim(payment.transaction_id, its_digest,
+                 *(sums_in_limbs(*seen[start:start + 6]) for start in range(0, 24, 6)),
+                 int(sequence), bool(late), int(since))
 
 
 def _id(transaction_id: str) -> str:

@@ -26,7 +26,7 @@ from fraud.history import (BUCKET_MS, DAY_BUCKETS, Past, StoreNotEmpty, StoreUna
                            bucket_of)
 from fraud.settings import SettingsError, from_environment
 from fraud.stores import open_store
-from fraud.stores.account import Account, count, past_of
+from fraud.stores.account import Account, claim, past_of
 from fraud.stores.memory import write_file
 from fraud.training import clean
 from fraud.training.dataset import prepare
@@ -63,7 +63,7 @@ def last_day(clean_file: str, first_time: int, last_time: int) -> LastDay:
         for payment in batch:
             origin, destination = (accounts.setdefault(name, Account())
                                    for name in (payment.origin, payment.destination))
-            count(origin, destination, payment)
+            claim(origin, destination, payment, b"", None, since)
         payments += len(batch)
     return LastDay(payments, accounts, since, last_time)
 
