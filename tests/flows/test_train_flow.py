@@ -295,7 +295,7 @@ if "step" in sys.orig_argv and sys.orig_argv[sys.orig_argv.index("step") + 1] ==
 
 @pytest.mark.system
 def test_a_run_killed_in_each_step_in_turn_resumes_and_registers_once(flow, payments, tmp_path):
-    run = ["run", "--transactions", str(payments)]
+    run, resume = ["run", "--transactions", str(payments)], []
     for step in STEPS:
         folder = tmp_path / f"dies-in-{step}"
         folder.mkdir()
