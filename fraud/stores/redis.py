@@ -138,9 +138,10 @@ def _prepare(connection: Connection) -> None:
     connection.send_command("INFO", "memory")
     told = dict(line.split(":", 1) for line in connection.read_response().decode().splitlines()
                 if ":" in line)
-    if told["maxmemory"] != "0" and told["maxmemory_policy"] != "noeviction":
-        raise ConnectionError(f"maxmemory-policy is {told['maxmemory_policy']}: it may forget "
-                              "accounts; set it to noeviction")
+    policy = told.get("maxmemory_policy", "not told")
+    if told.get("maxmemory") != "0" and policy != "noeviction":
+        raise ConnectionError(f"maxmemory-policy is {policy}: it may forget accounts; set it to "
+                              "noeviction")
 
 
 def _command(call: _Call) -> tuple:

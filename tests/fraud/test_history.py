@@ -1,10 +1,12 @@
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud.history import BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, NAMES, bucket_of, counts_of
-from fraud.transaction import EVENT_TIME_LIMIT
+from fraud.history import (BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, LARGEST, NAMES, Claim, bucket_of,
+                           counts_array, counts_of, digest, split, sums_of)
+from fraud.transaction import EVENT_TIME_LIMIT, Transaction
 
 HOUR = 3_600_000
 
@@ -62,3 +64,43 @@ def test_counts_of_arrays_keep_the_arrays():
 def test_too_few_values_are_no_counts():
     with pytest.raises(TypeError):
         counts_of(range(len(NAMES) - 1))
+
+
+# Sums.
+
+counts, cents = st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 96 - 1)
+numbers = st.tuples(counts, cents, counts, cents)
+
+
+@given(numbers)
+def test_sums_hold_four_numbers(its):
+    assert split(sums_of(*its)) == its
+
+
+def test_sums_add_and_take_away_like_their_numbers():
+    both = sums_of(1, 2 ** 63, 3, 2 ** 63) + sums_of(10, 2 ** 63, 30, 5)
+    assert split(both) == (11, 2 ** 64, 33, 2 ** 63 + 5)
+    assert split(both - sums_of(10, 2 ** 63, 30, 5)) == (1, 2 ** 63, 3, 2 ** 63)
+
+
+@given(st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=1, max_size=5))
+def test_counts_of_claims_are_their_sums_in_the_order_of_names_as_far_as_features_hold_them(drawn):
+    claims = [Claim("a", b"", *(sums_of(*its) for its in sums), None, False, 0) for sums in drawn]
+    expected = [[min(number, LARGEST) for hour, day in (sums[:2], sums[2:]) for number in (
+        *hour[:2], *day[:2], *hour[2:], *day[2:])] for sums in drawn]
+    assert [claim.counts for claim in claims] == expected
+    array = counts_array(claims)
+    assert array.dtype == np.int64 and array.T.tolist() == expected
+
+
+# What tells payments apart.
+
+PAYMENT = Transaction("a", 1, 2, 3, "o", "d", 4, 5)
+
+
+@pytest.mark.parametrize("field", Transaction.__struct_fields__)
+def test_a_digest_is_of_all_of_a_payment(field):
+    value = getattr(PAYMENT, field)
+    other = msgspec.structs.replace(PAYMENT, **{field: value + type(value)(1)})
+    assert digest(other) != digest(PAYMENT) == digest(msgspec.structs.replace(PAYMENT))
+    assert len(digest(PAYMENT)) == 16
