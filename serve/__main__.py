@@ -20,9 +20,8 @@ from ipaddress import ip_address
 
 from fraud.bundle import BundleError
 from fraud.settings import SettingsError, from_environment
-from serve.settings import ServeSettings
+from serve.settings import SHARED_DIRECTORY, ServeSettings
 
-SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 logger = logging.getLogger("serve")
 
 
@@ -65,7 +64,7 @@ def serve(settings: ServeSettings, host: str, port: int, workers: int) -> None:
     from sanic.worker.loader import AppLoader
 
     from serve import logs
-    from serve.app import create_app
+    from serve.app import create_app, create_worker
 
     logs.configure(settings.log_level)
     if workers == 1:
@@ -74,19 +73,11 @@ def serve(settings: ServeSettings, host: str, port: int, workers: int) -> None:
         app.prepare(host=host, port=port, single_process=True, access_log=False, motd=False)
         Sanic.serve_single(app)
         return
-    loader = AppLoader(factory=partial(_worker_app, settings))
+    loader = AppLoader(factory=partial(create_worker, settings))
     app = loader.load()
     _say(app, host, port, settings)
     app.prepare(host=host, port=port, workers=workers, access_log=False, motd=False)
     Sanic.serve(primary=app, app_loader=loader)
-
-
-def _worker_app(settings: ServeSettings):
-    from serve import logs
-    from serve.app import create_app
-
-    logs.configure(settings.log_level)
-    return create_app(settings)
 
 
 def _say(app, host: str, port: int, settings: ServeSettings) -> None:

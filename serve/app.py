@@ -19,9 +19,8 @@ from fraud.history import StoreUnavailable
 from fraud.scorer import Answered, Refused, Scorer
 from fraud.stores import open_store
 from fraud.transaction import InvalidTransaction, Transaction, parse
-from serve import docs, metrics, problems
+from serve import docs, logs, metrics, problems
 from serve.keys import Keys
-from serve.logs import DecisionLog
 from serve.problems import Problem, ProblemError, problem
 from serve.settings import ServeSettings
 
@@ -50,15 +49,20 @@ def create_app(settings: ServeSettings) -> Sanic:
     ctx.champion = Champion(settings.model)
     ctx.store = metrics.TimedStore(open_store(settings))
     ctx.scorer = Scorer(ctx.store, ctx.champion.bundle, settings, degrade=True)
-    ctx.decision_log = DecisionLog(settings.decision_log)
+    ctx.decision_log = logs.DecisionLog(settings.decision_log)
     ctx.in_thread = not settings.history.startswith("memory://")    # a slow store blocks no one
-    metrics.name_model(ctx.champion.bundle)
     app.error_handler.add(Exception, problems.of_exception)
     _add_routes(app)
     docs.add_routes(app)
     app.before_server_start(_follow)
     app.after_server_stop(_close)
     return app
+
+
+def create_worker(settings: ServeSettings) -> Sanic:
+    """The app of one of several worker processes."""
+    logs.configure(settings.log_level)
+    return create_app(settings)
 
 
 def _add_routes(app: Sanic) -> None:
@@ -227,6 +231,7 @@ def _item(outcome: Answered | Refused | Problem, payment: Transaction | Problem)
 
 
 async def _follow(app: Sanic) -> None:
+    metrics.name_model(app.ctx.champion.bundle)     # not of a parent that serves nothing itself
     app.add_task(_refreshing(app), name="champion")
 
 
@@ -238,9 +243,10 @@ async def _refreshing(app: Sanic) -> None:
 
 def refresh(app: Sanic) -> None:
     """Serve what the pointer names now, if that is another bundle."""
+    before = app.ctx.champion.bundle
     if app.ctx.champion.refresh():
         app.ctx.scorer.bundle = app.ctx.champion.bundle
-        metrics.name_model(app.ctx.champion.bundle)
+        metrics.name_model(app.ctx.champion.bundle, before)
 
 
 async def _close(app: Sanic) -> None:

@@ -13,8 +13,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from fraud.bundle import Bundle
 from fraud.history import Store, StoreUnavailable
 from fraud.scorer import Answered, Refused
+from serve.settings import SHARED_DIRECTORY
 
-SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"     # prometheus-client's own variable
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 REQUESTS = Histogram("fraud_http_request_seconds", "Time to answer a request.",
@@ -32,7 +32,7 @@ HISTORY_SECONDS = Histogram("fraud_history_seconds", "Time of a trip to the hist
                             ["trip"], buckets=SECONDS)
 HISTORY_ERRORS = Counter("fraud_history_errors_total", "Trips that failed or missed the deadline.",
                          ["trip"])
-MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve.",
+MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for earlier ones.",
               ["model_version", "model_digest", "policy_version", "policy_digest", "framework"],
               multiprocess_mode="livemax")
 
@@ -76,11 +76,16 @@ def observe(outcomes: Sequence[Answered | Refused]) -> None:
                 REASONS.labels(reason.code).inc()
 
 
-def name_model(bundle: Bundle) -> None:
-    """Say which model and policy serve now."""
-    MODEL.clear()
-    MODEL.labels(bundle.manifest.version, bundle.digest, bundle.policy.version,
-                 bundle.policy_digest, bundle.manifest.framework).set(1)
+def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
+    """Say which model and policy serve now, and that the ones before no longer do."""
+    if before:
+        MODEL.labels(*_labels(before)).set(0)
+    MODEL.labels(*_labels(bundle)).set(1)
+
+
+def _labels(bundle: Bundle) -> tuple[str, ...]:
+    return (bundle.manifest.version, bundle.digest, bundle.policy.version, bundle.policy_digest,
+            bundle.manifest.framework)
 
 
 def exposition() -> tuple[bytes, str]:

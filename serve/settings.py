@@ -9,6 +9,7 @@ import msgspec
 from fraud.settings import Positive, Settings
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
+SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"   # prometheus-client's own variable: workers' metrics
 
 
 class ServeSettings(Settings, frozen=True):

@@ -1,5 +1,6 @@
-"""Small real values that tests everywhere share."""
+"""Small real values and real servers that tests everywhere share."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -9,12 +10,14 @@ import hypothesis
 import numpy as np
 import onnx
 import pytest
+import redis
 from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
 from fraud import bundle, features
 from fraud.training import assembly, feature_job
 from fraud.training.candidate import Candidate, Variant
+from tests.redis_server import RedisServer
 
 hypothesis.settings.register_profile("suite", deadline=None)      # a busy machine is no defect
 hypothesis.settings.load_profile("suite")
@@ -93,3 +96,45 @@ def spark():
     """The one Spark session of all tests."""
     with feature_job.session("local[2]") as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def own_redis(tmp_path_factory):
+    """Starts Redis servers of one's own, to be killed: `own_redis(*options)`."""
+    if not shutil.which("redis-server"):
+        pytest.fail("redis-server is missing; install it: apt-get install redis-server")
+    servers = []
+
+    def start(*options: str) -> RedisServer:
+        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), *options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_redis(own_redis):
+    return own_redis()
+
+
+@pytest.fixture
+def redis_url(shared_redis):
+    """A Redis without data."""
+    redis.Redis.from_url(shared_redis.url).flushall()
+    return shared_redis.url
+
+
+@pytest.fixture
+def app(tmp_path, make_bundle, monkeypatch):
+    """The API's app, not running: what it serves is what may be probed and led to."""
+    from sanic import Sanic
+
+    from serve.app import create_app
+    from serve.settings import ServeSettings
+
+    monkeypatch.setattr(Sanic, "test_mode", True)       # another test may have an app of this name
+    make_bundle(tmp_path / "bundle")
+    return create_app(ServeSettings(model=str(tmp_path / "bundle"),
+                                    decision_log=str(tmp_path / "decisions.jsonl")))

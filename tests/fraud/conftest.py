@@ -1,10 +1,7 @@
-"""Real parts for all tests of `fraud`: a Redis, a DynamoDB by moto, a small trained bundle."""
+"""For all tests of `fraud`: a DynamoDB by moto (AWS cannot run here), a small trained bundle."""
 
 import copy
 import os
-import shutil
-import socket
-import subprocess
 import threading
 import time
 from types import SimpleNamespace
@@ -14,7 +11,6 @@ import botocore.session
 import msgspec
 import numpy as np
 import pytest
-import redis
 
 from fraud import bundle, features
 from fraud.settings import Settings
@@ -23,65 +19,8 @@ from fraud.stores import open_store
 
 @pytest.fixture(scope="session")
 def acceptance() -> bool:
-    """Whether the long forms are asked for: FRAUD_ACCEPTANCE=1, as `make acceptance` sets it."""
+    """Whether the long forms of some tests are asked for: FRAUD_ACCEPTANCE=1."""
     return os.environ.get("FRAUD_ACCEPTANCE") == "1"
-
-
-class RedisServer:
-    """A redis-server of our own, that can be killed and started again with its data."""
-
-    def __init__(self, directory, *options: str):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = ["redis-server", "--port", str(self.port), "--dir", str(directory),
-                         "--save", "", *options]
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        client = redis.Redis.from_url(self.url)
-        end = time.monotonic() + 10
-        while True:
-            try:
-                assert client.ping()
-                return
-            except redis.RedisError:
-                assert time.monotonic() < end and self.process.poll() is None
-                time.sleep(0.01)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture(scope="session")
-def own_redis(tmp_path_factory):
-    """Starts Redis servers of one's own, to be killed: `own_redis(*options)`."""
-    if not shutil.which("redis-server"):
-        pytest.fail("redis-server is missing; install it: apt-get install redis-server")
-    servers = []
-
-    def start(*options: str) -> RedisServer:
-        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), *options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.kill()
-
-
-@pytest.fixture(scope="session")
-def shared_redis(own_redis):
-    return own_redis()
-
-
-@pytest.fixture
-def redis_url(shared_redis):
-    """A Redis without data."""
-    redis.Redis.from_url(shared_redis.url).flushall()
-    return shared_redis.url
 
 
 @pytest.fixture(scope="session")

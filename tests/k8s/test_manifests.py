@@ -10,13 +10,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 import yaml
-from sanic import Sanic
 
 from fraud.settings import from_environment
 from fraud.stores import open_store
 from fraud.stores.redis import RedisStore
 from fraud.transaction import parse
-from serve.app import create_app
 from serve.keys import Keys
 from serve.settings import ServeSettings
 from tests.tools import ROOT, program, routes, run, shell_blocks
@@ -79,15 +77,6 @@ def environment(objects: list[dict]) -> dict[str, str]:
                 value = value.replace(f"$({name})", known)
         variables[variable["name"]] = value
     return variables
-
-
-@pytest.fixture
-def app(tmp_path, make_bundle, monkeypatch):
-    """The app itself: what it serves is what may be probed and led to."""
-    monkeypatch.setattr(Sanic, "test_mode", True)       # another test may have an app of this name
-    make_bundle(tmp_path / "bundle")
-    return create_app(ServeSettings(model=str(tmp_path / "bundle"),
-                                    decision_log=str(tmp_path / "decisions.jsonl")))
 
 
 # Valid.

@@ -14,14 +14,12 @@ import boto3
 import pytest
 import yaml
 from moto.cloudformation.utils import yaml_tag_constructor
-from sanic import Sanic
 
 from fraud.scorer import Decision, History
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.transaction import parse
 from serve import docs
-from serve.app import create_app
 from serve.keys import Keys
 from serve.settings import ServeSettings
 from tests.tools import ROOT, program, routes, run, shell_blocks
@@ -120,14 +118,6 @@ def test_the_build_finds_the_dockerfile_and_what_it_copies(template):
 
 
 # What may be called.
-
-@pytest.fixture
-def app(tmp_path, make_bundle, monkeypatch):
-    monkeypatch.setattr(Sanic, "test_mode", True)       # another test may have an app of this name
-    make_bundle(tmp_path / "bundle")
-    return create_app(ServeSettings(model=str(tmp_path / "bundle"),
-                                    decision_log=str(tmp_path / "decisions.jsonl")))
-
 
 def test_the_gateway_leads_to_routes_of_the_app_and_not_to_its_insides(template, app):
     assert gateway_routes(template) <= routes(app) - NOT_PUBLIC

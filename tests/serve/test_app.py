@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -238,7 +239,7 @@ def test_a_new_champion_is_served_without_a_restart_and_a_broken_one_is_not(
     wait_for(lambda: "the champion stays at version 2" in server.log.read_text()
              or server.get("/readyz").json()["model_version"] == "3")
     metrics = server.get("/metrics").text
-    assert metrics.count("fraud_model_info{") == 1
+    assert serving_versions(metrics) == {"2"}
 
 
 @pytest.mark.parametrize(("break_it", "message"), [
@@ -251,6 +252,32 @@ def test_a_bundle_that_must_not_be_served_is_refused_at_the_start(
     with pytest.raises(RuntimeError, match=message) as refused:
         serve()
     assert "Traceback" not in str(refused.value)
+
+
+def serving_versions(metrics: str) -> set[str]:
+    """Versions of the models that metrics say to serve."""
+    return set(re.findall(r'fraud_model_info\{.*model_version="(\d+)".*\} 1\.0', metrics))
+
+
+# Its workers.
+
+def test_workers_share_history_answers_and_metrics(serve, redis_url, tmp_path, make_bundle):
+    make_bundle(tmp_path / "2", version="2")
+    models = tmp_path / "models"
+    publication.publish(tmp_path / "bundle", "fraud-detector", str(models))
+    server = serve("--workers", "2", FRAUD_HISTORY=redis_url, FRAUD_MODEL=str(models),
+                   FRAUD_MODEL_SECONDS="0.1")
+    first = requests.post(server.url + "/v1/score", json=payment("same"), timeout=9).content
+    for _ in range(20):         # a connection of its own may reach either worker
+        assert requests.post(server.url + "/v1/score", json=payment("same"),
+                             timeout=9).content == first
+    metrics = requests.get(server.url + "/metrics", timeout=9).text
+    assert "fraud_repeats_total 20.0" in metrics
+    assert serving_versions(metrics) == {"1"}
+    publication.publish(tmp_path / "2", "fraud-detector", str(models))
+    wait_for(lambda: serving_versions(requests.get(server.url + "/metrics", timeout=9).text)
+             == {"2"})
+    assert server.stop() == 0
 
 
 # Its end.

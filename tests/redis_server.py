@@ -1,0 +1,36 @@
+"""A real Redis for tests."""
+
+import socket
+import subprocess
+import time
+
+import redis
+
+
+class RedisServer:
+    """A redis-server of our own, that can be killed and started again with its data."""
+
+    def __init__(self, directory, *options: str):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = ["redis-server", "--port", str(self.port), "--dir", str(directory),
+                         "--save", "", *options]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        client = redis.Redis.from_url(self.url)
+        end = time.monotonic() + 10
+        while True:
+            try:
+                assert client.ping()
+                return
+            except redis.RedisError:
+                assert time.monotonic() < end and self.process.poll() is None
+                time.sleep(0.01)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
