@@ -33,8 +33,10 @@ test-system: java $(READY) $(TOOLS)  ## the tests that need the whole machine
 lint: $(READY)  ## flake8
 	$(BIN)/flake8
 
-bench: java $(READY)  ## measure the training flow and the simulator (see bench/)
+bench: java $(READY)  ## measure flow, simulator, stores and scorer: half an hour (see bench/)
 	$(BIN)/python -m bench.training
+	$(BIN)/python -m bench.simulator
+	$(BIN)/python -m bench.history $(if $(wildcard models/champion.json),--model models)
 
 tools: $(TOOLS)  ## the programs that check manifests and templates, in .venv-tools
 

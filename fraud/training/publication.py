@@ -15,15 +15,14 @@ from pyarrow import fs
 
 from fraud import bundle
 from fraud.bundle import Pointer
+from fraud.settings import Settings
 from fraud.training.errors import TrainingError
 from fraud.training.files import not_writable, reason
-
-DEFAULT = "models"
 
 
 def target() -> str:
     """The folder, or s3:// prefix, that FRAUD_MODEL names: the one from which serving reads."""
-    return os.environ.get("FRAUD_MODEL") or DEFAULT
+    return os.environ.get("FRAUD_MODEL") or Settings().model
 
 
 def publish(directory: Path, name: str, destination: str) -> Pointer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fraud.training import publication
+from fraud.training import publication, tracking
 from fraud.training.candidate import Candidate
 from fraud.training.dataset import Prepared
 from fraud.training.gate import Verdict
@@ -40,7 +40,7 @@ Verdict   version {version} is {word}:
 Next      .venv/bin/python flows/train_flow.py card view audit  pictures of this champion
           .venv/bin/python -m fraud.training.registry list    versions, and which one serves
           .venv/bin/python -m fraud.training.registry show {version}  where it comes from
-          .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db
+          .venv/bin/mlflow ui --backend-store-uri {tracking.uri()}
 """
     return "\n".join(f"| {line}".rstrip() for line in text.splitlines())
 

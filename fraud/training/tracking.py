@@ -31,6 +31,11 @@ class Logged:
     model_uri: str
 
 
+def uri() -> str:
+    """The address of MLflow."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
 def connect():
     """MLflow's client, with the address set for the process."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -39,7 +44,7 @@ def connect():
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    mlflow.set_tracking_uri(uri())
     return mlflow.MlflowClient()
 
 
