@@ -63,7 +63,7 @@ def serve(settings: ServeSettings, host: str, port: int, workers: int) -> None:
     from sanic import Sanic
     from sanic.worker.loader import AppLoader
 
-    from serve import logs
+    from fraud import logs
     from serve.app import create_app, create_worker
 
     logs.configure(settings.log_level)

@@ -14,13 +14,15 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import RequestCancelled
 from sanic.response import raw
 
+from fraud import logs, metrics
 from fraud.champion import Champion
 from fraud.history import StoreUnavailable
 from fraud.scorer import Answered, Refused, Scorer
 from fraud.stores import open_store
 from fraud.transaction import InvalidTransaction, Transaction, parse
-from serve import docs, logs, metrics, problems
+from serve import docs, problems
 from serve.keys import Keys
+from serve.metrics import BATCHES, REQUESTS, exposition
 from serve.problems import Problem, ProblemError, problem
 from serve.settings import ServeSettings
 
@@ -70,7 +72,7 @@ def _add_routes(app: Sanic) -> None:
             ("POST", "/v1/score", score), ("POST", "/v1/score/batch", score_batch),
             ("GET", "/v1/decisions/<transaction_id:str>", decision), ("GET", "/v1/model", model)):
         app.add_route(_watched(path, handler), path, methods=[method], name=handler.__name__)
-    for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", exposition)):
+    for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", prometheus)):
         app.add_route(handler, path, methods=["GET"], name=handler.__name__)
 
 
@@ -91,7 +93,7 @@ def _watched(route: str, handler):
         except Exception as error:
             response = problems.of_exception(request, error)
         seconds = time.perf_counter() - started
-        metrics.REQUESTS.labels(route, response.status).observe(seconds)
+        REQUESTS.labels(route, response.status).observe(seconds)
         request_id = _request_id(request)
         response.headers["x-request-id"] = request_id
         if access.isEnabledFor(logging.INFO):
@@ -131,7 +133,7 @@ async def score_batch(request: Request) -> HTTPResponse:
     if len(items) > ctx.settings.batch_payments:
         raise ProblemError(413, "batch-too-large", f"the batch has {len(items)} payments; send at "
                            f"most {ctx.settings.batch_payments} a request")
-    metrics.BATCHES.observe(len(items))
+    BATCHES.observe(len(items))
     parsed = [_parsed(item) for item in items]
     payments = [item for item in parsed if isinstance(item, Transaction)]
     outcomes = iter(await _scored(ctx, payments) if payments else [])
@@ -177,9 +179,9 @@ async def readyz(request: Request) -> HTTPResponse:
                         content_type=JSON)
 
 
-async def exposition(request: Request) -> HTTPResponse:
+async def prometheus(request: Request) -> HTTPResponse:
     """For Prometheus; no gateway leads here."""
-    body, content_type = metrics.exposition()
+    body, content_type = exposition()
     return HTTPResponse(body, content_type=content_type)
 
 

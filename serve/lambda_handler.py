@@ -8,8 +8,8 @@ import time
 
 from mangum import Mangum
 
+from fraud import logs
 from fraud.settings import SettingsError, from_environment
-from serve import logs
 from serve.app import create_app, refresh
 from serve.settings import ServeSettings
 

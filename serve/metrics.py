@@ -1,91 +1,23 @@
-"""What Prometheus reads from /metrics. With several workers, from files that they share."""
+"""What Prometheus is told of HTTP, and the text that it reads from /metrics.
+
+With several workers, the text is that of files that they share.
+"""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Sequence
 
 from prometheus_client import (
-    CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest)
+    CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest)
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from fraud.bundle import Bundle
-from fraud.history import Store, StoreUnavailable
-from fraud.scorer import Answered, Refused
+from fraud.metrics import SECONDS
 from serve.settings import SHARED_DIRECTORY
-
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 REQUESTS = Histogram("fraud_http_request_seconds", "Time to answer a request.",
                      ["route", "status"], buckets=SECONDS)
-DECISIONS = Counter("fraud_decisions_total", "Payments decided, once each.",
-                    ["decision", "history", "model_version"])
-REPEATS = Counter("fraud_repeats_total", "Payments that had their answer already.")
-REFUSALS = Counter("fraud_refusals_total", "Payments that were not scored.", ["code"])
-SCORES = Histogram("fraud_score", "Scores, calibrated probabilities of fraud.",
-                   buckets=(0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99))
-REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
 BATCHES = Histogram("fraud_batch_payments", "Payments in a batch request.",
                     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
-HISTORY_SECONDS = Histogram("fraud_history_seconds", "Time of a trip to the history store.",
-                            ["trip"], buckets=SECONDS)
-HISTORY_ERRORS = Counter("fraud_history_errors_total", "Trips that failed or missed the deadline.",
-                         ["trip"])
-MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for earlier ones.",
-              ["model_version", "model_digest", "policy_version", "policy_digest", "framework"],
-              multiprocess_mode="livemax")
-
-
-class TimedStore:
-    """A store of history whose trips are timed."""
-
-    def __init__(self, store: Store):
-        self._store = store
-        self.answer, self.fill, self.close = store.answer, store.fill, store.close
-
-    def claim(self, payments, now):
-        return self._timed("claim", self._store.claim, payments, now)
-
-    def finish(self, claims, answers):
-        return self._timed("finish", self._store.finish, claims, answers)
-
-    def _timed(self, trip: str, call, *arguments):
-        started = time.perf_counter()
-        try:
-            return call(*arguments)
-        except StoreUnavailable:
-            HISTORY_ERRORS.labels(trip).inc()
-            raise
-        finally:
-            HISTORY_SECONDS.labels(trip).observe(time.perf_counter() - started)
-
-
-def observe(outcomes: Sequence[Answered | Refused]) -> None:
-    """Count what became of payments."""
-    for outcome in outcomes:
-        if isinstance(outcome, Refused):
-            REFUSALS.labels(outcome.code).inc()
-        elif outcome.decision is None:
-            REPEATS.inc()
-        else:
-            decision = outcome.decision
-            DECISIONS.labels(decision.decision, decision.history, decision.model_version).inc()
-            SCORES.observe(decision.score)
-            for reason in decision.reasons:
-                REASONS.labels(reason.code).inc()
-
-
-def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
-    """Say which model and policy serve now, and that the ones before no longer do."""
-    if before:
-        MODEL.labels(*_labels(before)).set(0)
-    MODEL.labels(*_labels(bundle)).set(1)
-
-
-def _labels(bundle: Bundle) -> tuple[str, ...]:
-    return (bundle.manifest.version, bundle.digest, bundle.policy.version, bundle.policy_digest,
-            bundle.manifest.framework)
 
 
 def exposition() -> tuple[bytes, str]:

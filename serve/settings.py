@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -21,5 +21,3 @@ class ServeSettings(Settings, frozen=True):
     request_seconds: Positive = 10.0        # to receive a request, and to answer it
     drain_seconds: Positive = 15.0          # to finish what was accepted, after SIGTERM
     model_seconds: Positive = 10.0          # between two looks at champion.json
-    decision_log: str = "-"                 # a file, or - for stdout
-    log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -20,7 +20,7 @@ LAYERS = (
     {"bundle", "stores"},
     {"champion"},
     {"scorer"},
-    {"training"},
+    {"logs", "metrics", "training"},
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
