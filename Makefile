@@ -7,7 +7,7 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help train serve image test test-system lint bench lock tools clean java
+.PHONY: help train serve image test test-system acceptance lint bench lock tools clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: java $(READY)  ## the tests that take minutes (ARGS="tests/fraud -k bundle
 
 test-system: java $(READY) $(TOOLS)  ## the tests that need the whole machine
 	$(BIN)/python -m pytest -m system $(ARGS)
+
+acceptance: java $(READY) $(TOOLS)  ## the long forms of tests, by hand: writes docs/acceptance.md
+	FRAUD_ACCEPTANCE=1 $(BIN)/python -m pytest -p tests.acceptance -m acceptance $(ARGS)
 
 lint: $(READY)  ## flake8
 	$(BIN)/flake8

@@ -26,6 +26,7 @@ import onnxruntime  # noqa: E402
 MANIFEST_FILE = "bundle.json"
 POLICY_FILE = "policy.json"
 POINTER_FILE = "champion.json"  # beside the bundles of a published folder: which one serves
+LARGEST_EXPONENT = 700.0      # e to the power of more is infinite in float64
 REASONS = 3                     # how many reasons an answer names at most
 
 
@@ -226,9 +227,8 @@ def open_session(onnx: bytes, threads: int) -> onnxruntime.InferenceSession:
 
 def calibrated(logits: np.ndarray, calibration: Calibration) -> np.ndarray:
     """Probabilities of float logits of any shape: float64."""
-    shifted = calibration.slope * logits.astype(np.float64) + calibration.intercept
-    with np.errstate(over="ignore"):
-        return 1.0 / (1.0 + np.exp(-shifted))
+    negated = np.multiply(logits, -calibration.slope, dtype=np.float64) - calibration.intercept
+    return 1.0 / (1.0 + np.exp(np.minimum(negated, LARGEST_EXPONENT)))
 
 
 def sha256(content: bytes) -> str:

@@ -33,24 +33,24 @@ class TimedStore:
     """A store of history whose trips are timed."""
 
     def __init__(self, store: Store):
-        self._store = store
+        self.claim, self.finish = _timed("claim", store.claim), _timed("finish", store.finish)
         self.answer, self.fill, self.close = store.answer, store.fill, store.close
 
-    def claim(self, payments, now):
-        return self._timed("claim", self._store.claim, payments, now)
 
-    def finish(self, claims, answers):
-        return self._timed("finish", self._store.finish, claims, answers)
+def _timed(trip: str, call):
+    seconds, errors = HISTORY_SECONDS.labels(trip), HISTORY_ERRORS.labels(trip)
 
-    def _timed(self, trip: str, call, *arguments):
+    def timed(*arguments):
         started = time.perf_counter()
         try:
             return call(*arguments)
         except StoreUnavailable:
-            HISTORY_ERRORS.labels(trip).inc()
+            errors.inc()
             raise
         finally:
-            HISTORY_SECONDS.labels(trip).observe(time.perf_counter() - started)
+            seconds.observe(time.perf_counter() - started)
+
+    return timed
 
 
 def observe(outcomes: Sequence[Answered | Refused]) -> None:

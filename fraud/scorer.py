@@ -28,6 +28,8 @@ from fraud.transaction import TYPES, Transaction
 
 logger = logging.getLogger(__name__)
 
+FEW = 12        # up to so many payments, one by one is faster than as arrays
+
 History = Literal["full", "partial", "unavailable"]
 
 
@@ -107,17 +109,25 @@ def judge(model: Model, thresholds: Thresholds, rows: np.ndarray) -> list[Verdic
     return verdicts
 
 
-def rows_with_history(payments: Sequence[Transaction], claims: Sequence[Claim]) -> np.ndarray:
+def counts_before(claims: Sequence[Claim]) -> list[list[int]]:
+    """What came before each payment, in the order of `NAMES`."""
+    if len(claims) <= FEW:
+        return [claim.counts for claim in claims]
+    return counts_array(claims).T.tolist()
+
+
+def rows_with_history(payments: Sequence[Transaction], counts: list[list[int]]) -> np.ndarray:
     """What the model sees: float32, shape (payments, features)."""
-    if len(payments) == 1:
-        return features.vector(payments[0], counts_of(claims[0].counts))
-    return features.matrix(_columns(payments), counts_of(counts_array(claims)))
+    if len(payments) <= FEW:
+        return np.concatenate([features.vector(payment, counts_of(its))
+                               for payment, its in zip(payments, counts)])
+    return features.matrix(_columns(payments), counts_of(np.array(counts, np.int64).T))
 
 
 def rows_without_history(payments: Sequence[Transaction]) -> np.ndarray:
     """What the fallback model sees: float32, shape (payments, features)."""
-    if len(payments) == 1:
-        return features.vector(payments[0], None)
+    if len(payments) <= FEW:
+        return np.concatenate([features.vector(payment, None) for payment in payments])
     return features.matrix(_columns(payments), None)
 
 
@@ -201,23 +211,25 @@ class Scorer:
         return [Answered(its, decision if its == ours else None)
                 for its, ours, decision in zip(kept, bodies, decisions)]
 
-    def _decided(self, payments: list[Transaction], claims: list[Claim | None]) -> list[Decision]:
+    def _decided(self, payments: list[Transaction],
+                 claims: list[Claim] | list[None]) -> list[Decision]:
         bundle = self.bundle
+        counts = counts_before(claims) if claims and claims[0] else [None] * len(claims)
         complete = [claim is not None and claim.is_complete(payment.event_time)
                     for payment, claim in zip(payments, claims)]
         verdicts: dict[int, Verdict] = {}
         if whole := [place for place, its in enumerate(complete) if its]:
             rows = rows_with_history([payments[place] for place in whole],
-                                     [claims[place] for place in whole])
+                                     [counts[place] for place in whole])
             verdicts |= zip(whole, judge(bundle.model, bundle.policy.model, rows))
         if other := [place for place, its in enumerate(complete) if not its]:
             rows = rows_without_history([payments[place] for place in other])
             verdicts |= zip(other, judge(bundle.fallback, bundle.policy.fallback, rows))
         return [self._decision(bundle, *case, verdicts[place])
-                for place, case in enumerate(zip(payments, claims, complete))]
+                for place, case in enumerate(zip(payments, claims, counts, complete))]
 
-    def _decision(self, bundle: Bundle, payment: Transaction, claim: Claim | None, complete: bool,
-                  verdict: Verdict) -> Decision:
+    def _decision(self, bundle: Bundle, payment: Transaction, claim: Claim | None,
+                  counts: list[int] | None, complete: bool, verdict: Verdict) -> Decision:
         return Decision(
             decided_at=_now(),
             transaction_id=payment.transaction_id,
@@ -232,7 +244,7 @@ class Scorer:
             late=claim is not None and claim.late,
             sequence=claim and claim.sequence,
             recording_since=claim and claim.recording_since,
-            counts=claim and claim.counts,
+            counts=counts,
             features=verdict.features,
             score=verdict.score,
             decision=verdict.decision,

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
-from functools import wraps
+from functools import partial, wraps
 
 import msgspec
 from sanic import HTTPResponse, Request, Sanic
@@ -21,6 +21,7 @@ from fraud.scorer import Answered, Refused, Scorer
 from fraud.stores import open_store
 from fraud.transaction import InvalidTransaction, Transaction, parse
 from serve import docs, problems
+from serve.coalescing import Coalescer
 from serve.keys import Keys
 from serve.metrics import BATCHES, REQUESTS, exposition
 from serve.problems import Problem, ProblemError, problem
@@ -53,6 +54,7 @@ def create_app(settings: ServeSettings) -> Sanic:
     ctx.scorer = Scorer(ctx.store, ctx.champion.bundle, settings, degrade=True)
     ctx.decision_log = logs.DecisionLog(settings.decision_log)
     ctx.in_thread = not settings.history.startswith("memory://")    # a slow store blocks no one
+    ctx.coalescer = Coalescer(partial(_scored, ctx))
     app.error_handler.add(Exception, problems.of_exception)
     _add_routes(app)
     docs.add_routes(app)
@@ -71,12 +73,12 @@ def _add_routes(app: Sanic) -> None:
     for method, path, handler in (
             ("POST", "/v1/score", score), ("POST", "/v1/score/batch", score_batch),
             ("GET", "/v1/decisions/<transaction_id:str>", decision), ("GET", "/v1/model", model)):
-        app.add_route(_watched(path, handler), path, methods=[method], name=handler.__name__)
+        app.add_route(watched(path, handler), path, methods=[method], name=handler.__name__)
     for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", prometheus)):
         app.add_route(handler, path, methods=["GET"], name=handler.__name__)
 
 
-def _watched(route: str, handler):
+def watched(route: str, handler):
     """A handler behind its key, with a request id, an access line and its latency measured."""
     @wraps(handler)
     async def watched(request: Request, **arguments) -> HTTPResponse:
@@ -120,7 +122,7 @@ async def score(request: Request) -> HTTPResponse:
         payment = parse(_body(request))
     except InvalidTransaction as error:
         raise ProblemError(422, "invalid-payment", str(error)) from None
-    (outcome,) = await _scored(request.app.ctx, [payment])
+    outcome = await request.app.ctx.coalescer.score(payment)
     if isinstance(outcome, Refused):
         raise ProblemError(REFUSAL_STATUS[outcome.code], outcome.code, outcome.message)
     return HTTPResponse(outcome.body, content_type=JSON)

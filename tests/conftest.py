@@ -1,5 +1,6 @@
 """Small real values and real servers that tests everywhere share."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,12 @@ def spark():
     """The one Spark session of all tests."""
     with feature_job.session("local[2]") as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def acceptance() -> bool:
+    """Whether tests with a long form take it: `make acceptance` sets FRAUD_ACCEPTANCE=1."""
+    return os.environ.get("FRAUD_ACCEPTANCE") == "1"
 
 
 @pytest.fixture(scope="session")

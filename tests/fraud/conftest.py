@@ -1,7 +1,6 @@
 """For all tests of `fraud`: a DynamoDB by moto (AWS cannot run here), a small trained bundle."""
 
 import copy
-import os
 import threading
 import time
 from types import SimpleNamespace
@@ -15,12 +14,6 @@ import pytest
 from fraud import bundle, features
 from fraud.settings import Settings
 from fraud.stores import open_store
-
-
-@pytest.fixture(scope="session")
-def acceptance() -> bool:
-    """Whether the long forms of some tests are asked for: FRAUD_ACCEPTANCE=1."""
-    return os.environ.get("FRAUD_ACCEPTANCE") == "1"
 
 
 @pytest.fixture(scope="session")

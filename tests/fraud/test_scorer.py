@@ -11,7 +11,7 @@ import pytest
 
 from fraud import bundle, features
 from fraud.history import BUCKET_MS, NAMES, StoreUnavailable, counts_of
-from fraud.scorer import Answer, Answered, Decision, Refused, Scorer
+from fraud.scorer import FEW, Answer, Answered, Decision, Refused, Scorer
 from fraud.settings import Settings
 from fraud.transaction import TYPE_CODES, Transaction
 
@@ -120,15 +120,17 @@ def test_the_log_names_accounts_by_a_keyed_digest(make, memory):
     assert unset[0] != unset[1]
 
 
-def test_payments_score_alike_alone_and_in_a_batch(make, opened):
+@pytest.mark.parametrize("size", [FEW, 101])
+def test_payments_score_alike_alone_and_in_a_batch(make, opened, size):
     payments = [payment(f"t{place}", NOON + place, amount_cents=place * 50_00,
                         destination=f"C{place % 3}") for place in range(101)]
     alone, together = opened("memory://"), opened("memory://")
     for store in (alone, together):
         store.fill([], 0, NOON)
-    one_by_one, scorer = make(alone), make(together)
+    one_by_one, at_once = make(alone), make(together)
     ones = [one_by_one.score([one])[0].decision for one in payments]
-    batch = decisions(scorer.score(payments))
+    batch = [one for start in range(0, 101, size)
+             for one in decisions(at_once.score(payments[start:start + size]))]
     assert [one.features for one in ones] == [one.features for one in batch]
     assert [one.counts for one in ones] == [one.counts for one in batch]
     assert [one.score for one in ones] == pytest.approx([one.score for one in batch], abs=1e-6)

@@ -191,9 +191,11 @@ def client(url: str, payments: list[Transaction], how: str = "live"):
                           capture_output=True, check=how == "live")
 
 
+@pytest.mark.acceptance
 def test_processes_with_repeats_and_reused_ids_count_exactly_and_agree(
-        redis_url, opened, acceptance):
+        redis_url, opened, acceptance, record_property):
     number, chance = 50_000 if acceptance else 2_000, random.Random(7)
+    record_property("payments", number)
     payments = [payment(f"t{place}") for place in range(number)]
     others = [msgspec.structs.replace(one, amount_cents=999) for one in payments[::100]]
     work = [payments[::2], payments[1::2]]
@@ -220,9 +222,11 @@ def test_processes_with_repeats_and_reused_ids_count_exactly_and_agree(
     assert last[2] == number and last[3] == sum(map(int, won.values()))
 
 
+@pytest.mark.acceptance
 def test_killed_between_claim_and_finish_the_retry_gets_the_same_claim(
-        redis_url, opened, acceptance):
+        redis_url, opened, acceptance, record_property):
     store, times = opened(redis_url), 100 if acceptance else 4
+    record_property("kills", times)
     for place in range(times):
         killed = client(redis_url, [payment(f"t{place}")], "die")
         assert killed.returncode == -signal.SIGKILL
