@@ -27,6 +27,7 @@ HISTORY_ERRORS = Counter("fraud_history_errors_total", "Trips that failed or mis
 MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for earlier ones.",
               ["model_version", "model_digest", "policy_version", "policy_digest", "framework"],
               multiprocess_mode="livemax")
+ALL = (DECISIONS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS, MODEL)
 
 
 class TimedStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 
@@ -10,7 +11,9 @@ from mangum import Mangum
 
 from fraud import logs
 from fraud.settings import SettingsError, from_environment
+from serve import metrics
 from serve.app import create_app, refresh
+from serve.embedded_metrics import EmbeddedMetrics
 from serve.settings import ServeSettings
 
 TEXT = ("text/", "application/json", "application/problem+json", "application/x-ndjson")
@@ -23,6 +26,7 @@ def _start():
     if not settings.api_keys:
         raise SettingsError("FRAUD_API_KEYS is empty: on Lambda the API would be open to everyone")
     logs.configure(settings.log_level)
+    logging.getLogger("mangum").setLevel(logging.WARNING)       # the app logs each request itself
     app = create_app(settings)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -56,6 +60,8 @@ def _with_raw_path(app):
 
 _settings, _app, _adapter = _start()
 _checked = time.monotonic()
+_embedded = EmbeddedMetrics(metrics.ALL, os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "fraud"))
+_log = open(1, "ab", 0, closefd=False)      # as the log of decisions: one event a line
 
 
 def handler(event: dict, context) -> dict:
@@ -66,4 +72,6 @@ def handler(event: dict, context) -> dict:
     if time.monotonic() - _checked >= _settings.model_seconds:
         _checked = time.monotonic()
         refresh(_app)
-    return _adapter(event, context)
+    answer = _adapter(event, context)
+    _log.write(_embedded.lines(time.time_ns() // 1_000_000))
+    return answer

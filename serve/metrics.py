@@ -11,13 +11,14 @@ from prometheus_client import (
     CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest)
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from fraud.metrics import SECONDS
+from fraud import metrics
 from serve.settings import SHARED_DIRECTORY
 
 REQUESTS = Histogram("fraud_http_request_seconds", "Time to answer a request.",
-                     ["route", "status"], buckets=SECONDS)
+                     ["route", "status"], buckets=metrics.SECONDS)
 BATCHES = Histogram("fraud_batch_payments", "Payments in a batch request.",
                     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
+ALL = (REQUESTS, BATCHES, *metrics.ALL)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 
 import boto3
 import hypothesis
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -97,6 +98,39 @@ def spark():
     """The one Spark session of all tests."""
     with feature_job.session("local[2]") as session:
         yield session
+
+
+@pytest.fixture(scope="session")
+def bundle_directory(tmp_path_factory):
+    """A bundle of two small models that were trained to find emptied accounts and quick senders."""
+    from fraud.training import boosted_trees
+    from fraud.training.settings import BoostedTrees
+
+    directory, chance = tmp_path_factory.mktemp("bundle"), np.random.default_rng(7)
+    settings = BoostedTrees(max_depth=4, learning_rate=0.3, rounds=30, early_stopping_rounds=10,
+                            min_child_weight=1, subsample=1.0, colsample_bytree=1.0, max_bin=64)
+    rows = chance.lognormal(2, 2, (4000, len(features.NAMES))).astype(np.float32)
+    rows[:, features.NAMES.index("empties_account")] = chance.random(4000) < 0.3
+    emptied = rows[:, features.NAMES.index("empties_account")] == 1
+    many_sent = rows[:, features.NAMES.index("origin_sent_count_hour")] > 5
+    manifests = {}
+    for name, names, label in (("model", features.NAMES, emptied | many_sent),
+                               ("fallback", features.FALLBACK_NAMES, emptied)):
+        width, path = len(names), directory / f"{name}.onnx"
+        booster, _ = boosted_trees.fit(rows[:3000, :width].copy(), label[:3000],
+                                       rows[3000:, :width].copy(), label[3000:], settings, seed=7)
+        boosted_trees.export(booster, width, path)
+        manifests[name] = bundle.ModelManifest(
+            file=path.name, sha256=bundle.sha256(path.read_bytes()), features=list(names),
+            calibration=bundle.Calibration(slope=0.9, intercept=-0.1), metrics={},
+            medians=dict(zip(names, np.median(rows, axis=0).tolist())))
+    (directory / bundle.MANIFEST_FILE).write_bytes(msgspec.json.encode(bundle.Manifest(
+        name="fraud-detector", version="3", framework="xgboost", data_digest="", git_commit="",
+        metaflow_run="", mlflow_run="", **manifests)))
+    (directory / bundle.POLICY_FILE).write_bytes(msgspec.json.encode(bundle.Policy(
+        version="3.1", model=bundle.Thresholds(review=0.5, decline=0.9),
+        fallback=bundle.Thresholds(review=0.6, decline=0.95))))
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fraud.training import publication
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv-tools" / "bin"
+BUILT_FROM = ("fraud", "serve", "requirements.txt", "pyproject.toml", ".dockerignore")
 
 
 def program(name: str) -> str:
@@ -28,6 +31,24 @@ def run(name: str, *arguments: str | Path, **options) -> str:
                           **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def need_docker() -> None:
+    """Skips a test where no Docker engine answers; in CI it fails."""
+    if subprocess.run([program("docker"), "info"], capture_output=True, check=False).returncode:
+        message = "no Docker engine answers"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+
+
+def build_context(directory: Path, bundle: Path) -> Path:
+    """A copy of what the image is built from, with a bundle as the champion that is baked in."""
+    for name in BUILT_FROM:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, directory / name)
+    publication.publish(bundle, "fraud-detector", str(directory / "models"))
+    subprocess.run(["chmod", "-R", "a+rX", str(directory / "models")], check=True)
+    return directory
 
 
 def shell_blocks(readme: Path) -> list[str]:

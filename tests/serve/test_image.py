@@ -3,28 +3,31 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
+import boto3
+import msgspec
 import pytest
 import requests
+from moto.server import ThreadedMotoServer
 
-from fraud.training import publication
+from fraud import bundle
+from fraud.scorer import Answered, Decision, Scorer
+from fraud.settings import Settings
+from fraud.stores import open_store
+from fraud.stores.memory import write_file
+from fraud.transaction import parse
 from tests.serve.running import HASH, KEY, Server, payment
+from tests.tools import ROOT, build_context, need_docker
 
-ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv-tools"
-CONTEXT = ("fraud", "serve", "requirements.txt", "pyproject.toml", ".dockerignore")
 NAME = "fraud-detector-test"
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt",
             "no-new-privileges", "--memory", "512m")
 MIB = 2 ** 20
-PAYMENTS = [payment(f"t{place}", amount=round(place * 0.37 % 5, 2), origin=f"C{place % 7}",
-                    destination=f"C{place % 5}", event_time=1_704_103_200_000 + place * 60_000)
-            for place in range(200)]
-
+START = 1_704_103_200_000
 pytestmark = pytest.mark.system
 
 
@@ -35,23 +38,11 @@ def docker(*arguments: str, check: bool = True) -> str:
 
 
 @pytest.fixture(scope="module")
-def need_docker():
-    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        message = "no Docker engine answers"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-
-
-@pytest.fixture(scope="module")
-def image(need_docker, tmp_path_factory) -> str:
+def image(tmp_path_factory) -> str:
     """The image of the working tree with a linear bundle baked in."""
-    context = tmp_path_factory.mktemp("context")
-    for name in CONTEXT:
-        source = ROOT / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, context / name)
-    bundle = linear_bundle(tmp_path_factory.mktemp("bundle"))
-    publication.publish(bundle, "fraud-detector", str(context / "models"))
-    subprocess.run(["chmod", "-R", "a+rX", str(context / "models")], check=True)
+    need_docker()
+    context = build_context(tmp_path_factory.mktemp("context"),
+                            linear_bundle(tmp_path_factory.mktemp("bundle")))
     docker("build", "-f", str(context / "serve/Dockerfile"), "-t", NAME, str(context))
     return NAME
 
@@ -155,30 +146,36 @@ def event(path: str, body=None, key: str | None = KEY) -> dict:
 
 
 @pytest.fixture
-def invoke(run):
-    """Invokes the image as a function under the runtime emulator that SAM carries."""
+def function(run):
+    """Runs the image under the runtime emulator that SAM carries; gives the container and a
+    callable that invokes it with an event."""
     emulators = sorted(TOOLS.glob("lib/python3*/site-packages/samcli/local/rapid/*x86_64*"))
     if not emulators:
         message = f"{TOOLS} has no aws-sam-cli: make tools"
         pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    container, port = run(
-        *HARDENED, "-v", f"{emulators[0]}:/rie:ro", "--entrypoint", "/rie",
-        "-e", f"FRAUD_API_KEYS={HASH}", "-e", "FRAUD_CLOCK=event", NAME,
-        "/app/serve/entrypoint.sh", port=8080)
-    url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
-    wait_for(url, container)
 
-    def invoke(what: dict) -> tuple[int, dict]:
-        answer = requests.post(url, json=what, timeout=60).json()
-        assert "statusCode" in answer, (answer, docker("logs", container))
-        body = answer.get("body", "")
-        raw = base64.b64decode(body) if answer.get("isBase64Encoded") else body
-        return answer["statusCode"], json.loads(raw) if raw else {}
+    def function(*options: str):
+        container, port = run(
+            *HARDENED, "-v", f"{emulators[0]}:/rie:ro", "--entrypoint", "/rie",
+            "-e", f"FRAUD_API_KEYS={HASH}", "-e", "FRAUD_CLOCK=event", *options, NAME,
+            "/app/serve/entrypoint.sh", port=8080)
+        url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+        wait_for(url, container)
 
-    return invoke
+        def invoke(what: dict) -> tuple[int, dict]:
+            answer = requests.post(url, json=what, timeout=60).json()
+            assert "statusCode" in answer, (answer, docker("logs", container))
+            body = answer.get("body", "")
+            raw = base64.b64decode(body) if answer.get("isBase64Encoded") else body
+            return answer["statusCode"], json.loads(raw) if raw else {}
+
+        return container, invoke
+
+    return function
 
 
-def test_as_a_function_it_scores_for_who_has_a_key_and_hides_its_metrics(invoke):
+def test_as_a_function_it_scores_for_who_has_a_key_and_hides_its_metrics(function):
+    _, invoke = function()
     assert invoke(event("/readyz"))[0] == 200
     status, answer = invoke(event("/v1/score", payment()))
     assert (status, answer["decision"]) == (200, "decline")
@@ -188,15 +185,100 @@ def test_as_a_function_it_scores_for_who_has_a_key_and_hides_its_metrics(invoke)
     assert invoke(event("/metrics"))[0] == 404
 
 
-def test_process_container_and_function_give_equal_answers(run, invoke, tmp_path):
-    server = Server(tmp_path, FRAUD_MODEL=str(linear_bundle(tmp_path)), FRAUD_CLOCK="event")
+def test_as_a_function_it_logs_its_metrics_for_cloudwatch(function):
+    container, invoke = function()
+    for _ in range(2):
+        invoke(event("/v1/score", payment()))
+    told = {name: [line for line in json_lines(container) if "_aws" in line and name in line]
+            for name in ("fraud_decisions_total", "fraud_repeats_total",
+                         "fraud_http_request_seconds")}
+    assert [line["decision"] for line in told["fraud_decisions_total"]] == ["decline"]
+    assert [line["fraud_repeats_total"] for line in told["fraud_repeats_total"]] == [1]
+    assert [line["status"] for line in told["fraud_http_request_seconds"]] == ["200", "200"]
+
+
+def test_as_a_function_it_keeps_its_history_in_dynamodb(function):
+    """moto's server stands in for AWS."""
+    server = ThreadedMotoServer(ip_address="0.0.0.0", port=0)
+    server.start()
+    gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
+    aws = {"AWS_ENDPOINT_URL": f"http://{gateway}:{server.get_host_and_port()[1]}",
+           "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
+           "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     try:
-        expected = [server.post("/v1/score", body).json() for body in PAYMENTS]
+        boto3.client("dynamodb", aws["AWS_REGION"], endpoint_url=aws["AWS_ENDPOINT_URL"],
+                     aws_access_key_id="test", aws_secret_access_key="test").create_table(
+            TableName="history", BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
+        options = [word for name, value in (aws | {
+            "FRAUD_HISTORY": "dynamodb://history", "FRAUD_HISTORY_DEADLINE_MS": "5000"}).items()
+            for word in ("-e", f"{name}={value}")]
+        first, second = function(*options)[1], function(*options)[1]
+        status, answer = first(event("/v1/score", payment()))
+        assert (status, answer["history"], answer["idempotent"]) == (200, "partial", True)
+        assert second(event("/v1/score", payment())) == (status, answer)
+        assert second(event("/v1/decisions/t-1")) == (status, answer)
     finally:
         server.stop()
-    _, url = hardened_server(run)
-    headers = {"Authorization": f"Bearer {KEY}"}
-    session = requests.Session()
+
+
+# The same everywhere.
+
+def payments(number: int) -> list[dict]:
+    """Payments of few accounts, some of which are emptied."""
+    return [payment(f"t{place}", amount=round(place * 37.11 % 500, 2), origin=f"C{place % 77}",
+                    destination=f"C{place % 55}", event_time=START + place * 60_000,
+                    origin_balance=round(place * 37.11 % 500, 2) if place % 5 == 0 else 700.0)
+            for place in range(number)]
+
+
+def offline(model: Path, history: str, bodies: list[dict]) -> list[Answered]:
+    """What the scorer makes of payments, without any server."""
+    scorer = Scorer(open_store(Settings(history=history)), bundle.load(model),
+                    Settings(clock="event"), degrade=False)
+    return [scorer.score([parse(json.dumps(body))])[0] for body in bodies]
+
+
+def json_lines(container: str) -> list[dict]:
+    return [json.loads(line) for line in docker("logs", container).splitlines()
+            if line.startswith("{")]
+
+
+def features_of(lines: list[dict]) -> dict[str, list[float]]:
+    """What models saw of each payment, by the log of decisions."""
+    decisions = [msgspec.convert(line, Decision) for line in lines if "features" in line]
+    return {decision.transaction_id: decision.features for decision in decisions}
+
+
+def test_process_container_function_and_offline_give_equal_features_scores_and_answers(
+        run, function, tmp_path, bundle_directory):
+    bodies = payments(1_000)
+    write_file(tmp_path / "history", [], since=0, until=START)
+    subprocess.run(["chmod", "-R", "a+rX", str(tmp_path), str(bundle_directory)], check=True)
+    by_scorer = offline(bundle_directory, f"memory://{tmp_path}/history", bodies)
+    expected = [json.loads(outcome.body) for outcome in by_scorer]
+    features = {outcome.decision.transaction_id: outcome.decision.features
+                for outcome in by_scorer}
+    assert {answer["decision"] for answer in expected} == {"approve", "decline"}
+    assert {answer["history"] for answer in expected} == {"full"}
+
+    server = Server(tmp_path, FRAUD_MODEL=str(bundle_directory), FRAUD_CLOCK="event",
+                    FRAUD_HISTORY=f"memory://{tmp_path}/history")
+    try:
+        assert [server.post("/v1/score", body).json() for body in bodies] == expected
+    finally:
+        server.stop()
+    assert features_of(map(json.loads, server.decisions.open())) == features
+
+    mounted = ("-v", f"{bundle_directory}:/trained:ro", "-v", f"{tmp_path}/history:/history:ro",
+               "-e", "FRAUD_MODEL=/trained", "-e", "FRAUD_HISTORY=memory:///history")
+    container, url = hardened_server(run, *mounted)
+    headers, session = {"Authorization": f"Bearer {KEY}"}, requests.Session()
     assert [session.post(url + "/v1/score", json=body, headers=headers, timeout=9).json()
-            for body in PAYMENTS] == expected
-    assert [invoke(event("/v1/score", body))[1] for body in PAYMENTS] == expected
+            for body in bodies] == expected
+    assert features_of(json_lines(container)) == features
+
+    container, invoke = function(*mounted)
+    assert [invoke(event("/v1/score", body))[1] for body in bodies] == expected
+    assert features_of(json_lines(container)) == features
