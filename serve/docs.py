@@ -74,6 +74,8 @@ def document() -> dict:
     payment, answer, problem = schemas
     components["Wire"]["example"] = EXAMPLE
     components["Wire"]["description"] = "A payment that asks to be authorised."
+    for money in ("amount", "origin_balance", "destination_balance"):
+        components["Wire"]["properties"][money]["multipleOf"] = 0.01
 
     def problems(*statuses: int) -> dict:
         return {str(status): {"description": "Problem details", "content": {

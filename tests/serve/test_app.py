@@ -242,6 +242,16 @@ def test_a_new_champion_is_served_without_a_restart_and_a_broken_one_is_not(
     assert serving_versions(metrics) == {"2"}
 
 
+def test_a_champion_in_s3_is_served_and_followed(serve, tmp_path, make_bundle, bucket):
+    for version in ("1", "2"):
+        make_bundle(tmp_path / version, version=version)
+    publication.publish(tmp_path / "1", "fraud-detector", "s3://models/live")
+    server = serve(FRAUD_MODEL="s3://models/live", FRAUD_MODEL_SECONDS="0.1")
+    assert server.score().json()["model_version"] == "1"
+    publication.publish(tmp_path / "2", "fraud-detector", "s3://models/live")
+    wait_for(lambda: server.get("/readyz").json()["model_version"] == "2")
+
+
 @pytest.mark.parametrize(("break_it", "message"), [
     (lambda path: (path / "model.onnx").write_bytes(b"x"), "model.onnx: sha256 is"),
     (lambda path: (path / "policy.json").unlink(), "policy.json: cannot be read"),
