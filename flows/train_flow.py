@@ -19,6 +19,7 @@ if {os.environ.get(name) for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", 
 
 from metaflow import (  # noqa: E402
     Config, FlowSpec, Parameter, card, current, step, user_step_decorator)
+from metaflow.cards import Markdown  # noqa: E402
 from metaflow.exception import MetaflowException  # noqa: E402
 
 import fraud  # noqa: E402, F401  (so that a remote step's code package holds it)
@@ -82,15 +83,21 @@ class TrainFlow(FlowSpec):
     @told
     @step
     def features(self):
-        """Compute the features of every payment with Spark, one folder a split."""
-        from fraud.training import feature_job, splits
+        """Compute the features of every payment with Spark, one folder a split, and once more those
+        of the audit, without what was known later."""
+        from fraud.training import feature_job, perturbation, splits
 
         self.ends = splits.borders(
             self.prepared.first_time, self.prepared.last_time, self.settings.split)
         self.features_path = str(Path(self.workspace, "features"))
+        self.perturbed = perturbation.perturb(
+            self.prepared.transactions, self.ends[splits.TRAIN], self.settings.audit.rows,
+            Path(self.workspace, "perturbed.parquet"), self.settings.seed)
+        self.perturbed_path = str(Path(self.workspace, "perturbed"))
         with feature_job.session(self.spark_master) as spark:
-            feature_job.write_features(
-                spark, self.prepared.transactions, self.features_path, self.ends)
+            for payments, folder in ((self.prepared.transactions, self.features_path),
+                                     (self.perturbed.transactions, self.perturbed_path)):
+                feature_job.write_features(spark, payments, folder, self.ends)
         self.next(self.train_xgboost, self.train_tensorflow)
 
     @told
@@ -139,15 +146,27 @@ class TrainFlow(FlowSpec):
     @card(type="blank")
     @step
     def audit(self):
-        """Judge both candidates and the standing champion on the test period, read only here."""
-        from fraud.training import audit, cards
+        """Block what leaks; judge both candidates and the standing champion on the test period,
+        which is read only here."""
+        from fraud.training import after_event, audit, cards, leakage, model_card, splits
 
+        part = self.perturbed
+        self.leakage = leakage.audit(
+            str(Path(self.features_path, splits.FOLDER.format(splits.TRAIN))), self.perturbed_path,
+            self.prepared.transactions, part, after_event.read(
+                self.prepared.source, self.prepared.transactions, part.first, part.end,
+                Path(self.workspace)), self.settings.audit, self.settings.seed)
+        current.card.extend(cards.leakage(self.leakage, self.settings.audit))
+        leakage.check(self.leakage)
         audited = audit.audit(
             self.features_path, self.prepared.transactions, self.ends, self.bundles, self.champion,
             Path(self.workspace, "standing"), self.settings)
         self.judgements, self.verdict = audited.judgements, audited.verdict
+        self.model_card = model_card.model_card(
+            self.prepared, self._lineage(), self.candidates[self.champion], audited, self.leakage)
         current.card.extend(cards.audit(list(self.judgements.values()), self.verdict))
         current.card.extend(cards.diagnosis(audited, self.settings.policy.review_cost))
+        current.card.append(Markdown(self.model_card))
         self.next(self.register)
 
     @told
@@ -158,14 +177,16 @@ class TrainFlow(FlowSpec):
 
         self.registered = registration.register(
             self.candidates, self.champion, self.judgements, self.verdict, self._lineage(),
-            self.settings)
+            self.model_card, self.settings)
         self.next(self.end)
 
     def _lineage(self):
+        from fraud.training import splits
         from fraud.training.assembly import Lineage
 
         return Lineage(data_digest=self.prepared.digest, git_commit=self.git_commit,
-                       metaflow_run=f"{current.flow_name}/{current.run_id}")
+                       metaflow_run=f"{current.flow_name}/{current.run_id}",
+                       tuned_until=self.ends[splits.LATE])
 
     @told
     @step

@@ -67,6 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     mlflow_run: str
     model: ModelManifest
     fallback: ModelManifest
+    tuned_until: int = 0          # event_time before which it learned and was tuned; 0: not known
 
 
 class Thresholds(msgspec.Struct, frozen=True):

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from fraud.bundle import Bundle, BundleError, Thresholds
-from fraud.training import gate, judgement, registry, splits
-from fraud.training.gate import Verdict
+from fraud.training import gate, judgement, paired_bootstrap, registry, splits
+from fraud.training.gate import Comparison, Verdict
 from fraud.training.judgement import Judgement
+from fraud.training.paired_bootstrap import Model
 from fraud.training.settings import Settings
 from fraud.training.splits import Rows
 
@@ -22,6 +23,7 @@ class Audited:
 
     judgements: dict[str, Judgement]
     verdict: Verdict
+    window_uses: int                  # how often this test period has been used for a gate, by now
     scores: dict[str, np.ndarray]
     rows: Rows
     importance: dict[str, float]      # of the run's champion
@@ -47,13 +49,30 @@ def audit(folder: str, transactions: str, ends: Mapping[str, int], bundles: Mapp
     scores = {key: judgement.scores(one, rows) for key, one in loaded.items()}
     judgements = {key: judgement.judge(key, scores[key], rows, one.policy.model, settings.seed)
                   for key, one in loaded.items()}
+    models = {key: Model(scores[key], one.policy.model.decline) for key, one in loaded.items()}
+    comparison = standing and _compared(
+        models[champion], models[name], name, rows, standing.manifest.tuned_until, settings.seed)
     return Audited(
         judgements=judgements,
         verdict=Verdict(False, obstacle) if obstacle else gate.decide(
-            judgements[champion], judgements.get(name), settings.floors, settings.gate),
-        scores=scores, rows=rows,
+            judgements[champion], comparison, settings.floors, settings.gate),
+        window_uses=registry.count_gate(rows.digest), scores=scores, rows=rows,
         importance=judgement.importance(loaded[champion], rows, settings.seed),
         thresholds=loaded[champion].policy.model)
+
+
+def _compared(ours: Model, theirs: Model, name: str, rows: Rows, since: int,
+              seed: int) -> Comparison:
+    """A comparison on the payments that the other one has not been tuned on, those since a time;
+    none, where that time is not known (0).
+    """
+    later = (rows.event_time >= since) & (since > 0)
+    fraud = later & (rows.label == 1)
+    if not fraud.any() or fraud.sum() == later.sum():
+        return Comparison(name, 0, None)
+    return Comparison(name, len(set(rows.incident[fraud])), paired_bootstrap.compare(
+        Model(ours.score[later], ours.threshold), Model(theirs.score[later], theirs.threshold),
+        rows.label[later], rows.incident[later], rows.event_time[later], seed))
 
 
 def _standing(directory: Path) -> tuple[str, Bundle | None, str]:

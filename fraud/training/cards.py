@@ -12,6 +12,8 @@ from fraud.training.candidate import Candidate
 from fraud.training.dataset import Prepared
 from fraud.training.gate import Verdict
 from fraud.training.judgement import Judgement
+from fraud.training.leakage import Leakage
+from fraud.training.settings import Audit
 from fraud.training.validation import REASONS
 
 METRICS = ("f1", "precision", "recall", "auprc", "roc_auc", "brier")
@@ -59,6 +61,27 @@ def selection(candidates: list[Candidate], champion: str) -> list:
              f"{candidate.metrics['training_seconds']:.1f} s"] for candidate in candidates]
     return [Markdown(f"# {champion} goes on\nThe higher F1 on the second half of validation."),
             Table(rows, headers=["", *METRICS, "to fit"])]
+
+
+def leakage(found: Leakage, settings: Audit) -> list:
+    """What the leakage audit saw, and what it would block."""
+    rule, best = next(iter(found.alone.items()))
+    models = {"all features": found.honest, f"one rule: {rule}": best}
+    if found.leaky:
+        models["with columns from after the event"] = found.leaky
+    told = "\n".join(f"- {finding}" for finding in found.findings) or (
+        f"Nothing leaks. Features of {found.compared_rows:,} payments are the same without later "
+        f"payments, labels and columns from after the event. A model of shuffled labels reaches an "
+        "AUPRC of {:.4f}; chance has {:.4f} to {:.4f}.".format(found.shuffled, *found.interval))
+    allowed = {name: settings.allowed.get(name, "") for name in list(found.alone)[:10]}
+    return [
+        Markdown(f"# Leakage audit\n{told}\n\nSmall trees on {found.rows:,} payments of the "
+                 "training period, judged on its end, at the best of all thresholds:"),
+        Table([[name, f"{score.auprc:.4f}", f"{score.f1:.4f}"] for name, score in models.items()],
+              headers=["", "AUPRC", "F1"]),
+        Markdown("## The best features alone"),
+        Table([[name, f"{found.alone[name].auprc:.4f}", why] for name, why in allowed.items()],
+              headers=["feature", "AUPRC", "may, because"])]
 
 
 def audit(judgements: list[Judgement], verdict: Verdict) -> list:

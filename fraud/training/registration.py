@@ -26,7 +26,7 @@ class Registered:
 
 def register(candidates: Mapping[str, Candidate], champion: str,
              judgements: Mapping[str, Judgement], verdict: Verdict, lineage: Lineage,
-             settings: Settings) -> Registered:
+             model_card: str, settings: Settings) -> Registered:
     """Log everything, then register the run's champion, then promote it if the verdict says so.
 
     Nothing stays registered if any part of it fails.
@@ -38,9 +38,11 @@ def register(candidates: Mapping[str, Candidate], champion: str,
         logged = {framework: tracking.log_candidate(candidate, judgements[framework].all_metrics)
                   for framework, candidate in candidates.items()}
         tracking.log_metrics({**candidates[champion].metrics, **judgements[champion].all_metrics})
+        tracking.log_text(model_card, "model-card.md")
         with registry.registered(
                 logged[champion],
                 {**tags, "framework": champion, "verdict": verdict.reason,
+                 registry.GATE: registry.PASSED if verdict.promote else registry.REFUSED,
                  **{name: f"{value:.6f}" for name, value in judgements[champion].metrics.items()}},
                 lambda number, directory: assembly.write(
                     candidates[champion], replace(lineage, version=number,

@@ -3,7 +3,7 @@
     python -m fraud.training.registry list
     python -m fraud.training.registry show 3
     python -m fraud.training.registry export bundle --version 3
-    python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot"
+    python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot" --force
     python -m fraud.training.registry rollback --reason "alarms tripled since noon"
 
 MLFLOW_TRACKING_URI names the MLflow server or file (default sqlite:///mlflow.db), FRAUD_MODEL the
@@ -28,7 +28,9 @@ from fraud.training.assembly import NAME
 from fraud.training.errors import TrainingError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+GATE, PASSED, REFUSED = "gate", "passed", "refused"      # a tag of each version
 BUNDLE = "bundle"      # the artifact of a version's run
+GATE_USES = "gate_uses_"    # a tag of the model for each window, with the start of its digest
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")    # MLflow's words for no alias
 
 
@@ -68,15 +70,23 @@ def name_challenger(version: str) -> None:
     tracking.connect().set_registered_model_alias(NAME, CHALLENGER, version)
 
 
-def promote(version: str, reason: str) -> None:
+def promote(version: str, reason: str, force: bool = False) -> None:
     """Make a version the champion: publish its bundle, record who, when and why.
 
+    Args:
+        force: also one that the gate has refused; that is recorded too.
+
     Raises:
-        TrainingError: there is no such version, or it cannot be published; the champion stays.
+        TrainingError: there is no such version, the gate refused it, or it cannot be published;
+            the champion stays.
     """
-    before = _number(champion())
-    _crown(_version(version), reason,
-           {} if before == str(version) else {"previous_champion": before})
+    before, found = _number(champion()), _version(version)
+    refused = found.tags.get(GATE) == REFUSED
+    if refused and not force:
+        raise TrainingError(f"version {version} was refused by the gate ({found.tags['verdict']}); "
+                            "promote it with --force if you know better")
+    _crown(found, reason, ({} if before == str(version) else {"previous_champion": before})
+           | ({"promotion_forced": "yes"} if refused else {}))
 
 
 def rollback(reason: str) -> str:
@@ -113,6 +123,22 @@ def export(version: str, directory: Path) -> None:
     except (MlflowException, OSError) as error:
         raise TrainingError(f"version {version}: its bundle cannot be copied to {directory} "
                             f"({files.reason(error)})") from None
+
+
+def count_gate(window: str) -> int:
+    """Count that a window was used to judge a candidate; returns how often it has been, by now.
+
+    Who looks often enough at one window finds a candidate that it happens to like.
+
+    Args:
+        window: digest of its payments.
+    """
+    client = tracking.connect()
+    _make_name(client)
+    tag = GATE_USES + window[:16]
+    uses = int(client.get_registered_model(NAME).tags.get(tag, 0)) + 1
+    client.set_registered_model_tag(NAME, tag, str(uses))
+    return uses
 
 
 def versions() -> list:
@@ -233,6 +259,7 @@ def main(arguments: list[str] | None = None) -> None:
     crown = commands.add_parser("promote", help="make a version the champion and publish it")
     crown.add_argument("version")
     back = commands.add_parser("rollback", help="restore the champion before the present one")
+    crown.add_argument("--force", action="store_true", help="though the gate has refused it")
     for command in (crown, back):
         command.add_argument("--reason", required=True, help="kept with the version")
     try:
@@ -254,7 +281,7 @@ def _run(options: argparse.Namespace) -> str:
             export(version, options.directory)
             return f"version {version} is in {options.directory}"
         case "promote":
-            promote(options.version, options.reason)
+            promote(options.version, options.reason, options.force)
         case "rollback":
             rollback(options.reason)
     return _serving()

@@ -60,13 +60,20 @@ class NeuralNetwork(_Strict):
     patience: Count
 
 
+class Audit(_Strict):
+    rows: Annotated[int, msgspec.Meta(ge=1_000, le=500_000)]
+    alone_auprc: Share
+    allowed: dict[str, Annotated[str, msgspec.Meta(min_length=1)]]
+
+
 class Floors(_Strict):
     test_f1: Fraction
     test_auprc: Fraction
 
 
 class Gate(_Strict):
-    max_fall: NotNegative
+    margin: NotNegative
+    incidents: Count
 
 
 class Settings(_Strict):
@@ -78,6 +85,7 @@ class Settings(_Strict):
     policy: Alerts
     xgboost: BoostedTrees
     tensorflow: NeuralNetwork
+    audit: Audit
     floors: Floors
     gate: Gate
 

@@ -9,6 +9,7 @@ by its end, those of both halves of validation by the start of the test period.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,14 @@ class Rows:
     incident: np.ndarray
     fraud_type: np.ndarray
     days: float          # of traffic: the period less the share of payments without a known label
+
+    @property
+    def digest(self) -> str:
+        """What tells these payments and their labels from others: sha256, hexadecimal."""
+        told = sha256()
+        for column in (self.event_time, self.amount, self.type_code, self.label):
+            told.update(np.ascontiguousarray(column).tobytes())
+        return told.hexdigest()
 
 
 def borders(first: int, last: int, split: Split) -> dict[str, int]:

@@ -67,6 +67,13 @@ def log_metrics(metrics: dict[str, float]) -> None:
     mlflow.log_metrics(metrics)
 
 
+def log_text(text: str, file: str) -> None:
+    """Keep a text as a file of the active run."""
+    import mlflow
+
+    mlflow.log_text(text, file)
+
+
 def log_candidate(candidate: Candidate, metrics: dict[str, float]) -> Logged:
     """Log a candidate as a child of the active run: parameters, metrics, curves, native models.
 

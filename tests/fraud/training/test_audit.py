@@ -11,7 +11,7 @@ from fraud.training import audit, registry, settings, splits
 
 SETTINGS = settings.parse(tomllib.loads(
     (Path(__file__).parents[3] / "flows/train_flow.toml").read_text()))
-ROWS = 200
+ROWS = 2_000
 ENDS = {"train": 0, "early": 0, "late": 0, "test": ROWS}
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -50,12 +50,38 @@ def test_the_champion_of_the_run_comes_first_and_everyone_is_judged_on_the_same_
     assert next(iter(audited.importance)) == "amount"
 
 
-def test_a_champion_that_stands_is_judged_beside_the_candidates(judge, register):
-    registry.promote(register(), "first")
+@pytest.fixture
+def stands(make_bundle, logged, tags):
+    """Makes a champion that stands and was tuned until a time."""
+    def stands(tuned_until: int) -> None:
+        with registry.registered(logged(), tags, lambda number, directory: make_bundle(
+                directory, version=number, tuned_until=tuned_until)) as version:
+            registry.promote(version, "first")
+
+    return stands
+
+
+def test_a_champion_that_stands_is_judged_beside_the_candidates(judge, stands):
+    stands(tuned_until=1)
     audited = judge()
     assert list(audited.judgements) == ["xgboost", "tensorflow", "champion 1"]
     assert audited.verdict.promote
-    assert "not worse than champion 1" in audited.verdict.reason
+    assert audited.verdict.reason.startswith("not worse than champion 1 by more than 0.02: F1 +0.0")
+    assert audited.verdict.reason.endswith("on 199 incidents")
+
+
+@pytest.mark.parametrize(("tuned_until", "incidents"), [(1_000, 100), (ROWS, 0), (0, 0)])
+def test_what_the_standing_champion_was_tuned_on_is_no_evidence(
+        judge, stands, tuned_until, incidents):
+    """A champion that does not say what it was tuned on may have been tuned on all of it."""
+    stands(tuned_until)
+    audited = judge()
+    assert not audited.verdict.promote
+    assert audited.verdict.reason.startswith(f"insufficient evidence: {incidents} incidents")
+
+
+def test_each_look_at_the_test_period_is_counted(judge):
+    assert [judge().window_uses for _ in range(2)] == [1, 2]
 
 
 def test_a_champion_of_other_features_stays_until_someone_promotes_by_hand(

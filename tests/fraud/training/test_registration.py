@@ -35,7 +35,7 @@ def register(make_candidate, monkeypatch):
     candidate = make_candidate()
     return lambda promote: registration.register(
         {"xgboost": candidate}, "xgboost", {"xgboost": JUDGED}, Verdict(promote, "the reason"),
-        LINEAGE, SETTINGS)
+        LINEAGE, "# The model card", SETTINGS)
 
 
 def test_a_version_that_may_is_promoted(register):
@@ -43,13 +43,16 @@ def test_a_version_that_may_is_promoted(register):
     assert registered == registration.Registered("1", registered.mlflow_run, promoted=True)
     champion = registry.champion()
     assert champion.tags["promotion_reason"] == champion.tags["verdict"] == "the reason"
-    assert champion.tags["test_f1"] == "0.800000"
+    assert (champion.tags["test_f1"], champion.tags["gate"]) == ("0.800000", "passed")
+    assert mlflow.artifacts.load_text(
+        f"runs:/{registered.mlflow_run}/model-card.md") == "# The model card"
     assert publication.published("models").version == "1"
 
 
 def test_a_version_that_may_not_is_the_challenger(register):
     assert not register(promote=False).promoted
     (version,) = registry.versions()
+    assert version.tags["gate"] == "refused"
     assert registry.champion() is None
     client = tracking.connect()
     assert client.get_model_version_by_alias("fraud-detector", "challenger").version == \

@@ -78,6 +78,25 @@ def test_a_promotion_that_cannot_publish_leaves_the_champion(register, monkeypat
     assert "promotion_reason" not in registry.versions()[0].tags
 
 
+def test_a_version_that_the_gate_refused_is_promoted_only_by_force_and_that_is_recorded(
+        register, tags):
+    registry.promote(register(), "first")
+    tags |= {"gate": "refused", "verdict": "insufficient evidence"}
+    refused = register()
+    with pytest.raises(TrainingError, match="refused by the gate .insufficient evidence.*--force"):
+        registry.promote(refused, "I want it")
+    assert str(registry.champion().version) == "1"
+    registry.promote(refused, "the pilot was good", force=True)
+    assert str(registry.champion().version) == refused
+    assert registry.champion().tags["promotion_forced"] == "yes"
+    registry.rollback("it was not")
+    assert "promotion_forced" not in registry.champion().tags
+
+
+def test_uses_of_each_window_are_counted(place):
+    assert [registry.count_gate(window * 64) for window in "aabab"] == [1, 2, 1, 3, 2]
+
+
 def test_the_challenger_is_the_version_that_was_refused_until_it_is_promoted(capsys, register):
     registry.promote(register(), "first")
     registry.name_challenger(register())

@@ -20,8 +20,9 @@ OUT_OF_RANGE = {
                 "colsample_bytree": [0, 1.1], "max_bin": [1]},
     "tensorflow": {"units": [[], [0], 64], "learning_rate": [0], "batch_size": [31],
                    "fraud_share": [0, 1], "steps_per_epoch": [0], "epochs": [0], "patience": [0]},
+    "audit": {"rows": [999, 500_001], "alone_auprc": [0, 1], "allowed": [{"amount": ""}]},
     "floors": {"test_f1": [-0.1, 1.1, float("nan")], "test_auprc": [-0.1, 1.1]},
-    "gate": {"max_fall": [-0.1]},
+    "gate": {"margin": [-0.1], "incidents": [0]},
 }
 
 

@@ -1,0 +1,54 @@
+"""Columns of PaySim that are known only once a payment was decided. No feature is made of them.
+
+The leakage audit shows what a model would make of them: balances after a fraud that PaySim has
+cancelled give its label away, as its authors say.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from fraud.training.files import fetched
+
+SPELLINGS = {                       # each column, as PaySim and PaySim 2 call it
+    "origin_balance_after": ("newbalanceOrig", "newBalanceOrig"),
+    "destination_balance_after": ("newbalanceDest", "newBalanceDest"),
+    "flagged": ("isFlaggedFraud",),
+}
+
+
+def read(source: str, transactions: str, first: int, end: int,
+         directory: Path) -> dict[str, np.ndarray]:
+    """Those columns of some rows; none where the file has no such column.
+
+    Args:
+        source: the file that `transactions` was made from: a path or an s3:// URI.
+        transactions: a clean Parquet file, whose ids end in the row's number in `source`.
+        first, end: the rows `first` <= position < `end`.
+        directory: holds the copy of a file on S3.
+
+    Returns:
+        float64 arrays of shape (rows,), by name.
+    """
+    import pandas as pd
+
+    with fetched(source, directory) as file:
+        names = (pq.read_schema(file.path).names if file.is_parquet
+                 else pd.read_csv(file.path, nrows=0, compression=file.compression,
+                                  encoding_errors="replace").columns)
+        columns = {ours: theirs for ours, spellings in SPELLINGS.items()
+                   for theirs in spellings if theirs in names}
+        if not columns:
+            return {}
+        # Of a CSV file's malformed lines pandas makes rows too, so that rows keep their numbers.
+        table = (pd.read_parquet(file.path, columns=list(columns.values())) if file.is_parquet
+                 else pd.read_csv(file.path, usecols=list(columns.values()), low_memory=False,
+                                  compression=file.compression, encoding_errors="replace"))
+    ids = pq.read_table(transactions, columns=["transaction_id"], filters=[
+        ("position", ">=", first), ("position", "<", end)])["transaction_id"].to_pylist()
+    table = table.iloc[[int(name.rpartition("-")[2]) for name in ids]]
+    return {ours: pd.to_numeric(table[theirs], "coerce").to_numpy(np.float64)
+            for ours, theirs in columns.items()}
