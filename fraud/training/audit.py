@@ -63,10 +63,8 @@ def audit(folder: str, transactions: str, ends: Mapping[str, int], bundles: Mapp
 
 def _compared(ours: Model, theirs: Model, name: str, rows: Rows, since: int,
               seed: int) -> Comparison:
-    """A comparison on the payments that the other one has not been tuned on, those since a time;
-    none, where that time is not known (0).
-    """
-    later = (rows.event_time >= since) & (since > 0)
+    """A comparison on the payments that the other one has not been tuned on: those since a time."""
+    later = rows.event_time >= since
     fraud = later & (rows.label == 1)
     if not fraud.any() or fraud.sum() == later.sum():
         return Comparison(name, 0, None)
@@ -83,7 +81,11 @@ def _standing(directory: Path) -> tuple[str, Bundle | None, str]:
     name = f"champion {version.version}"
     registry.export(str(version.version), directory)
     try:
-        return name, judgement.loaded(directory), ""
+        standing = judgement.loaded(directory)
     except BundleError as error:      # trained on other features than this code computes
         return name, None, (f"{name} cannot be compared with ({error}); promote by hand if this "
                             "one is to replace it")
+    if not standing.manifest.tuned_until:
+        return name, standing, (f"{name} does not say until when it was tuned, so no payment is "
+                                "sure to be new to it; promote by hand if this one is better")
+    return name, standing, ""

@@ -70,14 +70,16 @@ def test_a_champion_that_stands_is_judged_beside_the_candidates(judge, stands):
     assert audited.verdict.reason.endswith("on 199 incidents")
 
 
-@pytest.mark.parametrize(("tuned_until", "incidents"), [(1_000, 100), (ROWS, 0), (0, 0)])
+@pytest.mark.parametrize(("tuned_until", "reason"), [
+    (1_000, "insufficient evidence: 100 incidents"), (ROWS, "insufficient evidence: 0 incidents"),
+    (0, "champion 1 does not say until when it was tuned")])
 def test_what_the_standing_champion_was_tuned_on_is_no_evidence(
-        judge, stands, tuned_until, incidents):
-    """A champion that does not say what it was tuned on may have been tuned on all of it."""
+        judge, stands, tuned_until, reason):
     stands(tuned_until)
     audited = judge()
+    assert list(audited.judgements) == ["xgboost", "tensorflow", "champion 1"]
     assert not audited.verdict.promote
-    assert audited.verdict.reason.startswith(f"insufficient evidence: {incidents} incidents")
+    assert audited.verdict.reason.startswith(reason)
 
 
 def test_each_look_at_the_test_period_is_counted(judge):
