@@ -35,7 +35,7 @@ from stream.topics import DEAD_LETTER_BYTES
 
 POLL_MS = 500
 FIRST_BACKOFF_SECONDS = 0.1
-LAG_SECONDS = 5.0
+LAG_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 

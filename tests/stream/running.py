@@ -1,6 +1,7 @@
 """Runs the stream as a user would: scorer processes on a real broker, with topics of its own."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -8,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.request import urlopen
 
 import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.training.simulate import START
 from stream import clients, topics
@@ -65,7 +68,7 @@ class ScorerProcess:
 
     def __init__(self, command: list[str], log: Path, settings: dict[str, str]):
         self.log = log
-        with open(log, "ab") as stderr:
+        with open(log, "wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=stderr, env=settings)
 
@@ -78,6 +81,19 @@ class ScorerProcess:
 
     def said(self, what: str) -> bool:
         return what in self.log.read_text()
+
+    def metrics(self) -> dict[tuple[str, ...], float]:
+        """Names with the values of their labels, and what they measure."""
+        [port] = eventually(lambda: re.findall(r"metrics on http://127.0.0.1:(\d+)",
+                                               self.log.read_text()))
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            families = text_string_to_metric_families(response.read().decode())
+            return {(sample.name, *sample.labels.values()): sample.value
+                    for family in families for sample in family.samples}
+
+    def partitions(self) -> set[str]:
+        """Those that it has."""
+        return {key[1] for key in self.metrics() if key[0] == "fraud_stream_lag_messages"}
 
 
 class Stream:
@@ -109,7 +125,8 @@ class Stream:
         self._producer.send(self.settings.topic_transactions, value, key, partition=partition)
 
     def scorer(self, *arguments: str, module: str = "stream.scorer", **changes) -> ScorerProcess:
-        scorer = ScorerProcess(["-m", module, *arguments], self._directory / "scorer.log",
+        log = self._directory / f"scorer-{len(self._scorers)}.log"
+        scorer = ScorerProcess(["-m", module, *arguments], log,
                                environment(**{**self.variables, **changes}))
         self._scorers.append(scorer)
         return scorer
@@ -133,8 +150,8 @@ class Stream:
         return records
 
     def log(self) -> str:
-        path = self._directory / "scorer.log"
-        return path.read_text()[-3_000:] if path.exists() else ""
+        """The end of what each scorer said."""
+        return "\n".join(scorer.log.read_text()[-2_000:] for scorer in self._scorers)
 
     def close(self) -> None:
         self._producer.close(10)
