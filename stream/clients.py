@@ -34,11 +34,11 @@ def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
     return reader
 
 
-def transactional(settings: StreamSettings) -> KafkaProducer:
-    """The producer of a scorer. `init_transactions` ends what its name left open before."""
+def transactional(settings: StreamSettings, name: str) -> KafkaProducer:
+    """A transactional producer. `init_transactions` ends what one of its name left open before."""
     return producer(
-        settings, transactional_id=f"{settings.stream_group}-{settings.stream_instance}",
-        transaction_timeout_ms=settings.session_ms, linger_ms=1_000,    # a commit flushes
+        settings, transactional_id=f"{settings.stream_group}-{name}",
+        transaction_timeout_ms=settings.session_ms,
         delivery_timeout_ms=settings.session_ms + REQUEST_MS)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
 
-from fraud.transaction import InvalidTransaction, Transaction, parse
+from fraud.transaction import TYPES, InvalidTransaction, Transaction, Wire, parse
 
 PAYMENT_BYTES = 65_536          # a payment with the longest names has less than 4,000
 DETAIL_CHARACTERS = 500         # what is wrong may quote what was sent
@@ -78,6 +78,14 @@ def _is_json(value: bytes) -> bool:
         return False
 
 
+def encode(payment: Transaction) -> bytes:
+    """The message of a payment: JSON, as `fraud.transaction.parse` takes it."""
+    return _encode(Wire(
+        payment.transaction_id, payment.event_time, TYPES[payment.type_code],
+        payment.amount_cents / 100, payment.origin, payment.destination,
+        payment.origin_balance_cents / 100, payment.destination_balance_cents / 100))
+
+
 def decision(record: ConsumerRecord, payment: Transaction, answer: Answer) -> Produced:
     """The decision on a payment; with the header `duplicate` where its answer was known."""
     headers = _source(record)
@@ -111,3 +119,6 @@ def dead_letter(record: ConsumerRecord, poison: Poison, limit: int) -> Produced:
 def _source(record: ConsumerRecord) -> Headers:
     return [("source-partition", b"%d" % record.partition),
             ("source-offset", b"%d" % record.offset)]
+
+
+_encode = msgspec.json.Encoder().encode

@@ -33,7 +33,7 @@ class StreamSettings(Settings, frozen=True):
     stream_group: str = "fraud-scorer"          # consumer group: its members share the partitions
     stream_instance: str = msgspec.field(default_factory=lambda: secrets.token_hex(4))
     # of one scorer alone: who starts again under the same name ends at once what it left open
-    stream_batch: Count = 500                   # messages scored and committed at once, at most
+    stream_batch: Count = 1_000             # messages scored and committed at once, at most
     session_ms: Count = 10_000                  # silence after which others take its partitions,
     # and a transaction that is open so long is aborted: it must not outlive the session
     backoff_seconds: Positive = 10.0            # at most, between attempts while something is away

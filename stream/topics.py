@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         settings = read(os.environ)
         topics = wanted(settings, options.partitions, options.replication)
-        with KafkaAdminClient(**connection(settings), bootstrap_timeout_ms=10_000) as admin:
+        with KafkaAdminClient(**connection(settings), bootstrap_timeout_ms=5_000) as admin:
             made = create(admin, topics)
             different = differences(admin, topics)
     except SettingsError as error:

@@ -98,7 +98,8 @@ class Worker:
             self._consumer = clients.consumer(self._settings)
             clients.check_topics(self._consumer, self._settings)
         if self._producer is None:
-            self._producer = clients.transactional(self._settings)
+            self._producer = clients.transactional(self._settings,
+                                                   self._settings.stream_instance)
             self._producer.init_transactions()
         if self._must_rewind:
             self._rewind()

@@ -20,7 +20,7 @@ from fraud.training.simulate import START
 from stream import clients, topics
 from stream.settings import connection, read
 
-SESSION_MS = 2_000
+SESSION_MS = 1_000
 PARTITIONS = 4
 
 
