@@ -16,7 +16,7 @@ from tests.serve.running import HASH, KEY, Server, payment
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".venv-tools"
-CONTEXT = ("fraud", "serve", "requirements.txt", "pyproject.toml", ".dockerignore")
+CONTEXT = ("fraud", "serve", "stream", "requirements.txt", "pyproject.toml", ".dockerignore")
 NAME = "fraud-detector-test"
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt",
             "no-new-privileges", "--memory", "512m")
