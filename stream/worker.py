@@ -95,8 +95,9 @@ class Worker:
     def _connect(self) -> None:
         """Have clients, and read behind what is committed."""
         if self._consumer is None:
-            self._consumer = clients.consumer(self._settings)
-            clients.check_topics(self._consumer, self._settings)
+            consumer = clients.consumer(self._settings)
+            clients.check_topics(consumer, self._settings)
+            self._consumer = consumer
         if self._producer is None:
             self._producer = clients.transactional(self._settings,
                                                    self._settings.stream_instance)

@@ -62,6 +62,7 @@ def test_an_api_without_its_store_is_no_answer(serve):
         scored(server.url, [payment()])
 
 
+@pytest.mark.system
 def test_an_api_that_is_away_puts_scoring_off(stream, serve, redis_url):
     server = serve(FRAUD_HISTORY=redis_url)
     scorer = stream.scorer("--api", server.url, FRAUD_STREAM_BATCH="50")

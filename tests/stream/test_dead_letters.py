@@ -40,6 +40,7 @@ def test_repaired_messages_are_put_back_once(stream, command, tmp_path):
     assert msgspec.json.decode(left["value"])["transaction_id"] == "t-2"
 
 
+@pytest.mark.system
 def test_messages_are_put_back_as_they_were_by_reason(stream, command):
     early = stream.scorer(FRAUD_CLOCK="wall")
     future = payment("t-1", event_time=4_000_000_000_000)

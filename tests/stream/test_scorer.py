@@ -63,6 +63,7 @@ def test_poison_of_every_kind_is_set_aside_and_the_partition_moves_on(stream):
     assert all(counted["fraud_stream_dead_letters_total", reason] == 1 for reason in poison)
 
 
+@pytest.mark.system
 def test_a_value_that_only_fits_compressed_is_set_aside_cut(stream):
     with clients.producer(stream.settings, compression_type="gzip",
                           max_request_size=10_000_000) as producer:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from kafka import KafkaAdminClient
 
 from stream.settings import connection
@@ -34,6 +35,7 @@ def test_differences_are_said_and_nothing_is_changed(stream):
         assert differences(admin, wanted(stream.settings, PARTITIONS, 1)) == []
 
 
+@pytest.mark.system
 def test_a_broker_that_is_away_is_one_line(stream):
     done = subprocess.run([sys.executable, "-m", "stream.topics"], text=True, capture_output=True,
                           env=environment(KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1"))

@@ -12,7 +12,7 @@ from fraud.training import publication
 from stream.worker import backoff
 from tests.stream.dying import STEPS
 from tests.stream.proof import exactly_once
-from tests.stream.running import PARTITIONS, SESSION_MS, Stream, eventually, payments
+from tests.stream.running import PARTITIONS, SESSION_MS, eventually, payments
 
 DYING = "tests.stream.dying"
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -28,7 +28,8 @@ def test_a_scorer_killed_at_each_step_doubles_and_loses_nothing(stream):
     exactly_once(stream, sent)
 
 
-@pytest.mark.parametrize("step", ["after-poll", "before-commit"])
+@pytest.mark.parametrize("step", [
+    "after-poll", pytest.param("before-commit", marks=pytest.mark.system)])
 def test_a_scorer_stopped_past_its_session_commits_nothing_when_it_goes_on(stream, step):
     sent = payments(2_000)
     stream.send(sent)
@@ -58,6 +59,7 @@ def test_of_two_scorers_the_other_takes_over_within_the_session(stream):
     assert other.partitions() == {"0", "1", "2", "3"}
 
 
+@pytest.mark.system
 def test_a_scorer_that_is_asked_to_stop_finishes_its_batch_and_leaves_at_once(stream):
     sent = payments(3_000)
     stream.send(sent)
@@ -68,11 +70,10 @@ def test_a_scorer_that_is_asked_to_stop_finishes_its_batch_and_leaves_at_once(st
     exactly_once(stream, sent)
 
 
-def test_a_store_that_is_away_puts_scoring_off(broker, tmp_path, make_bundle, own_redis):
-    make_bundle(tmp_path / "bundle")
+def test_a_store_that_is_away_puts_scoring_off(broker, make_stream, own_redis):
     store = own_redis(*DURABLE)
-    stream = Stream(broker, tmp_path, FRAUD_HISTORY=store.url, FRAUD_STREAM_BATCH="50",
-                    FRAUD_HISTORY_DEADLINE_MS="500")
+    stream = make_stream(broker, FRAUD_HISTORY=store.url, FRAUD_STREAM_BATCH="50",
+                         FRAUD_HISTORY_DEADLINE_MS="500")
     sent = payments(3_000)
     scorer = stream.scorer()
     stream.send(sent[:1_500])
@@ -86,9 +87,9 @@ def test_a_store_that_is_away_puts_scoring_off(broker, tmp_path, make_bundle, ow
     assert scorer.process.poll() is None
     assert not scorer.said("starting anew")
     assert scorer.metrics()["fraud_stream_outages_total",] > 0
-    stream.close()
 
 
+@pytest.mark.system
 def test_a_new_champion_is_taken_up_between_batches(stream, tmp_path, make_bundle):
     for version in ("1", "2"):
         make_bundle(tmp_path / version, version)
@@ -114,40 +115,35 @@ def test_waiting_grows_up_to_a_limit():
 
 
 @pytest.mark.system
-def test_crash_proof(tmp_path, make_bundle, own_redis):
+def test_crash_proof(make_stream, own_broker, own_redis):
     """Kills at random and at each step, a restart of the broker and one of the store, under load.
 
     FRAUD_ACCEPTANCE=1 makes it the long proof: make crash-proof.
     """
-    from stream.broker import Broker
-
     count, kills = (50_000, 20) if os.environ.get("FRAUD_ACCEPTANCE") else (10_000, 6)
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     dice = random.Random(seed)
-    make_bundle(tmp_path / "bundle")
-    broker, store = Broker(tmp_path / "kafka"), own_redis(*DURABLE)
-    stream = Stream(broker.address, tmp_path, FRAUD_HISTORY=store.url, FRAUD_STREAM_BATCH="100",
-                    FRAUD_HISTORY_DEADLINE_MS="500")
+    store = own_redis(*DURABLE)
+    stream = make_stream(own_broker.address, FRAUD_HISTORY=store.url,
+                         FRAUD_HISTORY_DEADLINE_MS="500")
     sent = payments(count, accounts=500)
-    shares = [sent[start::kills] for start in range(kills)]
-    sent = [item for share in shares for item in share]
-    for number, share in enumerate(shares):
-        stream.send(share)
-        scorer = stream.scorer()
-        time.sleep(dice.uniform(0.5, 4))
+    share = count // (kills + 1)
+    for number in range(kills):
+        stream.send(sent[number * share:(number + 1) * share])
+        scorer = stream.scorer(FRAUD_STREAM_BATCH="20")     # small: it is killed at work
+        time.sleep(dice.uniform(1, 4))
         if number == kills // 3:
-            broker.kill()
-            broker.start()
+            own_broker.kill()
+            own_broker.start()
         if number == 2 * kills // 3:
             store.kill()
             store.start()
         time.sleep(dice.uniform(0, 2))
         scorer.kill()
+    stream.send(sent[kills * share:])
     for step in STEPS:
         dying = stream.scorer("SIGKILL", step, "2", module=DYING, FRAUD_STREAM_BATCH="20")
         assert dying.process.wait(60) == -signal.SIGKILL, step
     stream.scorer()
     exactly_once(stream, sent, seconds=300)
-    stream.close()
-    broker.stop()
