@@ -107,6 +107,26 @@ def test_a_new_champion_is_taken_up_between_batches(stream, tmp_path, make_bundl
     assert versions.count("1") == versions.count("2") == 500
 
 
+@pytest.mark.system
+def test_a_scorer_outlives_its_broker_and_stops_in_time_without_it(make_stream, own_broker,
+                                                                   redis_url):
+    stream = make_stream(own_broker.address, FRAUD_HISTORY=redis_url, FRAUD_DRAIN_SECONDS="3")
+    sent = payments(1_000)
+    scorer = stream.scorer()
+    stream.send(sent[:500])
+    stream.decisions(500)
+    own_broker.kill()
+    time.sleep(2 * SESSION_MS / 1000)
+    own_broker.start()
+    stream.send(sent[500:])
+    exactly_once(stream, sent)
+    assert scorer.process.poll() is None
+    own_broker.kill()
+    asked = time.monotonic()
+    assert scorer.stop() in (0, 1)
+    assert time.monotonic() - asked < 5
+
+
 def test_waiting_grows_up_to_a_limit():
     waits = [backoff(failures, limit=10) for failures in range(1, 100)]
     assert all(0.05 <= wait <= 10 for wait in waits)
