@@ -7,7 +7,8 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help train serve image test test-system acceptance lint bench lock tools clean java
+.PHONY: help train serve stream-demo image test test-system acceptance crash-proof lint bench \
+	lock tools clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +18,9 @@ train: java $(READY)  ## train, select and register a champion (ARGS="--transact
 
 serve: $(READY)  ## serve the champion on http://127.0.0.1:8000 (ARGS="--port 8080")
 	$(BIN)/python -m serve $(ARGS)
+
+stream-demo: java models/champion.json $(READY)  ## Kafka, Redis, scorer and payments, and what is decided (ARGS="--seconds 60")
+	$(BIN)/python -m stream.demo $(ARGS)
 
 image: models/champion.json  ## build the image fraud-detector with the champion baked in
 	docker build -f serve/Dockerfile -t fraud-detector .
@@ -33,13 +37,17 @@ test-system: java $(READY) $(TOOLS)  ## the tests that need the whole machine
 acceptance: java $(READY) $(TOOLS)  ## the long forms of tests, by hand: writes docs/acceptance.md
 	FRAUD_ACCEPTANCE=1 $(BIN)/python -m pytest -p tests.acceptance -m acceptance $(ARGS)
 
+crash-proof: java $(READY)  ## 50,000 messages, 28 kills, restarts of Kafka and Redis: exactly once
+	FRAUD_ACCEPTANCE=1 $(BIN)/python -m pytest tests/stream/test_worker.py -k crash_proof -s
+
 lint: $(READY)  ## flake8
 	$(BIN)/flake8
 
-bench: java $(READY)  ## measure flow, simulator, stores and scorer: half an hour (see bench/)
+bench: java $(READY)  ## measure flow, simulator, stores, scorer and stream: half an hour (see bench/)
 	$(BIN)/python -m bench.training
 	$(BIN)/python -m bench.simulator
 	$(BIN)/python -m bench.history $(if $(wildcard models/champion.json),--model models)
+	$(if $(wildcard models/champion.json),$(BIN)/python -m bench.stream)
 
 tools: $(TOOLS)  ## the programs that check manifests and templates, in .venv-tools
 
@@ -55,7 +63,7 @@ clean:  ## remove what runs computed; keeps data, registry and published models
 
 java:
 	@"$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version >/dev/null 2>&1 || { \
-		echo "Java is missing, and Spark needs 17 or newer: apt-get install openjdk-17-jre-headless"; \
+		echo "Java is missing, and Spark and Kafka need 17 or newer: apt-get install openjdk-17-jre-headless"; \
 		exit 1; }
 
 $(TOOLS): requirements-tools.txt

@@ -201,7 +201,8 @@ def heavy_imports(module: str, directory: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", [
-    "fraud.transaction", "fraud.features", "fraud.history", "fraud.bundle"])
+    "fraud.transaction", "fraud.features", "fraud.history", "fraud.bundle", "stream.scorer",
+    "stream.topics", "stream.dead_letters"])
 def test_importing_the_domain_pulls_in_nothing_heavy(module):
     assert heavy_imports(module, ROOT) == set()
 

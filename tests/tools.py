@@ -12,7 +12,7 @@ from fraud.training import publication
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv-tools" / "bin"
-BUILT_FROM = ("fraud", "serve", "requirements.txt", "pyproject.toml", ".dockerignore")
+BUILT_FROM = ("fraud", "serve", "stream", "requirements.txt", "pyproject.toml", ".dockerignore")
 
 
 def program(name: str) -> str:

@@ -253,8 +253,9 @@ def test_all_traffic_is_denied_but_what_the_policies_name(objects):
         {53}, {6379}, {443}]
     store = one(objects, "NetworkPolicy", "fraud-redis")["spec"]
     assert "egress" not in store
-    assert store["ingress"][0]["from"] == [{"podSelector": {"matchLabels": {
-        "app.kubernetes.io/name": "fraud-api"}}}]
+    [expression] = store["ingress"][0]["from"][0]["podSelector"]["matchExpressions"]
+    assert expression == {"key": "app.kubernetes.io/name", "operator": "In",
+                          "values": ["fraud-api", "fraud-scorer"]}
 
 
 # Redis.

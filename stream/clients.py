@@ -1,0 +1,74 @@
+"""Kafka's clients, set up as exactly-once needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from fraud.settings import SettingsError
+from stream.settings import StreamSettings, connection
+from stream.topics import DEAD_LETTER_BYTES
+
+BOOTSTRAP_MS = 10_000           # to find the brokers
+REQUEST_MS = 10_000             # for one answer
+BATCH_BYTES = 262_144           # of one partition in a request
+RECONNECT_MS = 1_000            # between attempts, at most
+
+
+def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
+    """A member of the scorers' group: it sees what is committed, and commits nothing itself."""
+    reader = KafkaConsumer(**connection(settings), **{
+        "group_id": settings.stream_group,
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "enable_auto_commit": False,
+        "allow_auto_create_topics": False,
+        "session_timeout_ms": settings.session_ms,
+        "heartbeat_interval_ms": max(settings.session_ms // 4, 1),
+        "bootstrap_timeout_ms": BOOTSTRAP_MS,
+        "reconnect_backoff_max_ms": RECONNECT_MS,
+        "metrics_enabled": False,
+        **changes})
+    reader.subscribe([settings.topic_transactions])
+    return reader
+
+
+def transactional(settings: StreamSettings, name: str) -> KafkaProducer:
+    """A transactional producer. `init_transactions` ends what one of its name left open before."""
+    return producer(
+        settings, transactional_id=f"{settings.stream_group}-{name}",
+        transaction_timeout_ms=settings.session_ms,
+        delivery_timeout_ms=settings.session_ms + REQUEST_MS)
+
+
+def producer(settings: StreamSettings, **changes: Any) -> KafkaProducer:
+    """An idempotent producer, for messages of any size that topics take."""
+    return KafkaProducer(**connection(settings), **{
+        "allow_auto_create_topics": False,
+        "batch_size": BATCH_BYTES,
+        "max_request_size": DEAD_LETTER_BYTES,
+        "max_block_ms": REQUEST_MS,
+        "request_timeout_ms": REQUEST_MS,
+        "bootstrap_timeout_ms": BOOTSTRAP_MS,
+        "reconnect_backoff_max_ms": RECONNECT_MS,
+        "metrics_enabled": False,
+        **changes})
+
+
+def check_topics(reader: KafkaConsumer, settings: StreamSettings) -> None:
+    """Whether the topics are there and fit together.
+
+    Raises:
+        SettingsError: not so.
+    """
+    names = (settings.topic_transactions, settings.topic_decisions, settings.topic_dead_letters)
+    counts = {name: len(reader.partitions_for_topic(name) or ()) for name in names}
+    for name, count in counts.items():
+        if not count:
+            raise SettingsError(f"topic {name!r} is missing on {settings.brokers}; make it with "
+                                "python -m stream.topics")
+        if count < counts[settings.topic_transactions]:
+            raise SettingsError(f"topic {name!r} has {count} partitions and "
+                                f"{settings.topic_transactions!r} has "
+                                f"{counts[settings.topic_transactions]}; give it as many")

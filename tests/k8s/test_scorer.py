@@ -1,0 +1,93 @@
+"""The scorer's component on the base: consistent, and true to the scorer."""
+
+import os
+
+import pytest
+import yaml
+
+from fraud.settings import SettingsError
+from stream.settings import BROKERS, StreamSettings, read
+from tests.tools import ROOT, run
+
+NAME = "fraud-scorer"
+OVERLAY = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: fraud
+resources: [{base}]
+components: [{base}/scorer]
+"""
+
+
+@pytest.fixture(scope="module")
+def overlay(tmp_path_factory):
+    """An overlay of one's own, as k8s/README.md tells."""
+    directory = tmp_path_factory.mktemp("overlay")
+    base = os.path.relpath(ROOT / "k8s/base", directory.resolve())
+    (directory / "kustomization.yaml").write_text(OVERLAY.format(base=base))
+    return list(yaml.safe_load_all(run("kubectl", "kustomize", directory)))
+
+
+def one(objects: list[dict], kind: str, name: str = NAME) -> dict:
+    [found] = [item for item in objects
+               if item["kind"] == kind and item["metadata"]["name"].startswith(name)]
+    return found
+
+
+@pytest.fixture
+def container(overlay) -> dict:
+    [container] = one(overlay, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def test_its_settings_are_those_of_the_scorer(overlay, container):
+    maps = {item["metadata"]["name"]: item["data"] for item in overlay
+            if item["kind"] == "ConfigMap"}
+    variables = {}
+    for source in container["envFrom"]:
+        variables |= maps[source["configMapRef"]["name"]]
+    names = {*variables, *(variable["name"] for variable in container["env"])}
+    api_only = {"FRAUD_BODY_BYTES", "FRAUD_REQUEST_SECONDS"}
+    assert names - api_only - {"REDIS_PASSWORD", BROKERS} <= {
+        f"FRAUD_{field.upper()}" for field in StreamSettings.__struct_fields__}
+    settings = read(variables)
+    [port] = container["ports"]
+    assert port == {"name": "metrics", "containerPort": settings.metrics_port}
+    assert settings.metrics_host == "0.0.0.0"
+    pod = one(overlay, "Deployment")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > settings.drain_seconds
+    with pytest.raises(SettingsError):
+        read({**variables, "FRAUD_METRICS_PORT": "many"})
+
+
+def test_it_is_the_scorer_of_the_image_that_the_api_has(overlay, container):
+    [api] = one(overlay, "Deployment", "fraud-api")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == api["image"]
+    assert container["command"] == ["python3", "-m", "stream.scorer"]
+    assert (ROOT / "stream/scorer.py").is_file()
+
+
+def test_it_is_confined_as_the_api_is(overlay, container):
+    scorer, api = (one(overlay, "Deployment", name)["spec"]["template"]["spec"]
+                   for name in (NAME, "fraud-api"))
+    for name in ("securityContext", "automountServiceAccountToken", "enableServiceLinks"):
+        assert scorer[name] == api[name]
+    assert container["securityContext"] == api["containers"][0]["securityContext"]
+
+
+def test_every_selector_selects_its_pods(overlay):
+    labels = one(overlay, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    for kind in ("Deployment", "PodDisruptionBudget", "PodMonitor"):
+        assert one(overlay, kind)["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert one(overlay, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items() <= (
+        labels.items())
+
+
+def test_it_reaches_names_redis_kafka_and_s3_and_is_reached_by_prometheus(overlay):
+    spec = one(overlay, "NetworkPolicy")["spec"]
+    assert [{port["port"] for port in way["ports"]} for way in spec["egress"]] == [
+        {53}, {6379}, {9092, 9093}, {443}]
+    [way_in] = spec["ingress"]
+    assert way_in["ports"] == [{"port": "metrics"}]
+    store = one(overlay, "NetworkPolicy", "fraud-redis")["spec"]["ingress"][0]["from"]
+    assert NAME in store[0]["podSelector"]["matchExpressions"][0]["values"]

@@ -1,0 +1,44 @@
+"""What exactly once means, checked against the broker and the store."""
+
+from collections import Counter
+
+import msgspec
+import redis
+
+from fraud.history import split
+from fraud.stores.account import decode
+from fraud.stores.redis import RECORDING
+from tests.stream.running import Stream, source
+
+ACCOUNT = "fraud:account:"
+
+
+def exactly_once(stream: Stream, sent: list[dict], seconds: float = 60) -> None:
+    """Each message has one committed decision, of its own payment, and is counted once."""
+    records = stream.decisions(len(sent), seconds)
+    assert len(records) == len({source(record) for record in records}) == len(sent)
+    assert Counter(msgspec.json.decode(record.value)["transaction_id"] for record in records) == (
+        Counter(item["transaction_id"] for item in sent))
+    client = redis.Redis.from_url(stream.settings.history)
+    assert int(client.hget(RECORDING, "sequence")) == len(sent)
+    assert counted(client) == expected(sent)
+
+
+def counted(client: redis.Redis) -> dict[str, tuple[int, ...]]:
+    """Count and cents sent, count and cents received of each account, as Redis has them."""
+    accounts = {}
+    for key in client.scan_iter(ACCOUNT + "*", count=1_000):
+        past = decode(key.decode().removeprefix(ACCOUNT), client.get(key))
+        accounts[past.account] = tuple(map(sum, zip(*map(split, past.buckets.values()))))
+    return accounts
+
+
+def expected(sent: list[dict]) -> dict[str, tuple[int, ...]]:
+    """The same of what was sent."""
+    accounts: dict[str, list[int]] = {}
+    for item in sent:
+        for name, first in ((item["origin"], 0), (item["destination"], 2)):
+            sums = accounts.setdefault(name, [0, 0, 0, 0])
+            sums[first] += 1
+            sums[first + 1] += round(item["amount"] * 100)
+    return {name: tuple(sums) for name, sums in accounts.items()}

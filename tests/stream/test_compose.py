@@ -1,0 +1,59 @@
+"""compose.yaml and the scrape configuration are true to the programs that they start."""
+
+import re
+
+import yaml
+
+from serve.settings import ServeSettings
+from stream.broker import JARS
+from stream.settings import BROKERS, StreamSettings, read
+from tests.tools import ROOT
+
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+
+
+def test_all_is_there_with_images_of_one_version_each():
+    assert {"kafka", "redis", "api", "scorer", "prometheus", "grafana", "mlflow"} <= SERVICES.keys()
+    ours = {service["image"] for service in SERVICES.values() if "build" in service}
+    assert ours == {"fraud-detector"}
+    for service in SERVICES.values():
+        if "build" not in service:
+            assert re.fullmatch(r".+:v?\d+(\.\d+)+", service["image"]), service["image"]
+
+
+def test_the_broker_is_the_one_that_is_tested():
+    [version] = re.findall(r"kafka_2\.13-(\S+)\.jar", JARS.read_text())
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{version}"
+
+
+def test_every_variable_of_a_detector_is_a_setting():
+    known = {f"FRAUD_{field.upper()}" for kind in (ServeSettings, StreamSettings)
+             for field in kind.__struct_fields__} | {BROKERS}
+    for service in SERVICES.values():
+        if "build" in service:
+            assert service["environment"].keys() <= known
+    assert read(SERVICES["scorer"]["environment"]).brokers == "kafka:19092"
+
+
+def test_what_is_mounted_and_waited_for_is_there():
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert source == "./models" or (ROOT / source).exists()
+            else:
+                assert source in COMPOSE["volumes"]
+        assert set(service.get("depends_on", {})) <= SERVICES.keys()
+
+
+def test_nothing_is_open_to_other_machines():
+    for service in SERVICES.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_prometheus_reads_from_the_ports_that_programs_have():
+    scraped = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text())
+    targets = [target for job in scraped["scrape_configs"] for its in job["static_configs"]
+               for target in its["targets"]]
+    assert targets == ["api:8000", f"scorer:{StreamSettings().metrics_port}"]

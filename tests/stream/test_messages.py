@@ -1,0 +1,88 @@
+"""What a message says, and what is produced for it."""
+
+import msgspec
+import pytest
+from kafka.consumer.fetcher import ConsumerRecord
+
+from fraud.transaction import Transaction, parse
+from stream import messages
+from stream.messages import Answer, Poison
+from tests.stream.running import payment
+
+MIB = 1_048_576
+
+
+def record(value: bytes | None, key: bytes | None = b"C1") -> ConsumerRecord:
+    return ConsumerRecord("transactions", 3, 0, 42, 1_000, 0, key, value, [], None, 0, 0, 0)
+
+
+def body(**changes) -> bytes:
+    return msgspec.json.encode(payment(**changes))
+
+
+@pytest.mark.parametrize("key", [b"C1", None])
+def test_a_payment_is_read_with_its_key_or_without_one(key):
+    assert messages.read(record(body(), key)) == parse(body())
+
+
+def test_what_is_encoded_is_read_again():
+    said = messages.read(record(body(amount=0.29, origin_balance=-12.34)))
+    assert isinstance(said, Transaction)
+    assert messages.read(record(messages.encode(said))) == said
+
+
+@pytest.mark.parametrize(("value", "key", "reason", "names"), [
+    (None, b"C1", "null-value", "no value"),
+    (b"", b"C1", "not-json", "payment"),
+    (b"{", b"C1", "not-json", "payment"),
+    (b"\xff\xfe", b"C1", "not-json", "payment"),
+    (b"[" * 60_000, b"C1", "not-json", "payment"),
+    (b"[]", b"C1", "invalid-payment", "object"),
+    (b"{}", b"C1", "invalid-payment", "transaction_id"),
+    (body(type="GIFT"), b"C1", "invalid-payment", "GIFT"),
+    (body(amount=0.001), b"C1", "invalid-payment", "amount"),
+    (body(), b"C2", "bad-key", "'C1'"),
+    (body(), b"", "bad-key", "'C1'"),
+    (b" " * 65_537, b"C1", "too-large", "65537"),
+    (body() + b" " * 65_536, b"C1", "too-large", "65536"),
+])
+def test_poison_is_told_apart(value, key, reason, names):
+    said = messages.read(record(value, key))
+    assert isinstance(said, Poison)
+    assert said.reason == reason
+    assert names in said.detail
+
+
+def test_a_decision_lies_under_its_origin_where_its_message_lay():
+    produced = messages.decision(record(body(), None), parse(body()), Answer(b"answer", False))
+    assert produced == (3, b"C1", b"answer", [
+        ("source-partition", b"3"), ("source-offset", b"42")])
+
+
+def test_an_answer_that_was_known_is_marked():
+    produced = messages.decision(record(body()), parse(body()), Answer(b"answer", True))
+    assert ("duplicate", b"true") in produced.headers
+
+
+def test_a_dead_letter_is_the_message_with_its_reason():
+    produced = messages.dead_letter(record(b"{", b"key"), Poison("not-json", "why"), MIB)
+    assert produced == (3, b"key", b"{", [
+        ("reason", b"not-json"), ("detail", b"why"), ("source-topic", b"transactions"),
+        ("source-partition", b"3"), ("source-offset", b"42")])
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    (b"k", b"v" * 2 * MIB), (b"k" * 2 * MIB, b"v"), (b"k" * MIB, b"v" * MIB),
+    (b"k" * 2 * MIB, None), (None, b"v" * 2 * MIB)])
+def test_what_does_not_fit_is_cut_and_says_so(key, value):
+    produced = messages.dead_letter(record(value, key), Poison("too-large", "d" * 10_000), MIB)
+    assert dict(produced.headers)["truncated"] == str(len(key or b"") + len(value or b"")).encode()
+    kept = (produced.key or b"", produced.value or b"")
+    assert MIB // 3 < sum(map(len, kept)) + sum(
+        len(name) + len(told) for name, told in produced.headers) < MIB - 1_000
+    assert (key or b"").startswith(kept[0]) and (value or b"").startswith(kept[1])
+
+
+def test_a_message_of_nothing_has_a_dead_letter_too():
+    produced = messages.dead_letter(record(None, None), Poison("null-value", "why"), MIB)
+    assert (produced.key, produced.value) == (None, b"")
