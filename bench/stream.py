@@ -255,7 +255,7 @@ def main() -> None:
           f"Python {platform.python_version()}, {MESSAGES:,} simulated payments\n")
     print("| what | measured | wanted |\n| --- | ---: | ---: |")
     if util.crc32c_c is None:
-        print("| (checksums are in Python: install kafka-python[crc32c]) | | |")
+        print("| (checksums are in Python: install crc32c) | | |")
     with tempfile.TemporaryDirectory() as directory:
         broker = Broker(Path(directory))
         try:
