@@ -10,6 +10,7 @@ run computes is in <data-dir>/runs/<run id>.
 """
 
 import os
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,29 +19,25 @@ if {os.environ.get(name) for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", 
     os.environ["METAFLOW_USER"] = "trainer"     # Metaflow refuses to run for root and for nobody
 
 from metaflow import (  # noqa: E402
-    Config, FlowSpec, Parameter, card, current, step, user_step_decorator)
+    Config, FlowSpec, Parameter, card, current, resources, retry, step, timeout,
+    user_step_decorator)
 from metaflow.cards import Markdown  # noqa: E402
-from metaflow.exception import MetaflowException  # noqa: E402
+from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY  # noqa: E402
 
 import fraud  # noqa: E402, F401  (so that a remote step's code package holds it)
 
 
-class CannotTrain(MetaflowException):
-    """Shown as one line: something outside the code must be mended first."""
-
-    headline = "Cannot train"
-
-
 @user_step_decorator
 def told(step_name, flow, inputs, attributes):
-    """Turns the errors that a user can mend into one line without a stack trace."""
+    """Turns the errors that a user can mend into one line without a stack trace, and no retry."""
     from fraud.bundle import BundleError
     from fraud.training.errors import TrainingError
 
     try:
         yield
     except (TrainingError, BundleError) as error:
-        raise CannotTrain(str(error)) from None
+        print(f"Cannot train: {error}", file=sys.stderr)
+        sys.exit(METAFLOW_EXIT_DISALLOW_RETRY)
 
 
 class TrainFlow(FlowSpec):
@@ -58,6 +55,8 @@ class TrainFlow(FlowSpec):
     data_dir = Parameter("data-dir", default="data",
                          help="folder for simulated payments and for what runs compute")
 
+    @resources(cpu=2, memory=16_000)
+    @timeout(hours=1)
     @told
     @card(type="blank")
     @step
@@ -80,6 +79,9 @@ class TrainFlow(FlowSpec):
               f"{self.prepared.bad:,} rows in quarantine")
         self.next(self.features)
 
+    @retry(times=1, minutes_between_retries=0)
+    @resources(cpu=4, memory=16_000)
+    @timeout(hours=4)
     @told
     @step
     def features(self):
@@ -100,6 +102,9 @@ class TrainFlow(FlowSpec):
                 feature_job.write_features(spark, payments, folder, self.ends)
         self.next(self.train_xgboost, self.train_tensorflow)
 
+    @retry(times=1, minutes_between_retries=0)
+    @resources(cpu=4, memory=16_000)
+    @timeout(hours=4)
     @told
     @card(type="blank")
     @step
@@ -108,6 +113,9 @@ class TrainFlow(FlowSpec):
         self._train("xgboost")
         self.next(self.select)
 
+    @retry(times=1, minutes_between_retries=0)
+    @resources(cpu=4, memory=16_000)
+    @timeout(hours=4)
     @told
     @card(type="blank")
     @step
@@ -124,6 +132,8 @@ class TrainFlow(FlowSpec):
             Path(self.workspace, framework), self.settings)
         current.card.extend(cards.training(self.candidate))
 
+    @resources(cpu=1, memory=4_000)
+    @timeout(hours=1)
     @told
     @card(type="blank")
     @step
@@ -142,6 +152,8 @@ class TrainFlow(FlowSpec):
         current.card.extend(cards.selection(list(self.candidates.values()), self.champion))
         self.next(self.audit)
 
+    @resources(cpu=2, memory=16_000)
+    @timeout(hours=1)
     @told
     @card(type="blank")
     @step
@@ -169,6 +181,8 @@ class TrainFlow(FlowSpec):
         current.card.append(Markdown(self.model_card))
         self.next(self.register)
 
+    @resources(cpu=1, memory=4_000)
+    @timeout(hours=1)
     @told
     @step
     def register(self):
@@ -188,6 +202,8 @@ class TrainFlow(FlowSpec):
                        metaflow_run=f"{current.flow_name}/{current.run_id}",
                        tuned_until=self.ends[splits.LATE])
 
+    @resources(cpu=1, memory=1_000)
+    @timeout(hours=1)
     @told
     @step
     def end(self):

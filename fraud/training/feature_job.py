@@ -6,13 +6,16 @@ batches: the definition that serving uses. Runs unchanged on `local[*]` and on a
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from fraud import features, history
 from fraud.training import quiet
@@ -31,6 +34,10 @@ JVM = ("-XX:+UseParallelGC -XX:+IgnoreUnrecognizedVMOptions -XX:Tier4InvocationT
 
 def session(master: str = "local[*]"):
     """A Spark session that is quiet and, on this machine, needs no network.
+
+    Args:
+        master: a cluster's Python, which PYSPARK_PYTHON names, needs numpy, msgspec and pyarrow;
+            this package is sent to it.
 
     Raises:
         TrainingError: no Java, or one older than Spark needs.
@@ -56,7 +63,18 @@ def session(master: str = "local[*]"):
     }.items():
         builder = builder.config(key, value)
     with quiet.starting():
-        return builder.getOrCreate()
+        started = builder.getOrCreate()
+    if not master.startswith("local"):
+        started.sparkContext.addPyFile(_packed())
+    return started
+
+
+def _packed() -> str:
+    """This package as a zip file, which workers fetch as long as this process lives."""
+    directory, package = tempfile.mkdtemp(), Path(__file__).resolve().parents[1]
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return shutil.make_archive(str(Path(directory, package.name)), "zip", package.parent,
+                               package.name)
 
 
 def check_java() -> None:

@@ -1,0 +1,50 @@
+"""The flow as it is sent to other machines. moto's server stands in for S3; no cluster is there."""
+
+import json
+import os
+
+import pytest
+
+from tests.flows.running import written
+
+STEPS = {"start", "features", "train-xgboost", "train-tensorflow", "select", "audit", "register",
+         "end"}
+
+
+def test_the_code_package_holds_the_domain(flow):
+    listed = flow("package", "list", settings=None)
+    assert listed.returncode == 0, listed.stderr
+    for file in ("fraud/features.py", "fraud/training/feature_job.py", "train_flow.py"):
+        assert file in written(listed), file
+
+
+@pytest.fixture
+def template(flow, bucket):
+    """What `argo-workflows create` would send to a cluster."""
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    result = flow(
+        "--with", "kubernetes:image=fraud-training", "argo-workflows", "create", "--only-json",
+        settings=None, METAFLOW_DEFAULT_DATASTORE="s3", METAFLOW_S3_ENDPOINT_URL=endpoint,
+        METAFLOW_DATASTORE_SYSROOT_S3="s3://models/metaflow")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_argo_runs_every_step_with_its_resources_retries_and_time_limit(template):
+    assert template["kind"] == "WorkflowTemplate"
+    steps = {one["name"]: one for one in template["spec"]["templates"] if "container" in one}
+    assert STEPS <= set(steps)
+    for name, step in steps.items():
+        if name in STEPS:
+            asked = step["container"]["resources"]["requests"]
+            assert float(asked["cpu"]) >= 1 and asked["memory"].endswith("M")
+            assert step["activeDeadlineSeconds"] in (3_600, 4 * 3_600)
+            assert step["container"]["image"] == "fraud-training"
+    retried = {name for name in STEPS
+               if int(steps[name].get("retryStrategy", {}).get("limit", 0)) > 0}
+    assert retried == {"features", "train-xgboost", "train-tensorflow"}
+
+
+def test_argo_takes_the_parameters_of_the_flow(template):
+    names = {one["name"] for one in template["spec"]["arguments"]["parameters"]}
+    assert {"transactions", "sample", "rows", "spark-master", "data-dir"} <= names
