@@ -157,7 +157,8 @@ def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework
     ("train_xgboost", ["xgboost", "fallback"], 1),
     ("train_tensorflow", ["tensorflow", "fallback"], 1),
     ("select", ["goes on", "(selected)"], 0),
-    ("audit", ["promoted", "95 % interval", "money stopped"], 6)])
+    ("audit", ["promoted", "95 % interval", "money stopped", "Nothing leaks", "one rule: ",
+               "Model card: ", "was used once to judge", "By typology of fraud"], 6)])
 def test_each_card_shows_what_its_step_found(trained, payments, step, words, pictures):
     content = card(trained[0], step)
     for word in words:
@@ -173,7 +174,9 @@ def test_the_same_data_gives_the_same_metrics_and_an_equal_candidate_is_promoted
     before = flow.python("-m", "fraud.training.registry", "show", "1").stdout
     result = flow("run", "--transactions", str(payments))
     assert "version 2 is promoted" in written(result)
-    assert "not worse than champion 1 on the same test period" in written(result)
+    assert ("not worse than champion 1 by more than 0.02: F1 +0.0000 and at least +0.0000"
+            in written(result))
+    assert "This window was used 2 times to judge a candidate" in card(flow, "audit")
     after = flow.python("-m", "fraud.training.registry", "show", "2").stdout
     measured = [[line for line in text.splitlines() if line.startswith("test_")]
                 for text in (before, after)]
