@@ -7,8 +7,8 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help train serve stream-demo image test test-system acceptance crash-proof lint bench \
-	lock tools clean java
+.PHONY: help train serve stream-demo image deploy smoke test test-system acceptance crash-proof \
+	lint bench lock tools programs clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,20 @@ stream-demo: java models/champion.json $(READY)  ## Kafka, Redis, scorer and pay
 
 image: models/champion.json  ## build the image fraud-detector with the champion baked in
 	docker build -f serve/Dockerfile -t fraud-detector .
+
+deploy: $(TOOLS)  ## build the function of the champion in FRAUD_MODEL (s3://) and `sam deploy` it
+	aws s3 sync --delete "$$FRAUD_MODEL" models
+	cd sam && ../.venv-tools/bin/sam build && ../.venv-tools/bin/sam deploy --config-env production \
+		--image-repository "$$AWS_IMAGE_REPOSITORY" --role-arn "$$AWS_CLOUDFORMATION_ROLE"
+
+smoke:  ## score a payment through what was deployed, with the key FRAUD_KEY
+	url=$$(aws cloudformation describe-stacks --stack-name fraud --output text \
+		--query "Stacks[0].Outputs[?OutputKey=='Url'].OutputValue") && \
+	curl --fail-with-body --silent --show-error "$$url/v1/score" \
+		-H "Authorization: Bearer $$FRAUD_KEY" -H "Content-Type: application/json" \
+		-d '{"transaction_id": "smoke-'$$(date +%s)'", "event_time": '$$(date +%s)'000, \
+			"type": "PAYMENT", "amount": 1, "origin": "C-smoke", "destination": "M-smoke", \
+			"origin_balance": 100, "destination_balance": 0}'
 
 models/champion.json:
 	@echo "there is no champion in models yet: make train"; exit 1
@@ -50,6 +64,10 @@ bench: java $(READY)  ## measure flow, simulator, stores, scorer and stream: hal
 	$(if $(wildcard models/champion.json),$(BIN)/python -m bench.stream)
 
 tools: $(TOOLS)  ## the programs that check manifests and templates, in .venv-tools
+
+programs:  ## what tests need of Debian or Ubuntu: Redis, Prometheus
+	sudo apt-get update -q
+	sudo apt-get install -qy --no-install-recommends redis-server prometheus
 
 lock: $(READY)  ## compile requirements.in and requirements-tools.in
 	$(BIN)/python -m pip install --quiet uv
