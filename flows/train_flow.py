@@ -165,7 +165,7 @@ class TrainFlow(FlowSpec):
         part = self.perturbed
         self.leakage = leakage.audit(
             str(Path(self.features_path, splits.FOLDER.format(splits.TRAIN))), self.perturbed_path,
-            self.prepared.transactions, part, after_event.read(
+            self.prepared.transactions, part, self.ends[splits.TRAIN], after_event.read(
                 self.prepared.source, self.prepared.transactions, part.first, part.end,
                 Path(self.workspace)), self.settings.audit, self.settings.seed)
         current.card.extend(cards.leakage(self.leakage, self.settings.audit))

@@ -57,12 +57,13 @@ class Leakage:
     interval: tuple[float, float]   # in which chance has it
 
 
-def audit(folder: str, perturbed_folder: str, transactions: str, perturbed: Perturbed,
+def audit(folder: str, perturbed_folder: str, transactions: str, perturbed: Perturbed, time: int,
           after_event: Mapping[str, np.ndarray], settings: Audit, seed: int) -> Leakage:
     """Audit the features that were computed from payments.
 
     Args:
         folder, perturbed_folder: features of `transactions`, and of the perturbed payments.
+        time: ms since the epoch; labels that became known only then or later are not used.
         after_event: columns that are known only after a payment, by name, of the rows of
             `perturbed`: shape (rows,) each. None of them is a feature.
 
@@ -72,17 +73,17 @@ def audit(folder: str, perturbed_folder: str, transactions: str, perturbed: Pert
     first, end = perturbed.first, perturbed.end
     before = perturbation.read_features(folder, first, end)
     after = perturbation.read_features(perturbed_folder, first, end)
-    label = _labels(transactions, first, end)
+    label, known = _labels(transactions, first, end, time)
     names = [name for name in before.column_names if name != "position"]
-    rows = _matrix(before, names)
+    rows = _matrix(before, names)[known]
     alone = {name: _score(rows[:, [place]], label, seed) for place, name in enumerate(names)}
     alone = dict(sorted(alone.items(), key=lambda item: -item[1].auprc))
-    shuffled, interval = _shuffled(
-        _matrix(after, names), _labels(perturbed.transactions, first, end), seed)
+    shuffled_label, also_known = _labels(perturbed.transactions, first, end, time)
+    shuffled, interval = _shuffled(_matrix(after, names)[also_known], shuffled_label, seed)
     leaky = None
     if after_event:
-        leaky = _score(np.column_stack([rows, *after_event.values()]).astype(np.float32),
-                       label, seed)
+        later = np.column_stack(list(after_event.values())).astype(np.float32)[known]
+        leaky = _score(np.column_stack([rows, later]), label, seed)
     differ = perturbation.changed(before, after, perturbed.compared)
     compared = end - perturbed.compared
     return Leakage(
@@ -120,10 +121,12 @@ def _labels_reach_features(auprc: float, interval: tuple[float, float]) -> list[
         f"{low:.4f} to {high:.4f}: labels reach the features"]
 
 
-def _labels(transactions: str, first: int, end: int) -> np.ndarray:
-    table = pq.read_table(transactions, columns=["is_fraud"], filters=[
+def _labels(transactions: str, first: int, end: int, time: int) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of rows that were known before a time, and which rows those are."""
+    table = pq.read_table(transactions, columns=["is_fraud", "label_time"], filters=[
         ("position", ">=", first), ("position", "<", end)])
-    return table["is_fraud"].to_numpy()
+    known = table["label_time"].to_numpy() < time
+    return table["is_fraud"].to_numpy()[known], known
 
 
 def _matrix(table: pa.Table, names: list[str]) -> np.ndarray:

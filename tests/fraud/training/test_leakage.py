@@ -49,7 +49,7 @@ def payments() -> pd.DataFrame:
         "destination": rng.integers(0, 900, ROWS).astype(str),
         "origin_balance_cents": rng.integers(0, 10_000, ROWS),
         "destination_balance_cents": rng.integers(0, 10_000, ROWS),
-        "is_fraud": fraud.astype(np.int8), "label_time": number * HOUR,
+        "is_fraud": fraud.astype(np.int8), "label_time": number * 100 * HOUR // ROWS,
         "balance_after": np.where(fraud, 0, rng.integers(200, 10_000, ROWS))})
 
 
@@ -74,7 +74,7 @@ def audited(tmp_path, payments):
         compute(made.transactions, tmp_path / "again", planted)
         after = {"balance_after": payments["balance_after"].to_numpy()[:made.end]}
         return audit(str(tmp_path / "features"), str(tmp_path / "again"), str(path), made,
-                     after if after_event else {}, settings, 7)
+                     90 * HOUR, after if after_event else {}, settings, 7)
 
     return audited
 
@@ -119,6 +119,13 @@ def test_columns_from_after_the_event_are_shown_beside_honest_features(audited):
     found = audited(after_event=True)
     assert found.leaky.auprc > 0.9 > found.honest.auprc
     assert found.findings == []             # no feature is made of them
+
+
+def test_labels_that_nobody_knew_then_are_not_used(audited, payments, monkeypatch):
+    late = np.where(np.arange(ROWS) % 4 == 0, 90 * HOUR, payments["label_time"])
+    monkeypatch.setitem(payments, "label_time", late)
+    found = audited(after_event=True)
+    assert (found.rows, found.compared_rows, found.findings) == (13_500, 18_000, [])
 
 
 def test_too_few_frauds_are_said(audited, payments, monkeypatch):
