@@ -10,6 +10,7 @@ run computes is in <data-dir>/runs/<run id>.
 """
 
 import os
+import time
 import tomllib
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class TrainFlow(FlowSpec):
         feature_job.check_java()
         data, seed = self.settings.data, self.settings.seed
         self.workspace = str(Path(self.data_dir, "runs", current.run_id).absolute())
-        self.git_commit = assembly.git_commit()
+        self.git_commit, self.trained_at = assembly.git_commit(), time.time_ns() // 1_000_000
         source = acquire.acquire(self.transactions, self.rows, Path(self.data_dir), seed)
         self.prepared = dataset.prepare(
             source, Path(self.workspace), sample=self.sample, max_bad_share=data.max_bad_share,
@@ -165,7 +166,8 @@ class TrainFlow(FlowSpec):
         from fraud.training.assembly import Lineage
 
         return Lineage(data_digest=self.prepared.digest, git_commit=self.git_commit,
-                       metaflow_run=f"{current.flow_name}/{current.run_id}")
+                       metaflow_run=f"{current.flow_name}/{current.run_id}",
+                       trained_at=self.trained_at)
 
     @told
     @step

@@ -67,6 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     mlflow_run: str
     model: ModelManifest
     fallback: ModelManifest
+    trained_at: int = 0           # ms since the epoch, when training began; 0: made before it said
 
 
 class Thresholds(msgspec.Struct, frozen=True):

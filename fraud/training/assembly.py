@@ -25,6 +25,7 @@ class Lineage:
     metaflow_run: str           # "TrainFlow/<run id>"
     mlflow_run: str = ""
     version: str = UNREGISTERED
+    trained_at: int = 0         # ms since the epoch: when the run began
 
 
 def write(candidate: Candidate, lineage: Lineage, directory: Path) -> str:
@@ -41,6 +42,7 @@ def write(candidate: Candidate, lineage: Lineage, directory: Path) -> str:
         name=NAME, version=lineage.version, framework=candidate.framework,
         data_digest=lineage.data_digest, git_commit=lineage.git_commit,
         metaflow_run=lineage.metaflow_run, mlflow_run=lineage.mlflow_run,
+        trained_at=lineage.trained_at,
         **{name: variant.manifest for name, variant in variants.items()})
     policy = bundle.Policy(version=f"{lineage.version}.1", **{
         name: variant.thresholds for name, variant in variants.items()})
