@@ -123,7 +123,7 @@ class TrainFlow(FlowSpec):
     @step
     def select(self, inputs):
         """The candidate with the higher F1 on late validation becomes the champion of the run."""
-        from fraud.training import assembly, cards
+        from fraud.training import assembly, cards, judgement, reference, splits
 
         self.merge_artifacts(inputs, exclude=["candidate"])
         self.candidates = {branch.candidate.framework: branch.candidate for branch in inputs}
@@ -133,6 +133,11 @@ class TrainFlow(FlowSpec):
                         for framework in self.candidates}
         for framework, directory in self.bundles.items():
             assembly.write(self.candidates[framework], self._lineage(), Path(directory))
+        self.validated = str(Path(self.workspace, reference.FILE))
+        reference.write(
+            judgement.loaded(self.bundles[self.champion]),
+            splits.read(self.features_path, self.prepared.transactions, splits.LATE, self.ends),
+            Path(self.validated), self.settings.seed)
         current.card.extend(cards.selection(list(self.candidates.values()), self.champion))
         self.next(self.audit)
 
@@ -159,7 +164,7 @@ class TrainFlow(FlowSpec):
 
         self.registered = registration.register(
             self.candidates, self.champion, self.judgements, self.verdict, self._lineage(),
-            self.settings)
+            self.settings, Path(self.validated))
         self.next(self.end)
 
     def _lineage(self):
