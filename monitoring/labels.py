@@ -28,7 +28,7 @@ from fraud.training import decision_log
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason, write_parquet
 
-NEEDED = {"transaction_id": "string", "is_fraud": "int64", "label_time": "int64"}
+NEEDED = {"transaction_id": "string", "is_fraud": "Int64", "label_time": "Int64"}
 OPTIONAL = {"incident_id": "string", "fraud_type": "string"}
 OF_A_PAYMENT = ("transaction_id", "event_time", "type", "amount", "origin", "destination",
                 "origin_balance", "destination_balance")
