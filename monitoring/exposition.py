@@ -39,6 +39,20 @@ def write(report, path: Path) -> None:
     write_to_textfile(str(path), registry)
 
 
+def write_retraining(failed: bool, moment: int, path: Path) -> None:
+    """Write how the last retraining ended.
+
+    Args:
+        moment: ms since the epoch.
+    """
+    registry = CollectorRegistry()
+    gauge(registry, "fraud_retraining_failed", "1 where the last retraining failed.",
+          {(): failed})
+    gauge(registry, "fraud_retraining_timestamp_seconds", "When the last retraining ended.",
+          {(): moment / 1_000})
+    write_to_textfile(str(path), registry)
+
+
 def _drift(registry: CollectorRegistry, drift) -> None:
     gauge(registry, "fraud_drift_share", "Share of the columns that drifted, without the score.",
           {(): drift.share})

@@ -14,7 +14,7 @@ import pandas as pd
 from monitoring.drift import CATEGORIES, NUMBERS, Drift
 
 METHOD = "share_moved"
-STYLE = ("font: 15px/1.5 sans-serif; max-width: 60em; margin: 2em auto; white-space: pre-wrap; "
+STYLE = ("font: 14px/1.5 monospace; max-width: 100ch; margin: 2em auto; white-space: pre-wrap; "
          "color: #222")
 BARE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Monitoring</title></head>
@@ -51,7 +51,8 @@ def of_performance(reference: pd.DataFrame | None, current: pd.DataFrame, summar
         "is_fraud": its["is_fraud"].astype("int8"), "score": its["score"],
         "declined": (its["decision"] == "decline").astype("int8")})
         for its in (reference, current)]
-    found = evidently.Report([evidently.presets.ClassificationQuality()])
+    found = evidently.Report([evidently.presets.ClassificationQuality(
+        conf_matrix=True, pr_curve=True)])
     _save(found, definition, *tables, summary, path)
 
 

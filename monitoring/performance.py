@@ -36,10 +36,13 @@ class Performance(msgspec.Struct, frozen=True):
 
     @property
     def f1_fall(self) -> float:
-        """How much lower F1 is than in the reference; 0 where either is not known."""
+        """How much lower than in the reference F1 is at least: the upper end of its interval.
+
+        0 where either is not known.
+        """
         if self.current is None or self.reference is None:
             return 0.0
-        return self.reference.f1 - self.current.f1
+        return self.reference.f1 - self.current.f1_high
 
 
 def measure(judged: pd.DataFrame, seed: int) -> Measured:

@@ -54,10 +54,10 @@ def test_too_few_verdicts_or_frauds_are_too_few():
     assert performance.enough(judged("." * 1000, "F" * 50 + "." * 950), SETTINGS) == ""
 
 
-def test_f1_falls_only_where_both_are_known():
+def test_f1_falls_as_far_as_is_sure_and_only_where_both_are_known():
     def of(f1: float) -> Measured:
-        return Measured(1, 1, f1, f1, f1, 1, 1, 0, 0, None)
+        return Measured(1, 1, f1, f1 - 0.125, f1 + 0.125, 1, 1, 0, 0, None)
 
-    assert Performance(of(0.5), of(0.75), 1, 0).f1_fall == 0.25
+    assert Performance(of(0.5), of(0.75), 1, 0).f1_fall == 0.125
     assert Performance(None, of(0.75), 1, 0, "too few").f1_fall == 0
     assert Performance(of(0.5), None, 1, 0).f1_fall == 0
