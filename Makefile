@@ -7,7 +7,8 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help train serve image test test-system acceptance lint bench lock tools clean java
+.PHONY: help train serve image test test-system acceptance lint report rules bench lock tools clean \
+	java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,14 @@ acceptance: java $(READY) $(TOOLS)  ## the long forms of tests, by hand: writes 
 
 lint: $(READY)  ## flake8
 	$(BIN)/flake8
+
+report: $(READY)  ## compare decisions with the champion's reference (DECISIONS=decisions.jsonl ARGS="--labels labels.csv")
+	$(BIN)/python -m fraud.training.registry reference monitored
+	$(BIN)/python -m monitoring.report --reference monitored/reference.parquet \
+		--decisions $(or $(DECISIONS),decisions.jsonl) --out monitored/report $(ARGS)
+
+rules: $(READY)  ## the alerts as Prometheus' operator reads them
+	$(BIN)/python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
 
 bench: java $(READY)  ## measure flow, simulator, stores and scorer: half an hour (see bench/)
 	$(BIN)/python -m bench.training
