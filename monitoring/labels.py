@@ -8,6 +8,9 @@ for `flows/train_flow.py run --transactions`, those without a verdict with neith
 label_time: a payment without a label is not legitimate, it is unknown. A payment that was declined
 has a verdict only where someone looked; those without are counted, as what is learned from them.
 
+Accounts are HMACs in a decision log: they are the same accounts from day to day only where
+FRAUD_ACCOUNT_KEY is set.
+
 Labels are a CSV or Parquet file with transaction_id, is_fraud (0 or 1), label_time (ms since the
 epoch) and perhaps incident_id and fraud_type. A later verdict replaces an earlier one.
 """

@@ -151,7 +151,7 @@ def test_alarms_are_rarely_false_and_rarely_missing(
 
     false_alarms, missed_amounts, missed_transfers, trials = 0, 0, 0, 0
     for seed in range(34 if acceptance else 1):
-        create(140_000 if acceptance else 110_000, seed, tmp_path / "payments.parquet")
+        create(140_000 if acceptance else 60_000, seed, tmp_path / "payments.parquet")
         log = write_log(decide(pd.read_parquet(tmp_path / "payments.parquet"), bundle_directory),
                         tmp_path / "log.jsonl")
         everything = windows.of_log([log]).payments

@@ -27,6 +27,8 @@ from tests.tools import ROOT, program
 DASHBOARDS = sorted((ROOT / "monitoring/grafana/dashboards").glob("*.json"))
 SECONDS = 90
 
+pytestmark = pytest.mark.system
+
 
 def write_stream_metrics(path: Path, batches: int) -> None:
     """What a worker of the stream tells after some batches; its names are those of
