@@ -7,7 +7,7 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help train serve image test test-system acceptance lint report rules bench lock tools clean \
+.PHONY: help train serve image test test-system acceptance lint report rules drill bench lock tools clean \
 	java
 
 help:  ## what can be made
@@ -41,6 +41,9 @@ report: $(READY)  ## compare decisions with the champion's reference (DECISIONS=
 	$(BIN)/python -m fraud.training.registry reference monitored
 	$(BIN)/python -m monitoring.report --reference monitored/reference.parquet \
 		--decisions $(or $(DECISIONS),decisions.jsonl) --out monitored/report $(ARGS)
+
+drill: $(READY)  ## fraud changes its ways: time until the alarm, recovery (four minutes)
+	$(BIN)/python -m monitoring.drill --out docs/drill.png
 
 rules: $(READY)  ## the alerts as Prometheus' operator reads them
 	$(BIN)/python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
