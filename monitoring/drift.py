@@ -46,7 +46,7 @@ class Drift(msgspec.Struct, frozen=True):
 
     payments: int           # of each side, in like hours
     hours_of_week: int      # that both sides have
-    columns: list[Column]   # most moved first; empty where there is too little
+    columns: list[Column]   # drifted ones first, then most moved; empty where there is too little
     why: str = ""
 
     @property
@@ -90,7 +90,8 @@ def compare(reference: pd.DataFrame, current: pd.DataFrame, settings: ReportSett
     q_values = stats.false_discovery_control([p for _, p in moved.values()])
     columns = [_column(name, share, p, float(q), settings)
                for (name, (share, p)), q in zip(moved.items(), q_values)]
-    return Drift(rows, hours, sorted(columns, key=lambda column: -column.share_moved))
+    columns.sort(key=lambda column: (not column.drifted, -column.share_moved))
+    return Drift(rows, hours, columns)
 
 
 def _column(name: str, share: float, p_value: float, q_value: float,

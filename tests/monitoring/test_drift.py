@@ -84,7 +84,8 @@ def test_other_weeks_of_the_same_behaviour_are_no_drift(weeks):
 
 def test_higher_amounts_and_more_transfers_are_drift(weeks):
     reference, current = weeks[0], weeks[1]
-    assert "amount" in drifted(compared(reference, with_amounts(current, 1.2)))
+    found = compared(reference, with_amounts(current, 1.2))
+    assert "amount" in drifted(found) and found.columns[0].drifted
     assert "type" in drifted(compared(reference, with_transfers(current, 2)))
 
 

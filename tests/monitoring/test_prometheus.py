@@ -110,12 +110,12 @@ def configuration(api: int, files: int, directory: Path) -> Path:
     its["rule_files"] = [str(FOLDER / path) for path in its["rule_files"]]
     del its["alerting"]
     jobs = {job["job_name"]: job for job in its["scrape_configs"]}
-    assert set(jobs) == {"fraud-api", "fraud-stream", "fraud-reports"}
+    assert set(jobs) == {"fraud-api", "fraud-scorer", "fraud-reports"}
     jobs["fraud-api"]["static_configs"] = [{"targets": [f"127.0.0.1:{api}"]}]
-    jobs["fraud-stream"] |= {"metrics_path": "/stream.prom", "static_configs": [
+    jobs["fraud-scorer"] |= {"metrics_path": "/stream.prom", "static_configs": [
         {"targets": [f"127.0.0.1:{files}"]}]}
     reports = jobs["fraud-reports"] | {"static_configs": [{"targets": [f"127.0.0.1:{files}"]}]}
-    its["scrape_configs"] = [jobs["fraud-api"], jobs["fraud-stream"], *(
+    its["scrape_configs"] = [jobs["fraud-api"], jobs["fraud-scorer"], *(
         reports | {"job_name": f"fraud-{name}", "metrics_path": f"/{name}.prom"}
         for name in ("report", "retraining"))]
     (directory / "prometheus.yml").write_text(yaml.safe_dump(its))
@@ -190,7 +190,7 @@ def is_ready(prometheus: Prometheus) -> bool:
 
 def test_everything_is_read(prometheus):
     assert prometheus.targets() == dict.fromkeys(
-        ["fraud-api", "fraud-stream", "fraud-report", "fraud-retraining"], "up")
+        ["fraud-api", "fraud-scorer", "fraud-report", "fraud-retraining"], "up")
 
 
 def queries() -> list[tuple[str, str]]:
