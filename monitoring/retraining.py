@@ -54,10 +54,12 @@ def reasons(found: Report, trained_at: int, now: int, policy: Policy) -> list[st
     return due
 
 
-def retrain(transactions: Path, why: str) -> bool:
+def retrain(transactions: Path, flow_settings: Path, why: str) -> bool:
     """Run the flow on a window of payments; whether it went well."""
-    return subprocess.run([sys.executable, str(FLOW), "run", "--transactions", str(transactions),
-                           "--tag", f"retraining: {why}"], check=False).returncode == 0
+    return subprocess.run([
+        sys.executable, str(FLOW), "--config", "settings", str(flow_settings), "run",
+        "--transactions", str(transactions), "--tag", f"retraining: {why}"],
+        check=False).returncode == 0
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -70,6 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
     task.add_argument("--transactions", type=Path, help="the payments to learn from, see "
                                                         "monitoring.labels")
     parser.add_argument("--policy", type=Path, default=settings.FOLDER / "retraining.toml")
+    parser.add_argument("--flow-settings", type=Path, default=FLOW.with_suffix(".toml"),
+                        help="of the flow: a split whose train period reaches into what is new")
     options = parser.parse_args(arguments)
     try:
         sys.exit(_run(options))
@@ -91,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     if not options.transactions.is_file():
         raise TrainingError(f"{options.transactions}: is no file; make it with python -m "
                             "monitoring.labels")
-    went_well = retrain(options.transactions, due)
+    went_well = retrain(options.transactions, options.flow_settings, due)
     exposition.write_retraining(not went_well, _now(), options.report.parent / "retraining.prom")
     return 0 if went_well else 1
 

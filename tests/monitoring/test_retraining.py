@@ -94,9 +94,10 @@ def test_asked_whether_it_is_due_it_only_says(run, capsys):
 def test_the_flow_is_run_on_what_was_known_and_told_why(run, tmp_path, fails):
     known = tmp_path / "training.parquet"
     known.touch()
-    code, told = run(report(drifted=3), "--transactions", str(known), flow_fails=fails)
+    code, told = run(report(drifted=3), "--transactions", str(known), "--flow-settings",
+                     "new.toml", flow_fails=fails)
     assert (code, told) == (int(fails), [
-        "run", "--transactions", str(known), "--tag",
+        "--config", "settings", "new.toml", "run", "--transactions", str(known), "--tag",
         "retraining: 30% of the columns drifted, first c0"])
     [failed] = [family.samples[0].value for family in text_string_to_metric_families(
         (tmp_path / "retraining.prom").read_text()) if family.name == "fraud_retraining_failed"]
@@ -105,7 +106,8 @@ def test_the_flow_is_run_on_what_was_known_and_told_why(run, tmp_path, fails):
 
 def test_the_flow_takes_what_it_is_told():
     help_of_run = subprocess.run(
-        [sys.executable, retraining.FLOW, "run", "--help"], capture_output=True, text=True,
+        [sys.executable, retraining.FLOW, "--config", "settings",
+         retraining.FLOW.with_suffix(".toml"), "run", "--help"], capture_output=True, text=True,
         cwd=ROOT, check=True).stdout
     assert "--transactions" in help_of_run and "--tag" in help_of_run
 
