@@ -8,7 +8,7 @@ READY := .venv/.ready
 TOOLS := .venv-tools/.ready
 
 .PHONY: help train serve stream-demo image deploy smoke test test-system acceptance crash-proof \
-	lint bench lock tools programs clean java
+	lint report rules drill bench lock tools programs clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,17 @@ crash-proof: java $(READY)  ## 50,000 messages, 28 kills, restarts of Kafka and 
 
 lint: $(READY)  ## flake8
 	$(BIN)/flake8
+
+report: $(READY)  ## compare decisions with the champion's reference (DECISIONS=decisions.jsonl ARGS="--labels labels.csv")
+	$(BIN)/python -m fraud.training.registry reference monitored
+	$(BIN)/python -m monitoring.report --reference monitored/reference.parquet \
+		--decisions $(or $(DECISIONS),decisions.jsonl) --out monitored/report $(ARGS)
+
+drill: $(READY)  ## fraud changes its ways: time until the alarm, recovery (four minutes)
+	$(BIN)/python -m monitoring.drill --out docs/drill.png
+
+rules: $(READY)  ## the alerts as Prometheus' operator reads them
+	$(BIN)/python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
 
 bench: java $(READY)  ## measure flow, simulator, stores, scorer and stream: half an hour (see bench/)
 	$(BIN)/python -m bench.training

@@ -11,6 +11,7 @@ run computes is in <data-dir>/runs/<run id>.
 
 import os
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -68,7 +69,7 @@ class TrainFlow(FlowSpec):
         feature_job.check_java()
         data, seed = self.settings.data, self.settings.seed
         self.workspace = str(Path(self.data_dir, "runs", current.run_id).absolute())
-        self.git_commit = assembly.git_commit()
+        self.git_commit, self.trained_at = assembly.git_commit(), time.time_ns() // 1_000_000
         source = acquire.acquire(self.transactions, self.rows, Path(self.data_dir), seed)
         self.prepared = dataset.prepare(
             source, Path(self.workspace), sample=self.sample, max_bad_share=data.max_bad_share,
@@ -139,7 +140,7 @@ class TrainFlow(FlowSpec):
     @step
     def select(self, inputs):
         """The candidate with the higher F1 on late validation becomes the champion of the run."""
-        from fraud.training import assembly, cards
+        from fraud.training import assembly, cards, judgement, reference, splits
 
         self.merge_artifacts(inputs, exclude=["candidate"])
         self.candidates = {branch.candidate.framework: branch.candidate for branch in inputs}
@@ -149,6 +150,11 @@ class TrainFlow(FlowSpec):
                         for framework in self.candidates}
         for framework, directory in self.bundles.items():
             assembly.write(self.candidates[framework], self._lineage(), Path(directory))
+        self.validated = str(Path(self.workspace, reference.FILE))
+        reference.write(
+            judgement.loaded(self.bundles[self.champion]),
+            splits.read(self.features_path, self.prepared.transactions, splits.LATE, self.ends),
+            Path(self.validated), self.settings.seed)
         current.card.extend(cards.selection(list(self.candidates.values()), self.champion))
         self.next(self.audit)
 
@@ -191,7 +197,7 @@ class TrainFlow(FlowSpec):
 
         self.registered = registration.register(
             self.candidates, self.champion, self.judgements, self.verdict, self._lineage(),
-            self.model_card, self.settings)
+            self.model_card, Path(self.validated), self.settings)
         self.next(self.end)
 
     def _lineage(self):
@@ -200,7 +206,7 @@ class TrainFlow(FlowSpec):
 
         return Lineage(data_digest=self.prepared.digest, git_commit=self.git_commit,
                        metaflow_run=f"{current.flow_name}/{current.run_id}",
-                       tuned_until=self.ends[splits.LATE])
+                       trained_at=self.trained_at, tuned_until=self.ends[splits.LATE])
 
     @resources(cpu=1, memory=1_000)
     @timeout(hours=1)

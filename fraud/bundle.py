@@ -68,6 +68,7 @@ class Manifest(msgspec.Struct, frozen=True):
     model: ModelManifest
     fallback: ModelManifest
     tuned_until: int = 0          # event_time before which it learned and was tuned; 0: not known
+    trained_at: int = 0           # ms since the epoch, when training began; 0: made before it said
 
 
 class Thresholds(msgspec.Struct, frozen=True):

@@ -15,6 +15,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 DECISIONS = Counter("fraud_decisions_total", "Payments decided, once each.",
                     ["decision", "history", "model_version"])
+AMOUNTS = Counter("fraud_amount_total", "Currency units of payments decided, once each.",
+                  ["decision"])
 REPEATS = Counter("fraud_repeats_total", "Payments that had their answer already.")
 REFUSALS = Counter("fraud_refusals_total", "Payments that were not scored.", ["code"])
 SCORES = Histogram("fraud_score", "Scores, calibrated probabilities of fraud.",
@@ -27,7 +29,11 @@ HISTORY_ERRORS = Counter("fraud_history_errors_total", "Trips that failed or mis
 MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for earlier ones.",
               ["model_version", "model_digest", "policy_version", "policy_digest", "framework"],
               multiprocess_mode="livemax")
-ALL = (DECISIONS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS, MODEL)
+TRAINED = Gauge("fraud_model_trained_timestamp_seconds",
+                "When the training of the model that serves began; 0 where it does not say.",
+                multiprocess_mode="livemostrecent")
+ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
+       MODEL, TRAINED)
 
 
 class TimedStore:
@@ -64,6 +70,7 @@ def observe(outcomes: Sequence[Answered | Refused]) -> None:
         else:
             decision = outcome.decision
             DECISIONS.labels(decision.decision, decision.history, decision.model_version).inc()
+            AMOUNTS.labels(decision.decision).inc(decision.amount_cents / 100)
             SCORES.observe(decision.score)
             for reason in decision.reasons:
                 REASONS.labels(reason.code).inc()
@@ -74,6 +81,7 @@ def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
     if before:
         MODEL.labels(*_labels(before)).set(0)
     MODEL.labels(*_labels(bundle)).set(1)
+    TRAINED.set(bundle.manifest.trained_at / 1_000)
 
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:

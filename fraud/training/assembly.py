@@ -26,6 +26,7 @@ class Lineage:
     tuned_until: int = 0        # ms since the epoch: of payments from then on it learned nothing
     mlflow_run: str = ""
     version: str = UNREGISTERED
+    trained_at: int = 0         # ms since the epoch: when the run began
 
 
 def write(candidate: Candidate, lineage: Lineage, directory: Path) -> str:
@@ -42,7 +43,7 @@ def write(candidate: Candidate, lineage: Lineage, directory: Path) -> str:
         name=NAME, version=lineage.version, framework=candidate.framework,
         data_digest=lineage.data_digest, git_commit=lineage.git_commit,
         metaflow_run=lineage.metaflow_run, mlflow_run=lineage.mlflow_run,
-        tuned_until=lineage.tuned_until,
+        trained_at=lineage.trained_at, tuned_until=lineage.tuned_until,
         **{name: variant.manifest for name, variant in variants.items()})
     policy = bundle.Policy(version=f"{lineage.version}.1", **{
         name: variant.thresholds for name, variant in variants.items()})

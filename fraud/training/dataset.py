@@ -31,7 +31,7 @@ SCHEMA = pa.schema({
     "origin_balance_cents": pa.int64(),      # before the payment
     "destination_balance_cents": pa.int64(),
     "is_fraud": pa.int8(),
-    "label_time": pa.int64(),                # ms since the epoch, UTC
+    "label_time": pa.int64(),                # ms since the epoch; `validation.NOT_KNOWN`: no label
     "incident_id": pa.string(),              # of frauds; one without is an incident of its own
     "fraud_type": pa.string(),               # where a simulator says it
 })

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import msgspec
 
@@ -12,11 +13,14 @@ from fraud.scorer import Decision
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason
 
-_decode = msgspec.json.Decoder(Decision).decode
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
-def decisions(paths: Iterable[str]) -> Iterator[Decision]:
+def decisions(paths: Iterable[str], kind: type[Kind] = Decision) -> Iterator[Kind]:
     """All lines of some files; a last line that a crash cut off is left out.
+
+    Args:
+        kind: `Decision`, or a struct with those of its fields that are wanted.
 
     A payment has several lines where several processes decided it at once, or where its store was
     away at first.
@@ -24,12 +28,13 @@ def decisions(paths: Iterable[str]) -> Iterator[Decision]:
     Raises:
         TrainingError: a file cannot be read, or a line is no decision.
     """
+    decode = msgspec.json.Decoder(kind).decode
     for path in paths:
         try:
             with open(path, "rb") as lines:
                 for number, line in enumerate(lines, 1):
                     if line.endswith(b"\n"):
-                        yield _decision(path, number, line)
+                        yield _decision(decode, path, number, line)
         except OSError as error:
             raise TrainingError(f"{path}: cannot be read ({reason(error)}); "
                                 "name the file that FRAUD_DECISION_LOG names") from None
@@ -67,9 +72,9 @@ def recounted(payments: Iterable) -> Iterator[list[int]]:
         yield counts
 
 
-def _decision(path: str, number: int, line: bytes) -> Decision:
+def _decision(decode: Callable[[bytes], Kind], path: str, number: int, line: bytes) -> Kind:
     try:
-        return _decode(line)
+        return decode(line)
     except msgspec.DecodeError as error:
         raise TrainingError(f"{path}: line {number} is no decision ({error}); "
                             "name a decision log, not the server's own log") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import msgspec
 
@@ -26,8 +27,11 @@ class Registered:
 
 def register(candidates: Mapping[str, Candidate], champion: str,
              judgements: Mapping[str, Judgement], verdict: Verdict, lineage: Lineage,
-             model_card: str, settings: Settings) -> Registered:
+             model_card: str, validated: Path, settings: Settings) -> Registered:
     """Log everything, then register the run's champion, then promote it if the verdict says so.
+
+    Args:
+        validated: what `reference.write` wrote of the run's champion.
 
     Nothing stays registered if any part of it fails.
     """
@@ -48,6 +52,7 @@ def register(candidates: Mapping[str, Candidate], champion: str,
                     candidates[champion], replace(lineage, version=number,
                                                   mlflow_run=logged[champion].run_id), directory)
         ) as version:
+            registry.keep_reference(version, validated)
             if verdict.promote:
                 registry.promote(version, verdict.reason)
             else:

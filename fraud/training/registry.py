@@ -3,6 +3,7 @@
     python -m fraud.training.registry list
     python -m fraud.training.registry show 3
     python -m fraud.training.registry export bundle --version 3
+    python -m fraud.training.registry reference monitored --version 3
     python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot" --force
     python -m fraud.training.registry rollback --reason "alarms tripled since noon"
 
@@ -23,14 +24,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fraud import bundle
-from fraud.training import files, publication, tracking
+from fraud.training import files, publication, reference, tracking
 from fraud.training.assembly import NAME
 from fraud.training.errors import TrainingError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 GATE, PASSED, REFUSED = "gate", "passed", "refused"      # a tag of each version
-BUNDLE = "bundle"      # the artifact of a version's run
 GATE_USES = "gate_uses_"    # a tag of the model for each window, with the start of its digest
+BUNDLE, REFERENCE = "bundle", "reference"      # the artifacts of a version's run
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")    # MLflow's words for no alias
 
 
@@ -63,6 +64,17 @@ def registered(logged: tracking.Logged, tags: dict[str, str],
     except BaseException:
         client.delete_model_version(NAME, number)
         raise
+
+
+def keep_reference(version: str, validated: Path) -> None:
+    """Log what a version saw in validation as an artifact of its run.
+
+    Args:
+        validated: what `reference.write` wrote.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        reference.of_version(validated, version, Path(directory) / reference.FILE)
+        tracking.connect().log_artifacts(_version(version).run_id, directory, REFERENCE)
 
 
 def name_challenger(version: str) -> None:
@@ -109,6 +121,19 @@ def export(version: str, directory: Path) -> None:
     Raises:
         TrainingError: there is no such version, or its artifacts are gone.
     """
+    _copy(version, BUNDLE, directory)
+
+
+def copy_reference(version: str, directory: Path) -> None:
+    """Copy what a version saw in validation into a directory, as `reference.FILE`.
+
+    Raises:
+        TrainingError: there is no such version, or it kept none.
+    """
+    _copy(version, REFERENCE, directory)
+
+
+def _copy(version: str, artifact: str, directory: Path) -> None:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -116,12 +141,12 @@ def export(version: str, directory: Path) -> None:
     try:
         with tempfile.TemporaryDirectory() as copy:
             path = Path(download_artifacts(
-                run_id=found.run_id, artifact_path=BUNDLE, dst_path=copy))
+                run_id=found.run_id, artifact_path=artifact, dst_path=copy))
             directory.mkdir(parents=True, exist_ok=True)
             for file in path.iterdir():
                 (directory / file.name).write_bytes(file.read_bytes())
     except (MlflowException, OSError) as error:
-        raise TrainingError(f"version {version}: its bundle cannot be copied to {directory} "
+        raise TrainingError(f"version {version}: its {artifact} cannot be copied to {directory} "
                             f"({files.reason(error)})") from None
 
 
@@ -254,8 +279,11 @@ def main(arguments: list[str] | None = None) -> None:
     show = commands.add_parser("show", help="where a version comes from: data, code, runs, metrics")
     show.add_argument("version")
     copy = commands.add_parser("export", help="copy a bundle into a directory, ready to serve")
-    copy.add_argument("directory", type=Path)
-    copy.add_argument("--version", help="(default: the champion)")
+    seen = commands.add_parser("reference", help="copy what a version saw in validation, for "
+                                                 "monitoring, into a directory")
+    for command in (copy, seen):
+        command.add_argument("directory", type=Path)
+        command.add_argument("--version", help="(default: the champion)")
     crown = commands.add_parser("promote", help="make a version the champion and publish it")
     crown.add_argument("version")
     back = commands.add_parser("rollback", help="restore the champion before the present one")
@@ -274,12 +302,15 @@ def _run(options: argparse.Namespace) -> str:
             return f"{_list()}\n{_serving()}"
         case "show":
             return _show(options.version)
-        case "export":
+        case "export" | "reference":
             version = options.version or _number(champion())
             if not version:
                 raise TrainingError("there is no champion yet; train one, or name a --version")
-            export(version, options.directory)
-            return f"version {version} is in {options.directory}"
+            if options.command == "export":
+                export(version, options.directory)
+                return f"version {version} is in {options.directory}"
+            copy_reference(version, options.directory)
+            return f"the reference of version {version} is {options.directory / reference.FILE}"
         case "promote":
             promote(options.version, options.reason, options.force)
         case "rollback":

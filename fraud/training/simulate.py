@@ -39,6 +39,7 @@ LABEL_DELAY_MEDIAN = 24 * HOUR         # until the customer complains or the ana
 LABEL_DELAY_LIMIT = 5 * 24 * HOUR
 LIMIT_MARGIN = 0.8                     # people stay below a limit by up to a fifth, not on it
 
+Episodes = Callable[[int, Population, np.random.Generator], Payments]
 STAGES = 4                             # of `simulate`, each told as it begins
 SCHEMA = pa.schema({
     "transaction_id": pa.string(), "event_time": pa.int64(), "type": pa.string(),
@@ -75,12 +76,13 @@ def create(rows: int, seed: int, path: Path) -> None:
         write(simulate(rows, seed, progress), path, progress)
 
 
-def simulate(rows: int, seed: int, progress: Callable[[str], None] = lambda stage: None
-             ) -> Simulation:
+def simulate(rows: int, seed: int, progress: Callable[[str], None] = lambda stage: None,
+             episodes: Episodes = typologies.episodes) -> Simulation:
     """Draw `rows` payments and settle their balances.
 
     Args:
         progress: called with the name of each stage as it begins.
+        episodes: draws what happens beside ordinary payments.
 
     Raises:
         TrainingError: rows out of `ROWS_LIMITS`, or a negative seed.
@@ -94,9 +96,9 @@ def simulate(rows: int, seed: int, progress: Callable[[str], None] = lambda stag
     progress("customers")
     population = populate(rows, new=rows // 500 + 100, rng=rng)
     progress("frauds and look-alikes")
-    episodes = typologies.episodes(rows, population, rng)
+    beside = episodes(rows, population, rng)
     progress("ordinary payments")
-    everything = unsettled.join([episodes, ordinary(rows, episodes, population, rng)])
+    everything = unsettled.join([beside, ordinary(rows, beside, population, rng)])
     everything = unsettled.only(everything, np.argsort(everything.time, kind="stable"))
     progress("balances")
     return Simulation(everything, _settled(everything, population, rng),

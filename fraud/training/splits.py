@@ -3,7 +3,8 @@
 Periods are shares of the elapsed time, not of the rows: fraud keeps the clock, not the traffic.
 
 Labels count only if they were known when they would have been used: those of the training period
-by its end, those of both halves of validation by the start of the test period.
+by its end, those of both halves of validation by the start of the test period. A payment without
+a label is in no split; it counts in the history of others.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from fraud import features
 from fraud.training.errors import TrainingError
 from fraud.training.settings import Split
+from fraud.training.validation import NOT_KNOWN
 
 TRAIN, EARLY, LATE, TEST = NAMES = ("train", "early", "late", "test")
 FOLDER = "split={}"
@@ -108,8 +110,8 @@ def _matrix(folder: Path, rows: int) -> np.ndarray:
     return matrix
 
 
-def _needed_by(name: str, ends: dict[str, int]) -> float:
-    return {TRAIN: ends[TRAIN], EARLY: ends[LATE], LATE: ends[LATE], TEST: np.inf}[name]
+def _needed_by(name: str, ends: dict[str, int]) -> int:
+    return {TRAIN: ends[TRAIN], EARLY: ends[LATE], LATE: ends[LATE], TEST: NOT_KNOWN}[name]
 
 
 def _check_classes(name: str, label: np.ndarray) -> None:

@@ -29,11 +29,13 @@ REASONS = {     # why a row is bad; of several the first counts
     "long-account": f"an account name has more than {NAME_LENGTH} characters",
     "bad-transaction-id": f"the transaction_id is missing or longer than {NAME_LENGTH} characters",
     "impossible-time": "the event_time or step is not an integer, or out of its range",
-    "bad-label": "is_fraud is not 0 or 1, or label_time is not an integer or before event_time",
+    "bad-label": "is_fraud is not 0 or 1, or label_time is not an integer or before event_time, "
+                 "and they are not both empty",
     "duplicate-transaction-id": "a good row before this one has its transaction_id",
 }
 CODES = {reason: code for code, reason in enumerate(REASONS, 1)}      # 0: a good row
 MEASURES = ("amount", "origin_balance", "destination_balance")
+NOT_KNOWN = EVENT_TIME_LIMIT      # the label_time of a payment without a label: ms since the epoch
 WHOLE_NUMBERS = ("step", "event_time", "is_fraud", "label_time")
 
 
@@ -66,7 +68,8 @@ def check(raw: dict[str, pa.Array]) -> tuple[pa.RecordBatch, np.ndarray]:
 
     Args:
         raw: a column a field, of types that `column_fault` lets pass; with `step`, or with
-            transaction_id, event_time, label_time and perhaps incident_id, fraud_type.
+            transaction_id, event_time, label_time and perhaps incident_id, fraud_type. A payment
+            with neither is_fraud nor label_time is one of which nobody knows.
 
     Returns:
         the same rows with money in int64 cents and type_code, of which only good ones mean
@@ -75,7 +78,8 @@ def check(raw: dict[str, pa.Array]) -> tuple[pa.RecordBatch, np.ndarray]:
     faults = Faults(len(raw["type"]))
     columns = {field: _decoded(column, faults) for field, column in raw.items()}
     special = _hour if "step" in columns else _identity
-    fields = {**_payment(columns, faults), **special(columns, faults)}
+    unknown = _unknown(columns)
+    fields = {**_payment(columns, unknown, faults), **special(columns, unknown, faults)}
     return pa.RecordBatch.from_pydict(fields), faults.codes
 
 
@@ -87,7 +91,21 @@ def _decoded(column: pa.Array, faults: Faults) -> pa.Array:
     return strings
 
 
-def _payment(columns: dict[str, pa.Array], faults: Faults) -> dict[str, pa.Array]:
+def _unknown(columns: dict[str, pa.Array]) -> np.ndarray:
+    """Where neither label nor label_time is given; PaySim gives all labels."""
+    if "label_time" not in columns:
+        return np.zeros(len(columns["type"]), bool)
+    return np.logical_and(*(_absent(columns[field]) for field in ("is_fraud", "label_time")))
+
+
+def _absent(column: pa.Array) -> np.ndarray:
+    if pa.types.is_string(column.type):
+        return _length(column) == 0
+    return column.is_null().to_numpy(zero_copy_only=False)
+
+
+def _payment(columns: dict[str, pa.Array], unknown: np.ndarray, faults: Faults
+             ) -> dict[str, pa.Array]:
     type_code = pc.index_in(columns["type"], pa.array(TYPES))
     faults.add("unknown-type", type_code.is_null())
     units = parsing.numbers(columns["amount"])
@@ -97,7 +115,7 @@ def _payment(columns: dict[str, pa.Array], faults: Faults) -> dict[str, pa.Array
         faults.add("missing-account", length == 0)
         faults.add("long-account", length > NAME_LENGTH)
     label, is_label = parsing.integers(columns["is_fraud"])
-    faults.add("bad-label", ~(is_label & ((label == 0) | (label == 1))))
+    faults.add("bad-label", ~(unknown | is_label & ((label == 0) | (label == 1))))
     return {
         "type_code": type_code.fill_null(0).cast(pa.int8()),
         "amount_cents": _cents("amount", units, AMOUNT_LIMIT, faults),
@@ -123,24 +141,25 @@ def _length(strings: pa.Array) -> np.ndarray:
     return pc.utf8_length(strings).fill_null(0).to_numpy()
 
 
-def _hour(columns: dict[str, pa.Array], faults: Faults) -> dict[str, pa.Array]:
+def _hour(columns: dict[str, pa.Array], unknown: np.ndarray, faults: Faults) -> dict[str, pa.Array]:
     step, is_integer = parsing.integers(columns["step"])
     possible = is_integer & (1 <= step) & (step <= LAST_STEP)
     faults.add("impossible-time", ~possible)
     return {"step": pa.array(np.where(possible, step, 0))}
 
 
-def _identity(columns: dict[str, pa.Array], faults: Faults) -> dict[str, pa.Array]:
+def _identity(columns: dict[str, pa.Array], unknown: np.ndarray, faults: Faults
+              ) -> dict[str, pa.Array]:
     length = _length(columns["transaction_id"])
     faults.add("bad-transaction-id", (length == 0) | (length > NAME_LENGTH))
     time, is_integer = parsing.integers(columns["event_time"])
     faults.add("impossible-time", ~(is_integer & (0 <= time) & (time < EVENT_TIME_LIMIT)))
     label_time, is_label = parsing.integers(columns["label_time"])
-    faults.add("bad-label", ~(is_label & (label_time >= time)))
+    faults.add("bad-label", ~(unknown | is_label & (label_time >= time)))
     return {
         "transaction_id": columns["transaction_id"],
         "event_time": pa.array(time),
-        "label_time": pa.array(label_time),
+        "label_time": pa.array(np.where(unknown, NOT_KNOWN, label_time)),
         **{field: _given(columns.get(field), len(time)) for field in ("incident_id", "fraud_type")},
     }
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraud import bundle, features
+from fraud.training import reference
 from tests.flows.running import ROOT, Flow, written
 
 PAYSIM = ROOT.parent / "shared/data/paysim-head.csv"
@@ -105,6 +107,31 @@ def test_lineage_leads_from_the_served_bundle_to_data_code_and_runs(trained, pay
     for value in (manifest.data_digest, manifest.git_commit, manifest.metaflow_run,
                   manifest.mlflow_run):
         assert value in shown
+
+
+def test_what_the_champion_saw_in_validation_is_kept_for_monitoring(trained):
+    flow, _ = trained
+    result = flow.python("-m", "fraud.training.registry", "reference", "monitored")
+    assert result.returncode == 0, result.stderr
+    kept = pq.read_table(flow.directory / "monitored/reference.parquet")
+    assert kept.schema.metadata[reference.VERSION] == b"1"
+    (late,) = flow.directory.glob("data/runs/*/features/split=late")
+    features_of_late = pq.read_table(late, partitioning=None).sort_by("position")
+    amounts = kept["amount"].to_numpy()
+    assert np.isin(amounts.astype(np.float32), features_of_late["amount"].to_numpy()).all()
+    assert 0.5 * len(features_of_late) < kept.num_rows <= len(features_of_late)
+    (published,) = flow.directory.glob("models/fraud-detector-1")
+    manifest = bundle.load(published).manifest
+    flagged = pc.equal(kept["decision"], "decline").to_numpy()
+    fraud = kept["is_fraud"].to_numpy() == 1
+    f1 = 2 * (flagged & fraud).sum() / (flagged.sum() + fraud.sum())
+    assert f1 == pytest.approx(manifest.model.metrics["validation_f1"])
+
+
+def test_a_bundle_says_when_its_training_began(trained):
+    flow, _ = trained
+    manifest = bundle.load(flow.directory / "models/fraud-detector-1").manifest
+    assert 0 < time.time() - manifest.trained_at / 1_000 < 3_600
 
 
 def test_mlflow_has_a_run_with_a_child_for_each_candidate(trained):

@@ -20,7 +20,7 @@ from serve.settings import ServeSettings
 from tests.tools import ROOT, program, routes, run, shell_blocks
 
 FOLDERS = ["base", "overlays/minikube"]
-CUSTOM_KINDS = {"ServiceMonitor"}
+CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}
 
 
 def render(folder) -> list[dict]:
@@ -111,7 +111,7 @@ def test_prometheus_finds_the_service_by_the_label_of_its_chart(rendered):
 
 def test_a_bare_minikube_has_all_that_the_overlay_needs(rendered):
     kinds = {item["kind"] for item in rendered["overlays/minikube"]}
-    assert not kinds & {"ServiceMonitor", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    assert not kinds & (CUSTOM_KINDS | {"HorizontalPodAutoscaler", "PodDisruptionBudget"})
     assert one(rendered["overlays/minikube"], "Deployment")["spec"]["replicas"] == 1
     assert api(rendered["overlays/minikube"])["image"] == "fraud-detector:local"
     assert api(rendered["overlays/minikube"])["imagePullPolicy"] == "Never"

@@ -11,6 +11,7 @@ from tests.tools import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
+MADE = ("./models", "./monitored/report")       # by make train and make report
 
 
 def test_all_is_there_with_images_of_one_version_each():
@@ -41,7 +42,7 @@ def test_what_is_mounted_and_waited_for_is_there():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             if source.startswith("."):
-                assert source == "./models" or (ROOT / source).exists()
+                assert source in MADE or (ROOT / source).exists()
             else:
                 assert source in COMPOSE["volumes"]
         assert set(service.get("depends_on", {})) <= SERVICES.keys()
@@ -56,4 +57,4 @@ def test_prometheus_reads_from_the_ports_that_programs_have():
     scraped = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text())
     targets = [target for job in scraped["scrape_configs"] for its in job["static_configs"]
                for target in its["targets"]]
-    assert targets == ["api:8000", f"scorer:{StreamSettings().metrics_port}"]
+    assert targets == ["api:8000", f"scorer:{StreamSettings().metrics_port}", "node-exporter:9100"]

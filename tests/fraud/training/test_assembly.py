@@ -5,13 +5,14 @@ from fraud.training import assembly
 
 
 def test_what_is_written_can_be_served_and_is_known_by_its_digest(tmp_path, make_bundle):
-    digest = make_bundle(tmp_path, version="3", mlflow_run="r7")
+    digest = make_bundle(tmp_path, version="3", mlflow_run="r7", trained_at=9)
     loaded = bundle.load(tmp_path, expected_digest=digest)
     manifest = loaded.manifest
     assert (manifest.name, manifest.version) == ("fraud-detector", "3")
     assert manifest.framework == "xgboost"
     assert (manifest.data_digest, manifest.git_commit) == ("d" * 64, "c" * 40)
     assert (manifest.metaflow_run, manifest.mlflow_run) == ("TrainFlow/7", "r7")
+    assert manifest.trained_at == 9
     assert loaded.policy == bundle.Policy("3.1", *2 * [bundle.Thresholds(0.5, 0.75)])
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
         "bundle.json", "fallback.onnx", "model.onnx", "policy.json"]

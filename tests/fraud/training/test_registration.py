@@ -5,9 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import mlflow
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from fraud.training import publication, registration, registry, settings, tracking
+from fraud.training import (
+    publication, reference, registration, registry, settings, tracking)
 from fraud.training.assembly import Lineage
 from fraud.training.errors import TrainingError
 from fraud.training.gate import Verdict
@@ -24,7 +27,7 @@ JUDGED = Judgement("xgboost", {"test_f1": 0.8, "test_auprc": 0.75}, (0.7, 0.9), 
 
 
 @pytest.fixture
-def register(make_candidate, monkeypatch):
+def register(make_candidate, monkeypatch, tmp_path):
     """Registers a candidate; a text stands for its native model."""
     def log_native(framework, variant, name):
         mlflow.log_text("a model", f"{name}/model")
@@ -32,10 +35,11 @@ def register(make_candidate, monkeypatch):
                                model_uri=f"runs:/{mlflow.active_run().info.run_id}/{name}")
 
     monkeypatch.setattr(tracking, "_log_native", log_native)
-    candidate = make_candidate()
+    candidate, validated = make_candidate(), tmp_path / "validated.parquet"
+    pq.write_table(pa.table({"score": [0.25, 0.5]}), validated)
     return lambda promote: registration.register(
         {"xgboost": candidate}, "xgboost", {"xgboost": JUDGED}, Verdict(promote, "the reason"),
-        LINEAGE, "# The model card", SETTINGS)
+        LINEAGE, "# The model card", validated, SETTINGS)
 
 
 def test_a_version_that_may_is_promoted(register):
@@ -85,6 +89,16 @@ def test_a_run_that_fails_in_logging_registers_nothing(register, monkeypatch, fa
     statuses = {run.info.status for run in mlflow.search_runs(
         experiment_names=["fraud-detection"], output_format="list")}
     assert statuses == {"FAILED"}
+
+
+def test_what_a_version_saw_in_validation_is_kept_with_its_number(register, place):
+    register(promote=True)
+    register(promote=False)
+    for version in ("1", "2"):
+        registry.copy_reference(version, place / version)
+        kept = pq.read_table(place / version / reference.FILE)
+        assert kept.schema.metadata[reference.VERSION] == version.encode()
+        assert kept["score"].to_pylist() == [0.25, 0.5]
 
 
 def test_a_run_that_cannot_publish_registers_nothing(register, monkeypatch):

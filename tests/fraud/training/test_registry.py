@@ -1,9 +1,11 @@
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fraud import bundle
-from fraud.training import publication, registry
+from fraud.training import publication, reference, registry
 from fraud.training.errors import TrainingError
 
 
@@ -154,6 +156,18 @@ def test_the_champion_is_exported_unless_another_version_is_named(capsys, place,
         assert json.loads((place / "out/bundle.json").read_text())["version"] == version
 
 
+def test_what_the_champion_saw_is_copied_unless_another_version_is_named(capsys, place, register):
+    register(2)
+    registry.promote("1", "first")
+    pq.write_table(pa.table({"score": [0.5]}), place / "validated.parquet")
+    for arguments, version in (([], "1"), (["--version", "2"], "2")):
+        registry.keep_reference(version, place / "validated.parquet")
+        said = ran(capsys, "reference", "out", *arguments)
+        assert said == f"the reference of version {version} is out/reference.parquet\n"
+        kept = pq.read_table(place / "out/reference.parquet")
+        assert kept.schema.metadata[reference.VERSION] == version.encode()
+
+
 def test_promotion_and_rollback_say_what_is_served_then(capsys, register):
     register(2)
     assert ran(capsys, "promote", "1", "--reason", "a") == "models serves 1\n"
@@ -166,6 +180,8 @@ def test_promotion_and_rollback_say_what_is_served_then(capsys, register):
     (["promote", "7", "--reason", "r"], "error: version 7 is not registered; there are: 1"),
     (["rollback", "--reason", "r"], "error: no earlier champion to roll back to"),
     (["export", "out"], "error: there is no champion yet"),
+    (["reference", "out"], "error: there is no champion yet"),
+    (["reference", "out", "--version", "1"], "error: version 1: its reference cannot be copied"),
     (["export", "mlflow.db", "--version", "1"], "error: version 1: its bundle cannot be copied")])
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(register, arguments, message):
     register()

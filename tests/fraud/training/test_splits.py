@@ -11,6 +11,7 @@ from fraud import features
 from fraud.training import splits
 from fraud.training.errors import TrainingError
 from fraud.training.settings import Split
+from fraud.training.validation import NOT_KNOWN
 
 HOUR = 3_600_000
 START = 1_700_000_000_000
@@ -106,6 +107,13 @@ def test_only_labels_known_in_time_are_used(write, name, needed_by):
                          START + number * HOUR)
     read = write(label_time=known_at)
     assert positions(read(name)) == [row for row in range(first, end) if row % 3 != 0]
+
+
+@pytest.mark.parametrize("name", splits.NAMES)
+def test_payments_without_a_label_are_in_no_split(write, name):
+    number = np.arange(ROWS)
+    read = write(label_time=np.where(number % 3 == 0, NOT_KNOWN, START + number * HOUR))
+    assert positions(read(name)) == [row for row in range(*PERIODS[name]) if row % 3 != 0]
 
 
 def test_every_label_of_the_test_period_is_used_however_late(write):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.training.dataset import prepare
-from fraud.training.validation import REASONS
+from fraud.training.validation import NOT_KNOWN, REASONS
 from fraud.transaction import EVENT_TIME_LIMIT, TYPES, InvalidTransaction, parse
 
 GOOD = {"transaction_id": "t", "event_time": "1767225600000", "type": "TRANSFER",
@@ -88,6 +88,15 @@ def test_of_several_reasons_the_first_of_the_table_counts(tmp_path):
     assert found == sorted(found, key=list(REASONS).index)
     assert found == ["unknown-type", "bad-amount", "over-precise-balance", "missing-account",
                      "bad-transaction-id", "impossible-time", "bad-label"]
+
+
+def test_a_payment_of_which_nobody_knows_is_good(tmp_path):
+    assert judged(tmp_path, [{**GOOD, "transaction_id": "u", "is_fraud": "", "label_time": ""}]
+                  ) == [""]
+    kept = pq.read_table(tmp_path / "out/transactions.parquet").to_pylist()
+    [unknown] = [row for row in kept if row["transaction_id"] == "u"]
+    assert (unknown["is_fraud"], unknown["label_time"]) == (0, NOT_KNOWN)
+    assert unknown["incident_id"] is None
 
 
 def test_the_first_good_row_of_an_id_is_kept(tmp_path):

@@ -1,0 +1,160 @@
+import json
+import re
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from fraud import features
+from fraud.training.errors import TrainingError
+from monitoring import report
+from tests.monitoring.conftest import Month, write_log
+
+
+def moved(month: Month, first: int, last: int, factor: float = 1.0):
+    """Decisions of some days with other amounts."""
+    place = features.NAMES.index("amount")
+    return [msgspec.structs.replace(
+        one, amount_cents=round(one.amount_cents * factor),
+        features=[*one.features[:place], one.features[place] * factor, *one.features[place + 1:]]
+        if len(one.features) == len(features.NAMES) else one.features)
+        for one in month.days(first, last)]
+
+
+@pytest.fixture(scope="module")
+def made(month, tmp_path_factory):
+    """Reports by the command: of a week like the one before, of one with higher amounts."""
+    directory = tmp_path_factory.mktemp("reports")
+    write_log(month.days(7, 14), directory / "reference.jsonl")
+    labels = month.labels.assign(is_fraud=_frauds(month))
+    labels.to_parquet(directory / "labels.parquet")
+
+    def make(name: str, decisions, *arguments: str):
+        write_log(decisions, directory / f"{name}.jsonl")
+        report.main(["--reference", str(directory / "reference.jsonl"), "--decisions",
+                     str(directory / f"{name}.jsonl"), "--out", str(directory / name),
+                     *arguments])
+        return directory / name
+
+    make.labels = ("--labels", str(directory / "labels.parquet"))
+    return make
+
+
+def _frauds(month: Month) -> pd.Series:
+    """Frauds enough to measure: declined payments are, and so is one payment in two hundred."""
+    declined = {one.transaction_id for one in month.decisions if one.decision == "decline"}
+    chance = np.random.default_rng(7).random(len(month.labels)) < 0.005
+    return (month.labels["transaction_id"].isin(declined) | chance).astype(int)
+
+
+@pytest.fixture(scope="module")
+def like(made, month):
+    return made("like", moved(month, 14, 21), *made.labels)
+
+
+@pytest.fixture(scope="module")
+def higher(made, month):
+    return made("higher", moved(month, 14, 21, 1.3), "--as-of", "2024-01-01", *made.labels)
+
+
+def told(directory) -> dict[str, dict]:
+    """The metrics of a report: values by label values."""
+    text = (directory / "report.prom").read_text()
+    return {family.name: {tuple(sample.labels.values()): sample.value
+                          for sample in family.samples}
+            for family in text_string_to_metric_families(text)}
+
+
+def test_a_week_like_the_one_before_is_no_alarm(like):
+    found = report.read(like / "report.json")
+    assert found.drifted == [] and not found.drift.why
+    assert "Drift      none of 29 columns" in report.summary(found)
+    metrics = told(like)
+    assert metrics["fraud_drift_share"] == {(): 0}
+    assert set(metrics["fraud_drift_detected"].values()) == {0}
+    assert metrics["fraud_report_enough_data"] == {("drift",): 1, ("performance",): 1}
+
+
+def test_performance_is_that_of_payments_with_a_verdict(like, month):
+    found = report.read(like / "report.json").performance
+    assert found.labelled_share == 1 and found.unjudged_share == 0
+    assert found.current.precision == 1 and 0 < found.current.recall < 1
+    assert found.reference is None, "a log has no verdicts"
+    metrics = told(like)
+    assert metrics["fraud_performance"][("f1", "current")] == pytest.approx(found.current.f1)
+    assert metrics["fraud_money"][("stopped", "current")] == found.current.money_stopped
+
+
+def test_higher_amounts_are_an_alarm(higher):
+    found = report.read(higher / "report.json")
+    assert "amount" in found.drifted
+    assert re.search(r"amount: \d+\.\d% of the payments moved", report.summary(found))
+    metrics = told(higher)
+    assert metrics["fraud_drift_detected"][("amount",)] == 1
+    assert metrics["fraud_drift_share"][()] == found.drift.share > 0
+
+
+def test_labels_that_were_not_known_by_then_are_not_used(higher):
+    found = report.read(higher / "report.json")
+    assert found.performance.why == "0 payments have a verdict; 1,000 are needed"
+    assert found.performance.current is None and found.labels["payments decided only later"] > 0
+    assert "Labels     not enough data: 0 payments have a verdict" in report.summary(found)
+    metrics = told(higher)
+    assert metrics.get("fraud_performance", {}) == {}, "what is not known is not told as zero"
+    assert metrics["fraud_report_enough_data"][("performance",)] == 0
+    assert not (higher / "performance.html").exists()
+
+
+@pytest.mark.parametrize("name", ["report.html", "performance.html"])
+def test_pages_hold_all_they_need(like, name):
+    page = (like / name).read_text()
+    assert "Drift      none of 29 columns" in page
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?:", page)
+
+
+def test_the_page_of_drift_shows_what_was_found_and_nothing_else(higher):
+    found, page = report.read(higher / "report.json"), (higher / "report.html").read_text()
+    called = set(re.findall(r"Data drift (detected|not detected)", page))
+    assert called == {"detected", "not detected"}
+    assert len(re.findall(r"Data drift detected", page)) == len(found.drifted)
+    for column in found.drift.columns:
+        assert f"Drift in column '{column.name}'" in page
+
+
+def test_too_little_data_is_said_on_every_page(made, month):
+    directory = made("few", moved(month, 14, 21)[:1000])
+    found = report.read(directory / "report.json")
+    assert found.drift.columns == [] and "2,000 are needed" in found.drift.why
+    assert found.performance is None
+    assert "not enough data" in (directory / "report.html").read_text()
+    assert "fraud_drift_share" not in told(directory)
+    assert told(directory)["fraud_report_enough_data"] == {("drift",): 0, ("performance",): 0}
+
+
+def test_no_decisions_at_all_are_too_little(made, capsys):
+    directory = made("none", [])
+    assert "Decisions  no payments in" in capsys.readouterr().out
+    assert report.read(directory / "report.json").current.payments == 0
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--reference", "absent.parquet"], "error: absent.parquet: cannot be read"),
+    (["--decisions", "absent.jsonl"], "error: absent.jsonl: cannot be read"),
+    (["--labels", "absent.csv"], "error: absent.csv: cannot be read"),
+    (["--settings", "absent.toml"], "error: absent.toml: "),
+    (["--out", "/proc/report"], "error: /proc/report: cannot be written to")])
+def test_what_cannot_be_done_is_one_line(tmp_path, month, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    write_log(month.days(10, 11), tmp_path / "log.jsonl")
+    with pytest.raises(SystemExit) as stopped:
+        report.main(["--reference", "log.jsonl", "--decisions", "log.jsonl", "--out", "out",
+                     *arguments])
+    assert str(stopped.value).startswith(message) and "\n" not in str(stopped.value)
+
+
+def test_what_is_no_report_is_refused(tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps({"made_at": 1}))
+    with pytest.raises(TrainingError, match="report.json: is no report"):
+        report.read(tmp_path / "report.json")
