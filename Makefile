@@ -68,11 +68,12 @@ drill: $(READY)  ## fraud changes its ways: time until the alarm, recovery (four
 rules: $(READY)  ## the alerts as Prometheus' operator reads them
 	$(BIN)/python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
 
-bench: java $(READY)  ## measure flow, simulator, stores, scorer and stream: half an hour (see bench/)
+bench: java models/champion.json $(READY)  ## measure all that bench/ measures: half an hour
 	$(BIN)/python -m bench.training
 	$(BIN)/python -m bench.simulator
-	$(BIN)/python -m bench.history $(if $(wildcard models/champion.json),--model models)
-	$(if $(wildcard models/champion.json),$(BIN)/python -m bench.stream)
+	$(BIN)/python -m bench.history --model models
+	$(BIN)/python -m bench.serving
+	$(BIN)/python -m bench.stream
 
 tools: $(TOOLS)  ## the programs that check manifests and templates, in .venv-tools
 
