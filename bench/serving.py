@@ -18,7 +18,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -43,6 +42,7 @@ from fraud.stores.memory import write_file
 from fraud.training import assembly, clean, simulate, tracking, warm
 from fraud.training.dataset import prepare
 from fraud.transaction import TYPES, Transaction
+from stream.broker import free_port
 
 CONNECTIONS = 8
 BODIES = 100_000
@@ -127,12 +127,6 @@ def answers(url: str) -> bool:
         return False
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 def started(stack: ExitStack, model: str, directory: Path) -> dict[str, str]:
     """Starts all servers; gives the URL of each contender."""
     import mlflow
@@ -140,7 +134,7 @@ def started(stack: ExitStack, model: str, directory: Path) -> dict[str, str]:
     tracking.connect()
     champion = f"models:/{assembly.NAME}@champion"
     mlflow.xgboost.load_model(champion).save_model(directory / "model.json")
-    ours, plain, mlflows = (free_port() for _ in range(3))
+    ours, plain, mlflows = (str(free_port()) for _ in range(3))
     for command, port, ready in (
             (["bench.rivals.echo", ours], ours, "/readyz"),
             (["bench.rivals.plain", str(directory / "model.json"), plain], plain, "/docs"),
@@ -205,7 +199,7 @@ def measure_start(model: str) -> None:
     """Print how fast a server is ready, and what it holds, without any history."""
     seconds, held = [], []
     for _ in range(5):
-        port = free_port()
+        port = str(free_port())
         with server([sys.executable, "-m", "serve", "--port", port],
                     f"http://127.0.0.1:{port}/readyz", FRAUD_MODEL=model) as (took, memory):
             seconds.append(took)

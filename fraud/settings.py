@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True):
     max_ahead_minutes: Positive = 5.0       # how far event_time may be ahead of the wall clock
     clock: Literal["wall", "event"] = "wall"        # event: for replays; nothing is too far ahead
     account_key: str = ""           # of the HMAC by which logs name accounts
+    model_seconds: Positive = 10.0  # between two looks at champion.json
+    drain_seconds: Positive = 15.0  # to finish what was accepted, after SIGTERM
     decision_log: str = "-"         # a file, or - for stdout
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -33,6 +33,7 @@ from fraud.training.files import reason, write_parquet
 
 NEEDED = {"transaction_id": "string", "is_fraud": "Int64", "label_time": "Int64"}
 OPTIONAL = {"incident_id": "string", "fraud_type": "string"}
+OF_A_VERDICT = (*NEEDED, *OPTIONAL)[1:]
 OF_A_PAYMENT = ("transaction_id", "event_time", "type", "amount", "origin", "destination",
                 "origin_balance", "destination_balance")
 
@@ -140,7 +141,7 @@ def known_by(as_of: int, payments: pd.DataFrame, labels: pd.DataFrame) -> Known:
     verdicts = standing(labels, as_of)
     joined = then.merge(verdicts.table, on="transaction_id", how="left", validate="one_to_one")
     early = (joined["label_time"] < joined["event_time"]).fillna(False).to_numpy(bool)
-    joined.loc[early, [*NEEDED, *OPTIONAL][1:]] = pd.NA
+    joined.loc[early, list(OF_A_VERDICT)] = pd.NA
     unknown = ~verdicts.table["transaction_id"].isin(then["transaction_id"])
     return Known(joined, {
         "payments": len(joined),
@@ -188,8 +189,8 @@ def write(known: Known, directory: Path) -> None:
     """
     directory.mkdir(parents=True, exist_ok=True)
     judged = known.labelled[["transaction_id", "event_time", "amount", "score", "decision",
-                             "model_version", *[*NEEDED, *OPTIONAL][1:]]]
-    training = known.payments[[*OF_A_PAYMENT, *[*NEEDED, *OPTIONAL][1:]]]
+                             "model_version", *OF_A_VERDICT]]
+    training = known.payments[[*OF_A_PAYMENT, *OF_A_VERDICT]]
     for name, table in (("performance", judged), ("training", training)):
         write_parquet(pa.Table.from_pandas(table, preserve_index=False),
                       directory / f"{name}.parquet")

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from fraud.training.errors import TrainingError
+from fraud.training.settings import Count, Positive, Share, Strict
 
 FOLDER = Path(__file__).parent
-Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of a file: a misspelt key is an error, not a default."""
-
-
-class Drift(_Strict):
+class Drift(Strict):
     false_discovery_rate: Share
     min_payments: Count
 
 
-class LeastShare(_Strict):
+class LeastShare(Strict):
     payment: Share
     account: Share
     score: Share
 
 
-class Performance(_Strict):
+class Performance(Strict):
     min_labelled: Count
     min_frauds: Count
 
 
-class ReportSettings(_Strict):
+class ReportSettings(Strict):
     """report.toml"""
 
     seed: int
@@ -45,7 +39,7 @@ class ReportSettings(_Strict):
     performance: Performance
 
 
-class Policy(_Strict):
+class Policy(Strict):
     """retraining.toml: when a retraining is due."""
 
     drift_share: Share
@@ -53,7 +47,7 @@ class Policy(_Strict):
     max_age_days: Positive
 
 
-Kind = TypeVar("Kind", bound=_Strict)
+Kind = TypeVar("Kind", bound=Strict)
 
 
 def read(path: Path, kind: type[Kind]) -> Kind:

@@ -83,7 +83,7 @@ def serve(settings: ServeSettings, host: str, port: int, workers: int) -> None:
 def _say(app, host: str, port: int, settings: ServeSettings) -> None:
     open_to = "callers with a key" if settings.api_keys else "everyone on this machine, no key set"
     logger.info("model %s on http://%s:%s, open to %s",
-                app.ctx.champion.bundle.manifest.version, host, port, open_to)
+                app.ctx.service.bundle.manifest.version, host, port, open_to)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Sequence
 from functools import partial, wraps
 
 import msgspec
@@ -14,11 +13,10 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import RequestCancelled
 from sanic.response import raw
 
-from fraud import logs, metrics
-from fraud.champion import Champion
+from fraud import logs
 from fraud.history import StoreUnavailable
-from fraud.scorer import Answered, Refused, Scorer
-from fraud.stores import open_store
+from fraud.scorer import Answered, Refused
+from fraud.service import Service
 from fraud.transaction import InvalidTransaction, Transaction, parse
 from serve import docs, problems
 from serve.coalescing import Coalescer
@@ -49,16 +47,15 @@ def create_app(settings: ServeSettings) -> Sanic:
         GRACEFUL_SHUTDOWN_TIMEOUT=settings.drain_seconds)
     ctx = app.ctx
     ctx.settings, ctx.keys = settings, Keys(settings.api_keys)
-    ctx.champion = Champion(settings.model)
-    ctx.store = metrics.TimedStore(open_store(settings))
-    ctx.scorer = Scorer(ctx.store, ctx.champion.bundle, settings, degrade=True)
-    ctx.decision_log = logs.DecisionLog(settings.decision_log)
+    ctx.service = Service(settings, degrade=True)
     ctx.in_thread = not settings.history.startswith("memory://")    # a slow store blocks no one
-    ctx.coalescer = Coalescer(partial(_scored, ctx))
+    ctx.coalescer = Coalescer(partial(_called, ctx, ctx.service.score))
     app.error_handler.add(Exception, problems.of_exception)
     _add_routes(app)
     docs.add_routes(app)
+    ctx.is_stopping = False
     app.before_server_start(_follow)
+    app.before_server_stop(_drain)
     app.after_server_stop(_close)
     return app
 
@@ -94,6 +91,8 @@ def watched(route: str, handler):
             response = problems.response(error.problem)
         except Exception as error:
             response = problems.of_exception(request, error)
+        if request.app.ctx.is_stopping:
+            request.stream.keep_alive = False       # the caller goes elsewhere with its next one
         seconds = time.perf_counter() - started
         REQUESTS.labels(route, response.status).observe(seconds)
         request_id = _request_id(request)
@@ -138,7 +137,7 @@ async def score_batch(request: Request) -> HTTPResponse:
     BATCHES.observe(len(items))
     parsed = [_parsed(item) for item in items]
     payments = [item for item in parsed if isinstance(item, Transaction)]
-    outcomes = iter(await _scored(ctx, payments) if payments else [])
+    outcomes = iter(await _called(ctx, ctx.service.score, payments) if payments else [])
     bodies = [_item(item if isinstance(item, Problem) else next(outcomes), item)
               for item in parsed]
     if is_lines:
@@ -150,7 +149,7 @@ async def decision(request: Request, transaction_id: str) -> HTTPResponse:
     """The stored answer to a payment."""
     ctx = request.app.ctx
     try:
-        body = await _called(ctx, ctx.store.answer, transaction_id)
+        body = await _called(ctx, ctx.service.answer, transaction_id)
     except StoreUnavailable:
         raise ProblemError(503, "history-unavailable", "stored answers cannot be read now; "
                            "try again") from None
@@ -163,7 +162,7 @@ async def decision(request: Request, transaction_id: str) -> HTTPResponse:
 
 async def model(request: Request) -> HTTPResponse:
     """What is serving, with its lineage."""
-    bundle = request.app.ctx.champion.bundle
+    bundle = request.app.ctx.service.bundle
     return HTTPResponse(_encode({
         "manifest": bundle.manifest, "digest": bundle.digest,
         "policy": bundle.policy, "policy_digest": bundle.policy_digest}), content_type=JSON)
@@ -177,7 +176,7 @@ async def healthz(request: Request) -> HTTPResponse:
 async def readyz(request: Request) -> HTTPResponse:
     """A model is loaded: payments can be scored, with history or without."""
     return HTTPResponse(_encode({"status": "ready", "model_version":
-                                 request.app.ctx.champion.bundle.manifest.version}),
+                                 request.app.ctx.service.bundle.manifest.version}),
                         content_type=JSON)
 
 
@@ -185,14 +184,6 @@ async def prometheus(request: Request) -> HTTPResponse:
     """For Prometheus; no gateway leads here."""
     body, content_type = exposition()
     return HTTPResponse(body, content_type=content_type)
-
-
-async def _scored(ctx, payments: Sequence[Transaction]) -> list[Answered | Refused]:
-    outcomes = await _called(ctx, ctx.scorer.score, payments)
-    ctx.decision_log.write([outcome.decision for outcome in outcomes
-                            if isinstance(outcome, Answered) and outcome.decision])
-    metrics.observe(outcomes)
-    return outcomes
 
 
 async def _called(ctx, call, *arguments):
@@ -235,25 +226,21 @@ def _item(outcome: Answered | Refused | Problem, payment: Transaction | Problem)
 
 
 async def _follow(app: Sanic) -> None:
-    metrics.name_model(app.ctx.champion.bundle)     # not of a parent that serves nothing itself
+    app.ctx.service.name_model()        # not in a parent, which serves nothing itself
     app.add_task(_refreshing(app), name="champion")
 
 
 async def _refreshing(app: Sanic) -> None:
     while True:
         await asyncio.sleep(app.ctx.settings.model_seconds)
-        await asyncio.to_thread(refresh, app)
+        await asyncio.to_thread(app.ctx.service.refresh)
 
 
-def refresh(app: Sanic) -> None:
-    """Serve what the pointer names now, if that is another bundle."""
-    before = app.ctx.champion.bundle
-    if app.ctx.champion.refresh():
-        app.ctx.scorer.bundle = app.ctx.champion.bundle
-        metrics.name_model(app.ctx.champion.bundle, before)
+async def _drain(app: Sanic) -> None:
+    """A caller that goes on and on would else hold its connection until it is cut off."""
+    app.ctx.is_stopping = True
 
 
 async def _close(app: Sanic) -> None:
     await app.cancel_task("champion", raise_exception=False)
-    app.ctx.store.close()
-    app.ctx.decision_log.close()
+    app.ctx.service.close()

@@ -12,7 +12,7 @@ from mangum import Mangum
 from fraud import logs
 from fraud.settings import SettingsError, from_environment
 from serve import metrics
-from serve.app import create_app, refresh
+from serve.app import create_app
 from serve.embedded_metrics import EmbeddedMetrics
 from serve.settings import ServeSettings
 
@@ -71,7 +71,7 @@ def handler(event: dict, context) -> dict:
         return {"statusCode": 404}
     if time.monotonic() - _checked >= _settings.model_seconds:
         _checked = time.monotonic()
-        refresh(_app)
+        _app.ctx.service.refresh()
     answer = _adapter(event, context)
     _log.write(_embedded.lines(time.time_ns() // 1_000_000))
     return answer

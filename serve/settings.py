@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from fraud.settings import Count, Positive, Settings
 
-import msgspec
-
-from fraud.settings import Positive, Settings
-
-Count = Annotated[int, msgspec.Meta(ge=1)]
 SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"   # prometheus-client's own variable: workers' metrics
 
 
@@ -19,5 +14,3 @@ class ServeSettings(Settings, frozen=True):
     batch_payments: Count = 1_000           # in a batch request at most
     body_bytes: Count = 1_048_576           # of a request at most
     request_seconds: Positive = 10.0        # to receive a request, and to answer it
-    drain_seconds: Positive = 15.0          # to finish what was accepted, after SIGTERM
-    model_seconds: Positive = 10.0          # between two looks at champion.json

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from fraud import metrics
-from fraud.champion import Champion
-from fraud.logs import DecisionLog
-from fraud.scorer import Answered, Refused, Scorer
-from fraud.stores import open_store
+from fraud.scorer import Refused
+from fraud.service import Service
 from fraud.transaction import Transaction
 from stream.messages import Answer, Poison
 from stream.settings import StreamSettings
@@ -33,37 +30,18 @@ class Scoring(Protocol):
 
 
 class InProcess:
-    """Scores with the champion and the store that the settings name.
-
-    Decisions are logged and counted as soon as the store keeps them: they are final then, whatever
-    becomes of the Kafka transaction.
+    """Scores with a model and a store in this process.
 
     Raises:
-        BundleError: there is no model that may be served.
-        SettingsError: a setting cannot be used.
+        BundleError, SettingsError: see `Service`.
     """
 
     def __init__(self, settings: StreamSettings):
-        self._champion = Champion(settings.model)
-        self._store = metrics.TimedStore(open_store(settings))
-        self._scorer = Scorer(self._store, self._champion.bundle, settings, degrade=False)
-        self._log = DecisionLog(settings.decision_log)
-        metrics.name_model(self._champion.bundle)
+        self._service = Service(settings, degrade=False)
+        self._service.name_model()
+        self.refresh, self.close = self._service.refresh, self._service.close
 
     def score(self, payments: Sequence[Transaction]) -> list[Answer | Poison]:
-        outcomes = self._scorer.score(payments)
-        self._log.write([outcome.decision for outcome in outcomes
-                         if isinstance(outcome, Answered) and outcome.decision])
-        metrics.observe(outcomes)
         return [Poison(outcome.code, outcome.message) if isinstance(outcome, Refused)
-                else Answer(outcome.body, outcome.decision is None) for outcome in outcomes]
-
-    def refresh(self) -> None:
-        before = self._champion.bundle
-        if self._champion.refresh():
-            self._scorer.bundle = self._champion.bundle
-            metrics.name_model(self._champion.bundle, before)
-
-    def close(self) -> None:
-        self._store.close()
-        self._log.close()
+                else Answer(outcome.body, outcome.decision is None)
+                for outcome in self._service.score(payments)]

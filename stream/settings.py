@@ -37,8 +37,6 @@ class StreamSettings(Settings, frozen=True):
     session_ms: Count = 10_000                  # silence after which others take its partitions,
     # and a transaction that is open so long is aborted: it must not outlive the session
     backoff_seconds: Positive = 10.0            # at most, between attempts while something is away
-    drain_seconds: Positive = 15.0              # to finish the batch in hand, after SIGTERM
-    model_seconds: Positive = 10.0              # between two looks at champion.json
 
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 9101                   # 0: any that is free

@@ -1,19 +1,18 @@
 """A real Redis for tests."""
 
-import socket
 import subprocess
 import time
 
 import redis
+
+from stream.broker import free_port
 
 
 class RedisServer:
     """A redis-server of our own, that can be killed and started again with its data."""
 
     def __init__(self, directory, *options: str):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._command = ["redis-server", "--port", str(self.port), "--dir", str(directory),
                          "--save", "", *options]

@@ -21,6 +21,7 @@ LAYERS = (
     {"champion"},
     {"scorer"},
     {"logs", "metrics", "training"},
+    {"service"},
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 

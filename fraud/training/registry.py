@@ -4,8 +4,10 @@
     python -m fraud.training.registry show 3
     python -m fraud.training.registry export bundle --version 3
     python -m fraud.training.registry reference monitored --version 3
-    python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot" --force
+    python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot"
     python -m fraud.training.registry rollback --reason "alarms tripled since noon"
+
+A version that the gate refused is promoted with --force only.
 
 MLFLOW_TRACKING_URI names the MLflow server or file (default sqlite:///mlflow.db), FRAUD_MODEL the
 folder or s3:// prefix from which serving takes its model (default models).
@@ -286,8 +288,8 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("--version", help="(default: the champion)")
     crown = commands.add_parser("promote", help="make a version the champion and publish it")
     crown.add_argument("version")
-    back = commands.add_parser("rollback", help="restore the champion before the present one")
     crown.add_argument("--force", action="store_true", help="though the gate has refused it")
+    back = commands.add_parser("rollback", help="restore the champion before the present one")
     for command in (crown, back):
         command.add_argument("--reason", required=True, help="kept with the version")
     try:

@@ -15,16 +15,16 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file: a misspelt key is an error, not a default."""
 
 
-class Data(_Strict):
+class Data(Strict):
     max_bad_share: Fraction
     label_delay_hours: NotNegative
 
 
-class Split(_Strict):
+class Split(Strict):
     train: Share
     early: Share
     late: Share
@@ -34,12 +34,12 @@ class Split(_Strict):
             raise ValueError("split.train + split.early + split.late must leave a test period")
 
 
-class Alerts(_Strict):
+class Alerts(Strict):
     alerts_per_day: Positive
     review_cost: NotNegative
 
 
-class BoostedTrees(_Strict):
+class BoostedTrees(Strict):
     max_depth: Count
     learning_rate: Positive
     rounds: Count
@@ -50,7 +50,7 @@ class BoostedTrees(_Strict):
     max_bin: Annotated[int, msgspec.Meta(ge=2)]
 
 
-class NeuralNetwork(_Strict):
+class NeuralNetwork(Strict):
     units: Annotated[list[Count], msgspec.Meta(min_length=1)]
     learning_rate: Positive
     batch_size: Annotated[int, msgspec.Meta(ge=32)]
@@ -60,23 +60,23 @@ class NeuralNetwork(_Strict):
     patience: Count
 
 
-class Audit(_Strict):
+class Audit(Strict):
     rows: Annotated[int, msgspec.Meta(ge=1_000, le=500_000)]
     alone_auprc: Share
     allowed: dict[str, Annotated[str, msgspec.Meta(min_length=1)]]
 
 
-class Floors(_Strict):
+class Floors(Strict):
     test_f1: Fraction
     test_auprc: Fraction
 
 
-class Gate(_Strict):
+class Gate(Strict):
     margin: NotNegative
     incidents: Count
 
 
-class Settings(_Strict):
+class Settings(Strict):
     """The whole file."""
 
     seed: int

@@ -3,7 +3,6 @@ dashboards and rules ask for is there."""
 
 import json
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from fraud.training import assembly
 from monitoring import exposition, report
 from stream import metrics as stream_metrics
+from stream.broker import free_port
 from tests.conftest import linear_candidate
 from tests.monitoring.conftest import write_log
 from tests.monitoring.test_rules import ALERTS, FOLDER, RECORDED, RULES
@@ -48,12 +48,6 @@ def write_stream_metrics(path: Path, batches: int) -> None:
     counted("fraud_stream_aborted_total", "-", ["error"]).labels("fenced").inc(batches)
     counted("fraud_stream_outages_total", "-").inc(batches)
     write_to_textfile(str(path), registry)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class Files:

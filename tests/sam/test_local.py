@@ -1,13 +1,13 @@
 """The function behind its gateway as `sam local start-api` runs it, as sam/README.md tells to."""
 
 import shutil
-import socket
 import subprocess
 import time
 
 import pytest
 import requests
 
+from stream.broker import free_port
 from tests.serve.running import payment
 from tests.tools import ROOT, build_context, need_docker, program
 
@@ -22,9 +22,7 @@ def gateway(tmp_path, bundle_directory):
     folder = build_context(tmp_path, bundle_directory) / "sam"
     shutil.copytree(ROOT / "sam", folder)
     subprocess.run([program("sam"), "build"], cwd=folder, check=True, capture_output=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path / "log"
     with open(log, "wb") as output:
         process = subprocess.Popen([program("sam"), "local", "start-api", "--port", str(port)],

@@ -1,7 +1,6 @@
 """Runs the server as a user would: a real process, reached over HTTP."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -9,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import requests
+
+from stream.broker import free_port
 
 KEY = "a-key-for-tests"
 HASH = sha256(KEY.encode()).hexdigest()
@@ -31,9 +32,7 @@ class Server:
     """A server process in a directory of its own, which holds its logs."""
 
     def __init__(self, directory: Path, *arguments: str, **settings: str):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.decisions, self.log = directory / "decisions.jsonl", directory / "server.log"
         with open(self.decisions, "wb") as decisions, open(self.log, "wb") as log:

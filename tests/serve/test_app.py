@@ -293,7 +293,7 @@ def test_workers_share_history_answers_and_metrics(serve, redis_url, tmp_path, m
 # Its end.
 
 def test_after_sigterm_no_accepted_request_is_lost(serve):
-    server = serve()
+    server = serve(FRAUD_DRAIN_SECONDS="60")        # it does not need them: it stops at once
     outcomes, stop = [], threading.Event()
 
     def ask(name: str) -> None:

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from fraud.training import after_event
+from fraud.training import after_event, simulate
 from fraud.training.dataset import prepare
 
 ROWS = [[1, "PAYMENT", 10.0, "C1", 100.0, 90.0, "M1", 0.0, 0.0, 0, 0],
@@ -33,6 +33,22 @@ def test_what_was_known_later_is_read_for_the_rows_asked_for(read, name):
 def test_a_file_without_such_columns_has_none(read):
     assert read("paysim.csv", [name for name in COLUMNS
                                if not name.startswith("new") and "Flagged" not in name]) == {}
+
+
+def test_a_file_of_payments_with_a_column_of_that_name_is_none_of_paysim(tmp_path):
+    simulate.write(simulate.simulate(1_000, seed=1), tmp_path / "simulated.parquet")
+    table = pd.read_parquet(tmp_path / "simulated.parquet").assign(newbalanceOrig=0.0)
+    table.to_parquet(tmp_path / "payments.parquet")
+    prepared = prepare(str(tmp_path / "payments.parquet"), tmp_path / "clean")
+    assert after_event.read(prepared.source, prepared.transactions, 0, 9, tmp_path) == {}
+
+
+def test_of_a_file_that_was_changed_since_nothing_is_said(tmp_path):
+    path = tmp_path / "paysim.csv"
+    pd.DataFrame(ROWS, columns=COLUMNS).to_csv(path, index=False)
+    prepared = prepare(str(path), tmp_path / "clean")
+    pd.DataFrame(ROWS[::-1], columns=COLUMNS).to_csv(path, index=False)
+    assert after_event.read(str(path), prepared.transactions, 0, 3, tmp_path) == {}
 
 
 @pytest.mark.parametrize("line", ["1,PAYMENT,1.0,C1,1.0,7.5,M1,0.0,0.0,0,0,one,too,many", "1,\xff"])
