@@ -114,9 +114,9 @@ def test_what_is_hardly_http_gets_no_5xx(locked, raw):
     ["--exclude-path", "/v1/score/batch", "--exclude-checks", "positive_data_acceptance"],
     # A batch is answered with 200, and an answer or a problem for each of its payments.
     ["--include-path", "/v1/score/batch", "--exclude-checks", "negative_data_rejection"]])
-def test_it_does_what_its_openapi_document_says(locked, options):
+def test_it_does_what_its_openapi_document_says(locked, tmp_path, options):
     done = subprocess.run(
         [program("schemathesis"), "run", locked.url + "/docs/openapi.json", "--checks", "all",
          "--max-examples", "100", "--header", f"Authorization: Bearer {KEY}",
-         "--generation-database", "none", *options], capture_output=True, text=True)
+         "--generation-database", "none", *options], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
