@@ -7,7 +7,7 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help train serve stream-demo image deploy smoke test test-system acceptance crash-proof \
+.PHONY: help data train serve stream-demo image deploy smoke test test-system acceptance crash-proof \
 	lint report rules drill bench lock tools programs clean java
 
 help:  ## what can be made
@@ -15,6 +15,9 @@ help:  ## what can be made
 
 train: java $(READY)  ## train, select and register a champion (ARGS="--transactions paysim.csv ...")
 	$(BIN)/python flows/train_flow.py run $(ARGS)
+
+data: java $(READY)  ## the data of dvc.yaml, stage by stage, where its input has changed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro $(ARGS)
 
 serve: $(READY)  ## serve the champion on http://127.0.0.1:8000 (ARGS="--port 8080")
 	$(BIN)/python -m serve $(ARGS)

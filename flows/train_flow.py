@@ -48,7 +48,8 @@ class TrainFlow(FlowSpec):
                     parser=tomllib.loads, help="TOML file: hyperparameters, floors, gates")
     transactions = Parameter(
         "transactions", default=None, type=str,
-        help="PaySim CSV, or CSV or Parquet with the columns of a payment: a path or an s3:// URI "
+        help="PaySim CSV, or CSV or Parquet with the columns of a payment: a path, or s3://, "
+             "kaggle:// or hf:// OWNER/NAME/FILE "
              "(default: <data-dir>/transactions.parquet, simulated where it is absent)")
     sample = Parameter("sample", default=1.0, help="share of the accounts to use")
     rows = Parameter("rows", default=None, type=int, help="simulate this many payments instead")
@@ -63,7 +64,8 @@ class TrainFlow(FlowSpec):
     @step
     def start(self):
         """Validate the payments; bad rows go to quarantine."""
-        from fraud.training import acquire, assembly, cards, dataset, feature_job, settings
+        from fraud.training import (
+            acquire, assembly, cards, data_version, dataset, feature_job, settings)
 
         self.settings = settings.parse(self.config)
         feature_job.check_java()
@@ -71,6 +73,7 @@ class TrainFlow(FlowSpec):
         self.workspace = str(Path(self.data_dir, "runs", current.run_id).absolute())
         self.git_commit, self.trained_at = assembly.git_commit(), time.time_ns() // 1_000_000
         source = acquire.acquire(self.transactions, self.rows, Path(self.data_dir), seed)
+        self.data_md5 = data_version.dvc_md5(source)
         self.prepared = dataset.prepare(
             source, Path(self.workspace), sample=self.sample, max_bad_share=data.max_bad_share,
             label_delay_hours=data.label_delay_hours)
@@ -204,7 +207,8 @@ class TrainFlow(FlowSpec):
         from fraud.training import splits
         from fraud.training.assembly import Lineage
 
-        return Lineage(data_digest=self.prepared.digest, git_commit=self.git_commit,
+        return Lineage(data_digest=self.prepared.digest, data_file=self.prepared.source,
+                       data_md5=self.data_md5, git_commit=self.git_commit,
                        metaflow_run=f"{current.flow_name}/{current.run_id}",
                        trained_at=self.trained_at, tuned_until=self.ends[splits.LATE])
 

@@ -69,6 +69,8 @@ class Manifest(msgspec.Struct, frozen=True):
     fallback: ModelManifest
     tuned_until: int = 0          # event_time before which it learned and was tuned; 0: not known
     trained_at: int = 0           # ms since the epoch, when training began; 0: made before it said
+    data_file: str = ""           # what it learned from, as it was named; its sha256 is data_digest
+    data_md5: str = ""            # by which DVC keeps that file; empty where it does not
 
 
 class Thresholds(msgspec.Struct, frozen=True):

@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
+import filecmp
+import shutil
+import tempfile
 from pathlib import Path
 
-from fraud.training import simulate
+from fraud.training import hubs, simulate
 from fraud.training.errors import TrainingError
+from fraud.training.files import fetched, not_writable
 
 DEFAULT_FILE = "transactions.parquet"
 
 
 def acquire(transactions: str | None, rows: int | None, directory: Path, seed: int) -> str:
-    """The path or URI of the payments; what does not exist yet is simulated.
+    """The path or URI of the payments; what does not exist yet is downloaded or simulated.
 
     Args:
-        transactions: a path or s3:// URI, used as it is.
+        transactions: a path or s3:// URI, used as it is, or a URI of `hubs.SCHEMES`, whose file is
+            downloaded into the directory unless it is there.
         rows: size of a simulation, kept under a name that tells it; by default
             `transactions.parquet` is used, and simulated at the default size where it is absent.
-        directory: holds simulated files, made if absent.
+        directory: holds downloaded and simulated files, made if absent.
 
     Raises:
-        TrainingError: both are given, or the simulation cannot be made or written.
+        TrainingError: both are given, or the file cannot be downloaded, simulated or written.
     """
-    if transactions:
-        if rows:
-            raise TrainingError(f"--rows {rows} sizes a simulation and --transactions "
-                                f"{transactions} names a file: give one of them")
+    if transactions and rows:
+        raise TrainingError(f"--rows {rows} sizes a simulation and --transactions "
+                            f"{transactions} names a file: give one of them")
+    if transactions and not transactions.startswith(hubs.SCHEMES):
         return transactions
-    path = directory / (f"simulated-{rows}.parquet" if rows else DEFAULT_FILE)
+    if transactions:
+        path = directory.joinpath(*transactions.split("/")[2:])
+    else:
+        path = directory / (f"simulated-{rows}.parquet" if rows else DEFAULT_FILE)
     if not path.exists():
-        print(f"{path} is absent: simulating it")
-        simulate.create(rows or simulate.DEFAULT_ROWS, seed, path)
+        print(f"{path} is absent: {'downloading' if transactions else 'simulating'} it")
+        place(transactions, rows, path, seed)
     return str(path)
+
+
+def place(transactions: str | None, rows: int | None, path: Path, seed: int) -> None:
+    """Write the bytes of a file that is named, or a simulation, to a path.
+
+    Args:
+        transactions: a path, or a URI on S3 or of `hubs.SCHEMES`; without one it is simulated.
+        rows: size of the simulation (default `simulate.DEFAULT_ROWS`).
+
+    Raises:
+        TrainingError: the file cannot be read, has another ending than the path, or cannot be
+            written; or other payments stand there, which stay.
+    """
+    if transactions and Path(transactions).suffix != path.suffix:
+        raise TrainingError(f"{transactions}: cannot become {path}, which ends in {path.suffix}: "
+                            "give both the same ending")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+            arrived = Path(directory, path.name)
+            _fetch(transactions, rows, arrived, seed)
+            if path.exists() and not filecmp.cmp(arrived, path, shallow=False):
+                raise TrainingError(f"{path}: holds other payments, and is not overwritten; "
+                                    "move it away, or name another file")
+            arrived.replace(path)
+    except OSError as error:
+        raise not_writable(path.parent, error) from None
+
+
+def _fetch(transactions: str | None, rows: int | None, path: Path, seed: int) -> None:
+    if not transactions:
+        simulate.create(rows or simulate.DEFAULT_ROWS, seed, path)
+    elif transactions.startswith(hubs.SCHEMES):
+        hubs.download(transactions, path)
+    else:
+        with fetched(transactions, path.parent) as file:
+            shutil.copyfile(file.path, path)

@@ -27,6 +27,8 @@ class Lineage:
     mlflow_run: str = ""
     version: str = UNREGISTERED
     trained_at: int = 0         # ms since the epoch: when the run began
+    data_file: str = ""         # path or URI of the source file
+    data_md5: str = ""          # by which DVC keeps it: see `data_version.dvc_md5`
 
 
 def write(candidate: Candidate, lineage: Lineage, directory: Path) -> str:
@@ -44,6 +46,7 @@ def write(candidate: Candidate, lineage: Lineage, directory: Path) -> str:
         data_digest=lineage.data_digest, git_commit=lineage.git_commit,
         metaflow_run=lineage.metaflow_run, mlflow_run=lineage.mlflow_run,
         trained_at=lineage.trained_at, tuned_until=lineage.tuned_until,
+        data_file=lineage.data_file, data_md5=lineage.data_md5,
         **{name: variant.manifest for name, variant in variants.items()})
     policy = bundle.Policy(version=f"{lineage.version}.1", **{
         name: variant.thresholds for name, variant in variants.items()})

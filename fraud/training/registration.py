@@ -36,7 +36,8 @@ def register(candidates: Mapping[str, Candidate], champion: str,
     Nothing stays registered if any part of it fails.
     """
     tracking.connect()
-    tags = {"data_digest": lineage.data_digest, "git_commit": lineage.git_commit,
+    tags = {"data_digest": lineage.data_digest, "data_file": lineage.data_file,
+            "data_md5": lineage.data_md5, "git_commit": lineage.git_commit,
             "metaflow_run": lineage.metaflow_run}
     with tracking.run(lineage.metaflow_run, _parameters(settings), tags) as run_id:
         logged = {framework: tracking.log_candidate(candidate, judgements[framework].all_metrics)

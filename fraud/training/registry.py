@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fraud import bundle
-from fraud.training import files, publication, reference, tracking
+from fraud.training import data_version, files, publication, reference, tracking
 from fraud.training.assembly import NAME
 from fraud.training.errors import TrainingError
 
@@ -256,7 +256,8 @@ def _show(number: str) -> str:
              "registered": _moment(version.creation_timestamp),
              **dict(sorted(version.tags.items()))}
     width = max(map(len, facts))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+    told = "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+    return f"{told}\n\nTo see it again:\n{data_version.again(version.tags)}"
 
 
 def _moment(milliseconds: int) -> str:

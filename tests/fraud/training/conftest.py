@@ -49,7 +49,8 @@ def logged(place):
 @pytest.fixture
 def tags() -> dict[str, str]:
     return {"framework": "xgboost", "test_f1": "0.912345", "test_auprc": "0.9",
-            "verdict": "it is good", "data_digest": "d" * 64}
+            "verdict": "it is good", "data_digest": "d" * 64, "git_commit": "c" * 40,
+            "metaflow_run": "TrainFlow/7"}
 
 
 @pytest.fixture

@@ -141,10 +141,12 @@ def test_the_list_says_where_pointer_and_registry_disagree(capsys, place, regist
 
 def test_a_version_shows_its_lineage(capsys, register):
     register()
-    shown = dict(line.split(maxsplit=1) for line in ran(capsys, "show", "1").splitlines())
+    facts, again = ran(capsys, "show", "1").split("\n\n")
+    shown = dict(line.split(maxsplit=1) for line in facts.splitlines())
     assert shown["data_digest"] == "d" * 64
     assert shown["verdict"] == "it is good"
     assert len(shown["mlflow_run"]) == 32
+    assert f"git checkout {'c' * 40}" in again
 
 
 def test_the_champion_is_exported_unless_another_version_is_named(capsys, place, register):

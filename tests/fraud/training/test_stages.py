@@ -1,0 +1,83 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from fraud.training import dataset, feature_job, settings, simulate, splits, stages
+from tests.tools import ROOT
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What the three stages make of a small simulation."""
+    folder = tmp_path_factory.mktemp("data")
+    stages.main(["acquire", "--rows", "3000", str(folder / "transactions.parquet")])
+    stages.main(["validate", str(folder / "transactions.parquet"), str(folder / "validated")])
+    run_features(folder / "validated", folder / "features")
+    return folder
+
+
+def run_features(validated: Path, out: Path) -> None:
+    """In a process of its own: it ends its Spark session, and other tests need theirs."""
+    subprocess.run([sys.executable, "-m", "fraud.training.stages", "features", validated, out],
+                   check=True, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def prepared(folder):
+    return msgspec.json.decode((folder / "validated/prepared.json").read_bytes(),
+                               type=dataset.Prepared)
+
+
+def test_what_became_of_the_payments_is_on_record(prepared, folder):
+    assert prepared.source == str(folder / "transactions.parquet")
+    assert (prepared.rows, prepared.bad) == (3_000, 0)
+    assert pq.read_metadata(prepared.transactions).num_rows == 3_000
+
+
+def test_features_are_those_of_the_flow_in_event_order(prepared, folder, spark, tmp_path):
+    ends = splits.borders(prepared.first_time, prepared.last_time, settings.Split(
+        train=0.50, early=0.08, late=0.12))
+    feature_job.write_features(spark, prepared.transactions, str(tmp_path), ends)
+    seen = 0
+    for name in splits.NAMES:
+        of_stage = pq.read_table(folder / "features" / splits.FOLDER.format(name),
+                                 partitioning=None)
+        of_flow = pq.read_table(tmp_path / splits.FOLDER.format(name), partitioning=None)
+        assert of_stage.equals(of_flow.sort_by("position"))
+        assert np.array_equal(of_stage["position"], np.arange(seen, seen + of_stage.num_rows))
+        seen += of_stage.num_rows
+    assert seen == 3_000
+
+
+def test_the_same_input_gives_the_same_bytes(folder, tmp_path):
+    run_features(folder / "validated", tmp_path / "again")
+    files = sorted(path.relative_to(folder / "features")
+                   for path in (folder / "features").rglob("*.parquet"))
+    assert len(files) == len(splits.NAMES)
+    for file in files:
+        assert (tmp_path / "again" / file).read_bytes() == (folder / "features" / file).read_bytes()
+
+
+def test_what_cannot_be_read_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="error: none.csv: no such file; check the path"):
+        stages.main(["validate", "none.csv", str(tmp_path / "validated")])
+
+
+def test_data_that_is_acquired_is_what_the_flow_would_simulate():
+    assert yaml.safe_load((ROOT / "params.yaml").read_text())["acquire"] == {
+        "transactions": "", "rows": simulate.DEFAULT_ROWS, "file": "transactions.parquet"}
+
+
+@pytest.mark.parametrize("stage", yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+def test_each_stage_of_dvc_depends_on_files_that_are_there(stage):
+    told = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    code = [path for path in told["deps"] if path.startswith("fraud/")]
+    assert code
+    for path in code:
+        assert (ROOT / path).is_file()
