@@ -1,13 +1,18 @@
 -- For wrk: the lines of a file as bodies, in turn, from the given one on; ID in them becomes new at
--- every request.
+-- every request. A third argument is how long each connection waits before it asks again, in ms.
 -- Prints what was measured as one line of JSON: requests, seconds, p50 and p99 (ms), errors.
 
-local bodies, at, run = {}, 0, os.time()
+local bodies, at, run, pause = {}, 0, os.time(), 0
 wrk.method = "POST"
 
 function init(arguments)
   for line in io.lines(arguments[1]) do bodies[#bodies + 1] = line end
   at = tonumber(arguments[2])
+  pause = tonumber(arguments[3])
+end
+
+function delay()
+  return pause
 end
 
 function request()

@@ -155,11 +155,13 @@ def settings(model: str, directory: Path) -> dict[str, str]:
 
 # What is measured.
 
-def load(url: str, bodies: Path, seconds: int, first: int = 0) -> dict[str, float]:
+def load(url: str, bodies: Path, seconds: int, first: int = 0, pause: int = 0
+         ) -> dict[str, float]:
     """Requests, how many a second, p50 and p99 in ms, by wrk.
 
     Args:
         first: the body to begin with.
+        pause: of each connection before it asks again, ms.
 
     Raises:
         RuntimeError: a request failed.
@@ -168,7 +170,7 @@ def load(url: str, bodies: Path, seconds: int, first: int = 0) -> dict[str, floa
         ["taskset", "--cpu-list", CLIENT_CORE, "wrk", "--threads", "1", "--connections",
          str(CONNECTIONS), "--duration", str(seconds), "--script", str(SCRIPT), "--header",
          "Content-Type: application/json", "--header", f"Authorization: Bearer {KEY}", url, "--",
-         str(bodies), str(first)], capture_output=True, text=True, check=True).stdout
+         str(bodies), str(first), str(pause)], capture_output=True, text=True, check=True).stdout
     measured = json.loads(printed.splitlines()[-1])
     if measured["errors"]:
         raise RuntimeError(f"{url}: {measured['errors']} requests failed")

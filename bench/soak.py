@@ -1,0 +1,198 @@
+"""Run API and scorer at half of their limit for twenty minutes: memory and latency have to stay.
+
+    python -m bench.soak
+    python -m bench.soak --minutes 4
+
+Both share this machine with Kafka, Redis and what sends payments. The limit is what they reach when
+both are asked for all they can do at the same time; then each is asked for half of that, the API by
+connections that wait as long as an answer takes at the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import psutil
+import requests
+from kafka import KafkaAdminClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from bench.history import simulated
+from bench.serving import CONNECTIONS, MIB, answers, load, settings, write_bodies
+from bench.stream import Bench, Environment, committed
+from fraud.transaction import Transaction
+from stream.broker import Broker, free_port
+from stream.messages import encode
+from stream.settings import connection, read
+
+WINDOW = 60                     # seconds between two looks
+LIMIT_SECONDS = 20
+WAITING = 200_000               # messages, while the limit is measured
+LATENCY = "fraud_stream_latency_seconds"
+
+
+class Programs:
+    """API, scorer and Redis, each a process while the stack is open."""
+
+    def __init__(self, stack: ExitStack, directory: Path, model: str, stream: Environment):
+        redis = str(free_port())
+        self._stack = stack
+        self.redis = self.start("redis-server", "--port", redis, "--save", "", "--dir",
+                                str(directory))
+        self.url = f"http://127.0.0.1:{free_port()}"
+        common = {**settings(model, directory), "FRAUD_DECISION_LOG": "/dev/null",
+                  "FRAUD_HISTORY": f"redis://127.0.0.1:{redis}/0"}
+        self.api = self.start(sys.executable, "-m", "serve", "--port", self.url.split(":")[2],
+                              **common)
+        self.stream = {**common, **stream, "FRAUD_HISTORY": f"redis://127.0.0.1:{redis}/1"}
+        self.scorer = self.start(sys.executable, "-m", "stream.scorer", **self.stream)
+        self.metrics = f"http://127.0.0.1:{stream['FRAUD_METRICS_PORT']}/metrics"
+        while not answers(f"{self.url}/readyz") or not answers(self.metrics):
+            time.sleep(0.1)
+
+    def start(self, *command: str, **variables: str) -> psutil.Popen:
+        process = psutil.Popen(command, env=os.environ | variables, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.terminate)
+        return process
+
+
+class Seen(NamedTuple):
+    """A window: payments a second, latency in ms, and at its end memory in MiB."""
+
+    api: float
+    api_p50: float
+    api_p99: float
+    api_memory: float
+    stream: float
+    stream_p99: float           # upper bound of its bucket
+    lag: float                  # messages
+    scorer_memory: float
+    redis_memory: float
+
+
+HEADINGS = ("API, payments a second", "p50, ms", "p99, ms", "its memory, MiB",
+            "scorer, payments a second", "99 % within, ms", "lag", "its memory, MiB",
+            "Redis, MiB")
+
+
+def limits(programs: Programs, bodies: Path) -> tuple[float, float]:
+    """Payments a second of API and scorer, both asked for all they can do."""
+    chosen = read(programs.stream)
+    with KafkaAdminClient(**connection(chosen)) as admin:
+        before, began = committed(admin, chosen.stream_group), time.perf_counter()
+        api = load(f"{programs.url}/v1/score", bodies, LIMIT_SECONDS)["speed"]
+        done = committed(admin, chosen.stream_group) - before
+        stream = done / (time.perf_counter() - began)
+        while committed(admin, chosen.stream_group) < WAITING:
+            time.sleep(0.5)
+    return api, stream
+
+
+def watch(programs: Programs, bodies: Path, minutes: int, limit: float) -> list[Seen]:
+    """Ask the API for about half of its limit, and look at everything once a minute.
+
+    Raises:
+        RuntimeError: a request failed.
+    """
+    pause = round(1000 * CONNECTIONS / limit)
+    seen, sent, before = [], 10 ** 7, scraped(programs.metrics)
+    for _ in range(minutes * 60 // WINDOW):
+        asked = load(f"{programs.url}/v1/score", bodies, WINDOW, sent, pause)
+        sent += round(asked["requests"]) + CONNECTIONS
+        now = scraped(programs.metrics)
+        count, within = latency(before, now)
+        seen.append(Seen(
+            asked["speed"], asked["p50"], asked["p99"], held(programs.api), count / WINDOW,
+            within * 1000, sum(value for (name, _), value in now.items()
+                               if name == "fraud_stream_lag_messages"),
+            held(programs.scorer), held(programs.redis)))
+        before = now
+    return seen
+
+
+def held(process: psutil.Popen) -> float:
+    return process.memory_info().rss / MIB
+
+
+def scraped(url: str) -> dict[tuple[str, tuple], float]:
+    """Samples of a page of metrics by name and labels."""
+    families = text_string_to_metric_families(requests.get(url, timeout=10).text)
+    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in families for sample in family.samples}
+
+
+def latency(before: dict, now: dict) -> tuple[float, float]:
+    """Messages between two scrapes, and the bound in seconds within which 99 % of them were."""
+    counts = {float(dict(labels)["le"]): value - before.get((name, labels), 0.0)
+              for (name, labels), value in now.items() if name == f"{LATENCY}_bucket"}
+    total = counts[float("inf")]
+    return total, min(bound for bound, count in counts.items() if count >= 0.99 * total)
+
+
+def report(seen: list[Seen], api: float, stream: float) -> str:
+    """The table of every other minute, and what changed from the first to the last quarter."""
+    lines = ["| minute | " + " | ".join(HEADINGS) + " |", "| ---: |" + " ---: |" * len(HEADINGS)]
+    for minute, one in enumerate(seen, 1):
+        if minute % 2 == 0:
+            lines.append(f"| {minute} | " + " | ".join(
+                f"{value:,.1f}" if value < 10 else f"{value:,.0f}" for value in one) + " |")
+    quarter = max(1, len(seen) // 4)
+    first, last = seen[:quarter], seen[-quarter:]
+    lines.append(f"\nAsked for all they can do, both together: API {api:,.0f}, scorer "
+                 f"{stream:,.0f} payments a second. No request failed. From the first to the last "
+                 "quarter:\n")
+    for name, field in (("memory of the API", "api_memory"), ("of the scorer", "scorer_memory"),
+                        ("p50 of the API", "api_p50"), ("p99 of the API", "api_p99")):
+        ratio = (sum(getattr(one, field) for one in last)
+                 / sum(getattr(one, field) for one in first))
+        lines.append(f"- {name}: times {ratio:.2f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models", metavar="PATH",
+                        help="as FRAUD_MODEL names it (default %(default)s)")
+    parser.add_argument("--minutes", type=int, default=20, help="(default %(default)s)")
+    options = parser.parse_args()
+    for name in ("wrk", "redis-server"):
+        if not shutil.which(name):
+            sys.exit(f"error: {name} is missing; install it: apt-get install {name}")
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+          f"Python {platform.python_version()}\n", flush=True)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        directory = Path(name)
+        write_bodies(options.model, directory)
+        broker = Broker(directory / "kafka")
+        stack.callback(broker.stop)
+        decode = msgspec.msgpack.Decoder(Transaction).decode
+        bench = Bench(broker, [(one.origin.encode(), encode(one))
+                               for one in map(decode, simulated(WAITING))], options.model)
+        programs = Programs(stack, directory, options.model, bench.filled(WAITING))
+        api, stream = limits(programs, directory / "score")
+        count = round(stream / 2 * (options.minutes + 1) * 60)
+        programs.start(sys.executable, "stream/producer.py", "--rate", str(stream / 2), "--rows",
+                       str(count), **programs.stream)
+        started = scraped(programs.metrics)
+        while latency(started, scraped(programs.metrics))[0] == 0:
+            time.sleep(1)
+        print(report(watch(programs, directory / "score", options.minutes, api), api, stream))
+
+
+if __name__ == "__main__":
+    main()
