@@ -41,6 +41,22 @@ def told(step_name, flow, inputs, attributes):
         sys.exit(METAFLOW_EXIT_DISALLOW_RETRY)
 
 
+@user_step_decorator
+def shares(step_name, flow, inputs, attributes):
+    """Begins with what earlier steps left at `--shared`, and leaves there what is new."""
+    from fraud.training import shared
+
+    def place(workspace):
+        return f"{flow.shared}/{Path(workspace).name}"
+
+    if flow.shared and step_name != "start":
+        workspace = (flow if inputs is None else inputs[0]).workspace
+        shared.fetch(place(workspace), Path(workspace))
+    yield
+    if flow.shared:
+        shared.keep(Path(flow.workspace), place(flow.workspace))
+
+
 class TrainFlow(FlowSpec):
     """Transactions in, a registered champion out."""
 
@@ -56,10 +72,14 @@ class TrainFlow(FlowSpec):
     spark_master = Parameter("spark-master", default="local[*]", help="where Spark runs")
     data_dir = Parameter("data-dir", default="data",
                          help="folder for simulated payments and for what runs compute")
+    shared = Parameter("shared", default=None, type=str,
+                       help="s3://BUCKET/PREFIX that passes what runs compute from step to step, "
+                            "where steps run on machines that share no disk")
 
     @resources(cpu=2, memory=16_000)
     @timeout(hours=1)
     @told
+    @shares
     @card(type="blank")
     @step
     def start(self):
@@ -87,6 +107,7 @@ class TrainFlow(FlowSpec):
     @resources(cpu=4, memory=16_000)
     @timeout(hours=4)
     @told
+    @shares
     @step
     def features(self):
         """Compute the features of every payment with Spark, one folder a split, and once more those
@@ -110,6 +131,7 @@ class TrainFlow(FlowSpec):
     @resources(cpu=4, memory=16_000)
     @timeout(hours=4)
     @told
+    @shares
     @card(type="blank")
     @step
     def train_xgboost(self):
@@ -121,6 +143,7 @@ class TrainFlow(FlowSpec):
     @resources(cpu=4, memory=16_000)
     @timeout(hours=4)
     @told
+    @shares
     @card(type="blank")
     @step
     def train_tensorflow(self):
@@ -139,6 +162,7 @@ class TrainFlow(FlowSpec):
     @resources(cpu=1, memory=4_000)
     @timeout(hours=1)
     @told
+    @shares
     @card(type="blank")
     @step
     def select(self, inputs):
@@ -164,6 +188,7 @@ class TrainFlow(FlowSpec):
     @resources(cpu=2, memory=16_000)
     @timeout(hours=1)
     @told
+    @shares
     @card(type="blank")
     @step
     def audit(self):
@@ -193,6 +218,7 @@ class TrainFlow(FlowSpec):
     @resources(cpu=1, memory=4_000)
     @timeout(hours=1)
     @told
+    @shares
     @step
     def register(self):
         """Record the run in MLflow, register its champion, promote it if the gate says so."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -47,4 +48,17 @@ def test_argo_runs_every_step_with_its_resources_retries_and_time_limit(template
 
 def test_argo_takes_the_parameters_of_the_flow(template):
     names = {one["name"] for one in template["spec"]["arguments"]["parameters"]}
-    assert {"transactions", "sample", "rows", "spark-master", "data-dir"} <= names
+    assert {"transactions", "sample", "rows", "spark-master", "data-dir", "shared"} <= names
+
+
+@pytest.mark.system
+def test_steps_on_machines_that_share_no_disk_pass_what_they_computed_through_s3(
+        flow, payments, bucket):
+    first = flow("run", "--transactions", str(payments), "--shared", "s3://models/runs")
+    assert first.returncode == 0, written(first)
+    [workspace] = (flow.directory / "data/runs").iterdir()
+    shutil.rmtree(workspace)        # as on a machine that has not seen the run
+    again = flow("resume", "audit", settings=None)
+    assert again.returncode == 0, written(again)
+    assert (workspace / "xgboost/bundle/model.onnx").exists()
+    assert "Verdict   version 2" in written(again)
