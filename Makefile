@@ -7,7 +7,7 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help data train serve stream-demo image deploy smoke test test-system acceptance crash-proof \
+.PHONY: help data train serve stream-demo image minikube deploy smoke test test-system acceptance crash-proof \
 	lint report rules drill bench lock tools programs clean java
 
 help:  ## what can be made
@@ -27,6 +27,9 @@ stream-demo: java models/champion.json $(READY)  ## Kafka, Redis, scorer and pay
 
 image: models/champion.json  ## build the image fraud-detector with the champion baked in
 	docker build -f serve/Dockerfile -t fraud-detector .
+
+minikube: image  ## deploy the image to a Minikube, which is started, and score a payment there
+	k8s/minikube.sh
 
 deploy: $(TOOLS)  ## build the function of the champion in FRAUD_MODEL (s3://) and `sam deploy` it
 	aws s3 sync --delete "$$FRAUD_MODEL" models

@@ -6,6 +6,7 @@ import subprocess
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -17,7 +18,7 @@ from fraud.stores.redis import RedisStore
 from fraud.transaction import parse
 from serve.keys import Keys
 from serve.settings import ServeSettings
-from tests.tools import ROOT, program, routes, run, shell_blocks
+from tests.tools import ROOT, program, routes, run
 
 FOLDERS = ["base", "overlays/minikube"]
 CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}
@@ -322,30 +323,60 @@ def test_redis_has_room_to_rewrite_its_file(objects):
         int(limit[:-2]) * units[limit[-2:]])
 
 
-# The README, step by step.
+# The scripts.
 
-def bash(script: str, directory) -> str:
-    return run("bash", "-euc", script, cwd=directory)
+STAND_IN = """#!/bin/sh
+echo "$(basename "$0") $*" >> {log}
+if [ "$*" = ip ]; then echo 192.0.2.1; fi
+"""
 
 
-def test_the_overlay_that_the_readme_makes_has_secrets_and_lets_its_key_in(tmp_path):
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """The manifests without an overlay of one's own."""
     program("openssl")
-    shutil.copytree(ROOT / "k8s", tmp_path / "k8s",
-                    ignore=shutil.ignore_patterns("mine"))
-    make, _ = shell_blocks(ROOT / "k8s/README.md")
-    key = bash(make + 'echo "$key"', tmp_path).strip()
-    objects = render(tmp_path / "k8s/overlays/mine")
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s", ignore=shutil.ignore_patterns("mine"))
+    return tmp_path
+
+
+def test_the_overlay_that_is_made_has_secrets_and_lets_its_key_in(copy):
+    subprocess.run(["k8s/secrets.sh"], cwd=copy, check=True)
+    mine = copy / "k8s/overlays/mine"
+    objects = render(mine)
     variables = environment(objects)
+    key = (mine / "key").read_text().strip()
     assert Keys(variables["FRAUD_API_KEYS"]).admit(f"Bearer {key}")
     assert len(variables["FRAUD_ACCOUNT_KEY"]) == len(variables["REDIS_PASSWORD"]) == 64
     assert f":{variables['REDIS_PASSWORD']}@" in variables["FRAUD_HISTORY"]
     assert api(objects)["image"] == "fraud-detector:local"
+    assert not mine.stat().st_mode & 0o077
 
 
-def test_the_payment_of_the_readme_is_one(tmp_path):
-    _, score = shell_blocks(ROOT / "k8s/README.md")
-    stubs = "minikube() { echo 192.0.2.1; }; curl() { printf %s \"${!#}\"; }; key=k\n"
-    assert parse(bash(stubs + score, tmp_path).encode()).transaction_id == "t-1"
+def test_secrets_that_may_be_in_use_stay(copy):
+    subprocess.run(["k8s/secrets.sh"], cwd=copy, check=True)
+    before = (copy / "k8s/overlays/mine/key").read_text()
+    again = subprocess.run(["k8s/secrets.sh"], cwd=copy, capture_output=True, text=True)
+    assert again.returncode == 1 and "is there already" in again.stderr
+    assert (copy / "k8s/overlays/mine/key").read_text() == before
+
+
+def test_a_minikube_is_brought_from_the_image_to_a_scored_payment(copy):
+    """A Minikube cannot run in tests: stand-ins write down what they are asked."""
+    log = copy / "log"
+    for name in ("minikube", "docker", "kubectl", "curl"):
+        (copy / name).write_text(STAND_IN.format(log=log))
+        (copy / name).chmod(0o755)
+    subprocess.run(["k8s/minikube.sh"], cwd=copy, check=True,
+                   env=os.environ | {"PATH": f"{copy}:{os.environ['PATH']}"})
+    asked = log.read_text()
+    places = [asked.index(step) for step in (
+        "minikube image load --overwrite=true fraud-detector:local",
+        "kubectl apply -k k8s/overlays/mine", "kubectl -n fraud rollout status",
+        "http://192.0.2.1/v1/score")]
+    assert places == sorted(places)
+    key = (copy / "k8s/overlays/mine/key").read_text().strip()
+    assert f"Authorization: Bearer {key} " in asked
+    assert parse(asked[asked.index("-d {") + 3:].encode()).origin == "C1231006815"
 
 
 def test_git_ignores_secrets():

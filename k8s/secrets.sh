@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# An overlay with secrets of your own, in the folder k8s/overlays/mine, which git ignores. Only the
+# hash of the API's key is deployed; the key itself stays in the file `key`.
+set -euo pipefail
+mine=$(dirname "$0")/overlays/mine
+if [ -e "$mine" ]; then
+    echo "error: $mine is there already, and its keys may be in use: move it away first" >&2
+    exit 1
+fi
+umask 077
+mkdir -p "$mine"
+openssl rand -hex 32 > "$mine/key"
+cat > "$mine/secrets.env" <<END
+FRAUD_API_KEYS=$(tr -d '\n' < "$mine/key" | sha256sum | cut -d ' ' -f 1)
+FRAUD_ACCOUNT_KEY=$(openssl rand -hex 32)
+REDIS_PASSWORD=$(openssl rand -hex 32)
+END
+cat > "$mine/kustomization.yaml" <<'END'
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: fraud
+resources: [../minikube]
+secretGenerator:
+  - name: fraud-secrets
+    behavior: replace
+    envs: [secrets.env]
+END
