@@ -116,8 +116,9 @@ def dynamodb() -> Iterator[dict[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.lambda_function", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image")
-    parser.add_argument("--calls", type=int, default=2_000, help="(default %(default)s)")
+    parser.add_argument("image", help="as docker names it; make image builds fraud-detector")
+    parser.add_argument("--calls", type=int, default=2_000,
+                        help="warm calls that are measured (default %(default)s)")
     options = parser.parse_args()
     size, base = (int(docker("image", "inspect", "-f", "{{.Size}}", name))
                   for name in (options.image, "debian:bookworm-slim"))

@@ -215,7 +215,8 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models", metavar="PATH",
                         help="as FRAUD_MODEL names it (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="(default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5,
+                        help="turns of all contenders (default %(default)s)")
     parser.add_argument("--seconds", type=int, default=5,
                         help="of each contender a round (default %(default)s)")
     options = parser.parse_args()

@@ -174,8 +174,9 @@ def measure(rows: int, seed: int, directory: Path) -> list[tuple[str, str, str]]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.simulator", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=simulate.DEFAULT_ROWS)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=simulate.DEFAULT_ROWS,
+                        help="payments to simulate (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="(default %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         seconds, memory = full_size(Path(directory))

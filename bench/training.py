@@ -73,7 +73,8 @@ def measure(rows: int, directory: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--rows", type=int, nargs="+", default=SIZES,
+                        help="sizes of simulations, in payments (default 600000 and 6362620)")
     sizes = sorted(parser.parse_args().rows)
     measured = {}
     with tempfile.TemporaryDirectory() as runs:     # one for all: Metaflow's client keeps to it

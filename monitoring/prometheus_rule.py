@@ -1,10 +1,13 @@
 """The rules as the object that Prometheus' operator reads, made of the same files.
 
     python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
+
+writes YAML to stdout; `make rules` runs it after a change in monitoring/prometheus/rules.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import yaml
@@ -26,5 +29,12 @@ def manifest(rules: Path = RULES) -> str:
     }, sort_keys=False, width=100, allow_unicode=True)
 
 
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> None:
+    argparse.ArgumentParser(
+        prog="python -m monitoring.prometheus_rule", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
     print(manifest(), end="")
+
+
+if __name__ == "__main__":
+    main()

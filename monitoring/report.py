@@ -177,8 +177,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--labels", type=Path, help="CSV or Parquet, see monitoring.labels")
     parser.add_argument("--as-of", type=labels.moment, default=None,
                         help="use labels known by then (ISO 8601; default: now)")
-    parser.add_argument("--out", type=Path, required=True, help="a directory")
-    parser.add_argument("--settings", type=Path, default=settings.FOLDER / "report.toml")
+    parser.add_argument("--out", type=Path, required=True, help="a directory, made if absent")
+    parser.add_argument("--settings", type=Path, default=settings.FOLDER / "report.toml",
+                        help="when to speak of drift (default: the file beside this module)")
     try:
         print(summary(_run(parser.parse_args(arguments))))
     except TrainingError as error:

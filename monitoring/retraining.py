@@ -71,9 +71,11 @@ def main(arguments: list[str] | None = None) -> None:
     task.add_argument("--check", action="store_true", help="only say whether it is due")
     task.add_argument("--transactions", type=Path, help="the payments to learn from, see "
                                                         "monitoring.labels")
-    parser.add_argument("--policy", type=Path, default=settings.FOLDER / "retraining.toml")
+    parser.add_argument("--policy", type=Path, default=settings.FOLDER / "retraining.toml",
+                        help="when it is due (default: the file beside this module)")
     parser.add_argument("--flow-settings", type=Path, default=FLOW.with_suffix(".toml"),
-                        help="of the flow: a split whose train period reaches into what is new")
+                        help="of the flow: a split whose train period reaches into what is new "
+                             "(default: flows/train_flow.toml)")
     options = parser.parse_args(arguments)
     try:
         sys.exit(_run(options))

@@ -28,9 +28,13 @@ logger = logging.getLogger("serve")
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", default="127.0.0.1", help="(default %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="(default %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1",
+                        help="address; any but loopback needs keys (default %(default)s)")
+    parser.add_argument("--port", type=int, default=8000,
+                        help="TCP port (default %(default)s)")
+    parser.add_argument("--workers", type=int, default=1,
+                        help="processes; several share history on Redis or DynamoDB "
+                             "(default %(default)s)")
     options = parser.parse_args(arguments)
     try:
         settings = from_environment(os.environ, ServeSettings)

@@ -1,10 +1,14 @@
 """API keys: what is configured is their hashes, so that reading the configuration gives no access.
 
     python -m serve.keys        makes a key and prints it with its hash
+
+Give the key to the caller, who sends Authorization: Bearer KEY, and the hash to FRAUD_API_KEYS;
+several hashes are separated by commas. The key itself is kept nowhere.
 """
 
 from __future__ import annotations
 
+import argparse
 import hmac
 import re
 import secrets
@@ -51,7 +55,10 @@ class Keys:
         return any([hmac.compare_digest(given, digest) for digest in self._digests])
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    argparse.ArgumentParser(
+        prog="python -m serve.keys", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
     key = secrets.token_urlsafe(32)
     print(f"key (give it to the caller)         {key}")
     print(f"hash (goes into FRAUD_API_KEYS)     {sha256(key.encode()).hexdigest()}")

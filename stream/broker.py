@@ -177,7 +177,8 @@ def free_port() -> int:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m stream.broker", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=9092, help="(default %(default)s)")
+    parser.add_argument("--port", type=int, default=9092,
+                        help="of 127.0.0.1 (default %(default)s)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="fraud-kafka-") as directory:
         try:

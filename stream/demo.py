@@ -177,7 +177,8 @@ def _history(stack: ExitStack, directory: Path) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m stream.demo", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120, help="(default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=120,
+                        help="how long it runs (default %(default)s)")
     parser.add_argument("producer", nargs="*", default=["--rate", "500", "--corrupt", "0.01"],
                         help="after --: what stream/producer.py is told "
                         "(default --rate 500 --corrupt 0.01)")

@@ -167,8 +167,9 @@ def _parser() -> argparse.ArgumentParser:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", help="payments (default: a simulation)")
     parser.add_argument("--rows", type=int, default=ROWS,
-                        help="payments to simulate (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="(default %(default)s)")
+                        help="payments to simulate where no path is given (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=7,
+                        help="of the simulation and of what is broken (default %(default)s)")
     parser.add_argument("--limit", type=int, help="payments to send at most")
     parser.add_argument("--corrupt", type=float, default=0.0, metavar="SHARE",
                         help="broken messages for each payment, 0 to 1; those from the future only "

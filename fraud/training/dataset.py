@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.util import hash_array
+from tqdm import tqdm
 
 from fraud.training import paysim, quarantine, validation
 from fraud.training.errors import TrainingError
@@ -142,7 +143,8 @@ def _judge(source: Source) -> _Judged:
     nothing, _ = validation.check({field: pa.array([], pa.string()) for field in source.columns})
     good, codes, steps = [nothing], [np.empty(0, np.int8)], [np.empty(0, np.int64)]
     malformed: list[Malformed] = []
-    for batch in source.batches(malformed):
+    for batch in tqdm(source.batches(malformed), "validating", unit="batch", disable=None,
+                      delay=5, leave=False):
         checked, found = validation.check(
             {field: batch.column(name) for field, name in source.columns.items()})
         codes.append(found)

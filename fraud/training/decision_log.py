@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import msgspec
+from tqdm import tqdm
 
 from fraud.history import DAY_BUCKETS, HOUR_BUCKETS, bucket_of
 from fraud.scorer import Decision
@@ -32,7 +33,8 @@ def decisions(paths: Iterable[str], kind: type[Kind] = Decision) -> Iterator[Kin
     for path in paths:
         try:
             with open(path, "rb") as lines:
-                for number, line in enumerate(lines, 1):
+                for number, line in enumerate(tqdm(
+                        lines, path, unit="line", disable=None, delay=5, leave=False), 1):
                     if line.endswith(b"\n"):
                         yield _decision(decode, path, number, line)
         except OSError as error:

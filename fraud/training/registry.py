@@ -280,15 +280,15 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every version, newest first, and what is being served")
     show = commands.add_parser("show", help="where a version comes from: data, code, runs, metrics")
-    show.add_argument("version")
+    show.add_argument("version", help="its number, as list shows it")
     copy = commands.add_parser("export", help="copy a bundle into a directory, ready to serve")
     seen = commands.add_parser("reference", help="copy what a version saw in validation, for "
                                                  "monitoring, into a directory")
     for command in (copy, seen):
-        command.add_argument("directory", type=Path)
+        command.add_argument("directory", type=Path, help="made if absent")
         command.add_argument("--version", help="(default: the champion)")
     crown = commands.add_parser("promote", help="make a version the champion and publish it")
-    crown.add_argument("version")
+    crown.add_argument("version", help="its number, as list shows it")
     crown.add_argument("--force", action="store_true", help="though the gate has refused it")
     back = commands.add_parser("rollback", help="restore the champion before the present one")
     for command in (crown, back):

@@ -177,7 +177,8 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS,
                         help="how many payments (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="(default %(default)s)")
+    parser.add_argument("--seed", type=int, default=7,
+                        help="another one is another month (default %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("data/transactions.parquet"),
                         help="the Parquet file to write (default %(default)s)")
     options = parser.parse_args(arguments)

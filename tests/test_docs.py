@@ -1,0 +1,289 @@
+"""What the documents say, held against the code: settings, commands, metrics, links, figures."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+import fraud.metrics
+import serve.metrics
+import stream.metrics
+from fraud.settings import Settings
+from serve.settings import ServeSettings
+from stream.settings import StreamSettings
+from tests.tools import ROOT
+
+PROGRAMS = ("flows", "fraud", "serve", "stream", "monitoring", "bench")
+FOLDERS = (*PROGRAMS, "docs", "k8s", "sam", "tests", "notebooks", ".github")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(
+    path for name in FOLDERS for path in (ROOT / name).rglob("*.md"))])
+REFERENCE = ROOT / "docs/reference.md"
+FILES = tuple(ROOT / name for name in (
+    "flows/train_flow.toml", "monitoring/report.toml", "monitoring/retraining.toml"))
+OF_METAFLOW = {"--with", "--config", "--tag"}       # of any flow; the rest are parameters of ours
+OF_OTHERS = {"--parameter-overrides"}               # of sam
+
+
+# What the code has.
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text()) for name in PROGRAMS
+            for path in sorted((ROOT / name).rglob("*.py")) if "rivals" not in path.parts}
+
+
+def constants() -> dict[str, str]:
+    """The texts that modules have given a name in capitals."""
+    return {target.id: node.value.value for tree in trees().values() for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+            for target in node.targets if isinstance(target, ast.Name) and target.id.isupper()}
+
+
+def read_from_environment() -> set[str]:
+    """Variables that code names where it reads or sets the environment."""
+    named, found = constants(), set()
+    for node in (node for tree in trees().values() for node in ast.walk(tree)):
+        match node:
+            case ast.Call(func=ast.Attribute(value=where, attr="get" | "setdefault"),
+                          args=[ast.Constant() | ast.Name() as key, *_]):
+                pass
+            case ast.Subscript(value=where, slice=ast.Constant() | ast.Name() as key):
+                pass
+            case _:
+                continue
+        if ast.unparse(where).rpartition(".")[2] in ("environ", "environment"):
+            name = key.value if isinstance(key, ast.Constant) else named.get(key.id, "")
+            found |= {name} & {name.upper()} - {"", "PATH"}
+    return found
+
+
+def settings() -> dict[str, object]:
+    """Each field of a settings type as a variable, and its default."""
+    return {f"FRAUD_{field.upper()}": getattr(kind(), field)
+            for kind in (Settings, ServeSettings, StreamSettings)
+            for field in kind.__struct_fields__}
+
+
+def options(path: Path) -> set[str]:
+    """The options of a command: what its parser is told, or of a flow its parameters."""
+    found = {"--help"}
+    for node in ast.walk(trees()[path]):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name, called = node.args[0].value, ast.unparse(node.func).rpartition(".")[2]
+            if called == "add_argument" and name.startswith("--"):
+                found.add(name)
+            if called == "Parameter":
+                found |= {f"--{name}"} | OF_METAFLOW
+    return found
+
+
+def is_command(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+               for node in tree.body)
+
+
+def commands() -> dict[str, Path]:
+    """Every program that can be started, as a document writes it."""
+    scripts = {"flows/train_flow.py", "stream/producer.py"}       # a path: not in what is installed
+    found = {}
+    for path, tree in trees().items():
+        name = path.relative_to(ROOT).as_posix()
+        if is_command(tree):
+            module = name.removesuffix(".py").replace("/", ".").removesuffix(".__main__")
+            found[name if name in scripts else f"-m {module}"] = path
+    return found
+
+
+def metrics() -> dict[str, tuple[str, ...]]:
+    """Every metric, with its labels."""
+    found = {}
+    for one in (*serve.metrics.ALL, *fraud.metrics.ALL, *vars(stream.metrics).values()):
+        if isinstance(one, MetricWrapperBase):
+            name = one._name + ("_total" if one._type == "counter" else "")
+            found[name] = one._labelnames
+    for node in ast.walk(trees()[ROOT / "monitoring/exposition.py"]):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "gauge":
+            labels = ast.literal_eval(node.args[4]) if len(node.args) > 4 else ()
+            found[node.args[1].value] = labels
+    return found
+
+
+def targets() -> dict[str, str]:
+    """The Makefile's targets that users call, and what `make help` says of them."""
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"\.PHONY: (.*?[^\\])\n", makefile, re.DOTALL)[1].replace("\\", "").split()
+    told = dict(re.findall(r"^([a-z-]+):.*?## (.*)$", makefile, re.MULTILINE))
+    return {name: told.get(name, "") for name in phony if name != "java"}     # others need that one
+
+
+# What the documents say.
+
+@cache
+def text(path: Path) -> str:
+    return path.read_text()
+
+
+def prose(path: Path) -> str:
+    """A document without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", text(path), flags=re.DOTALL | re.MULTILINE)
+
+
+def rows(path: Path, heading: str) -> Iterator[list[str]]:
+    """The cells of the tables under a heading of the second level."""
+    section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text(path),
+                        re.DOTALL | re.MULTILINE)[1]
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if cells and not set(cells[0]) <= set("-"):
+            yield cells
+
+
+def in_code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def command_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each call of one of our programs, in blocks and in sentences, with its options."""
+    joined = re.sub(r"\\\n\s*", " ", text(path))
+    for found in re.finditer(r"python3? (-m (?:fraud|serve|stream|monitoring|bench)[\w.]*|"
+                             r"[\w/]+\.py)([^`\n]*)", joined):
+        words = re.split(r"\s{2,}[a-z]|[;|>&]", found[2])[0]
+        yield found[1].rstrip("."), re.findall(r"(?<!\S)\[?(--[\w-]+)", words)
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.add(next(name for name in (slug, *(f"{slug}-{n}" for n in range(1, 99)))
+                       if name not in found))
+    return found
+
+
+ids = {"ids": lambda path: path.relative_to(ROOT).as_posix()}
+each_document = pytest.mark.parametrize("path", DOCUMENTS, **ids)
+
+
+def test_every_variable_of_the_code_is_in_the_reference_and_no_other():
+    told = {name for row in rows(REFERENCE, "Settings") for name in in_code(row[0])}
+    mentioned = set(in_code(text(REFERENCE).partition("## Commands")[0]))
+    assert read_from_environment() | settings().keys() <= mentioned
+    others = "".join(text(ROOT / name) for name in ("Makefile", "tests/conftest.py"))
+    assert {name for name in told if name not in others} <= (
+        read_from_environment() | settings().keys())
+
+
+def test_defaults_in_the_reference_are_those_of_the_code():
+    told = {name: in_code(row[1]) for row in rows(REFERENCE, "Settings")
+            for name in in_code(row[0])}
+    drawn = {"FRAUD_STREAM_INSTANCE"}       # anew each time
+    for name, default in settings().items():
+        shown = f"{default:g}" if isinstance(default, float) else str(default or "")
+        assert told[name] == ([shown] if shown and name not in drawn else []), name
+
+
+@each_document
+def test_a_variable_that_a_document_names_exists(path):
+    known = read_from_environment() | settings().keys()
+    others = "".join(text(ROOT / name) for name in ("Makefile", "tests/conftest.py"))
+    for name in re.findall(r"\bFRAUD_[A-Z_]*[A-Z]\b", text(path)):
+        assert name in known or name in others, name
+
+
+def test_every_command_is_in_the_reference_and_no_other():
+    told = {call.removeprefix("python ").removesuffix(" run")
+            for row in rows(REFERENCE, "Commands") for call in in_code(row[0])
+            if call.startswith("python")}
+    assert told == commands().keys()
+
+
+@each_document
+def test_a_command_that_a_document_writes_exists_with_its_options(path):
+    for command, given in command_lines(path):
+        assert command in commands(), command
+        assert set(given) <= options(commands()[command]), (command, given)
+
+
+@each_document
+def test_an_option_that_a_sentence_names_is_one_of_some_command(path):
+    known = OF_OTHERS.union(*map(options, commands().values()))
+    for code in in_code(prose(path)):
+        assert code[:2] != "--" or re.match(r"--[\w-]+", code)[0] in known, code
+
+
+def test_every_target_is_in_the_reference_and_in_make_help():
+    told = {call.removeprefix("make ") for row in rows(REFERENCE, "Commands")
+            for call in in_code(row[0]) if call.startswith("make ")}
+    assert told == targets().keys()
+    assert all(targets().values())
+
+
+@each_document
+def test_a_target_that_a_document_names_exists(path):
+    calls = re.findall(r"(?:^    |`|^)make ([a-z-]+)", text(path), re.MULTILINE)
+    assert set(calls) <= targets().keys()
+
+
+def test_every_metric_is_in_the_reference_with_its_labels_and_no_other():
+    told = {in_code(row[0])[0]: tuple(filter(None, row[1].split(", ")))
+            for row in rows(REFERENCE, "Metrics") if in_code(row[0])}
+    assert told == metrics()
+
+
+@each_document
+def test_a_metric_that_a_document_names_exists(path):
+    columns = {"fraud_type", "fraud_share"}
+    for name in re.findall(r"`(fraud_\w+)", text(path)):
+        assert name in metrics().keys() | columns, name
+
+
+@each_document
+def test_links_lead_to_files_and_headings(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        place = (path.parent / file).resolve() if file else path
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), target
+
+
+def test_the_tree_of_the_readme_names_files_that_are_there():
+    block = re.search(r"^## What is where\n\n(.*?)^\[", text(ROOT / "README.md"),
+                      re.DOTALL | re.MULTILINE)[1]
+    folders: list[str] = []
+    for line in block.splitlines():
+        if not line.strip():
+            continue
+        depth = (len(line) - len(line.lstrip())) // 2 - 2
+        for name in re.split(r"\s{2,}", line.strip())[0].split(", "):
+            assert ROOT.joinpath(*folders[:depth], name).exists(), name
+        folders[depth:] = [name]
+
+
+@each_document
+def test_settings_that_a_document_quotes_from_a_file_are_in_it(path):
+    tables = [tomllib.loads(text(file)) for file in FILES]
+    for table, key, value in re.findall(r"`\[(\w+)\] (\w+) = ([^`]+)`", text(path)):
+        assert tomllib.loads(f"value = {value}")["value"] in [
+            its[table][key] for its in tables if key in its.get(table, {})], (table, key)
+
+
+def test_figures_of_the_gate_in_the_text_are_those_of_its_settings():
+    gate = tomllib.loads(text(FILES[0]))["gate"]
+    told = " ".join(text(ROOT / "docs/training.md").split())
+    assert f"exceed -{gate['margin']} on at least {gate['incidents']} incidents" in told
+
+
+def test_a_file_that_a_document_names_is_there():
+    for path in DOCUMENTS:
+        for name in in_code(prose(path)):
+            if re.fullmatch(r"[\w.-]+(/[\w.-]+)+/?", name) and name.split("/")[0] in FOLDERS:
+                assert (ROOT / name).exists(), (path.name, name)
