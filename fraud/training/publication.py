@@ -1,7 +1,9 @@
 """Where what serves finds its model: published bundles and one pointer, in a folder or on S3.
 
-    champion.json           `fraud.bundle.Pointer`: replaced in one move
-    fraud-detector-<N>/     the bundle of version N: written once, before the pointer names it
+    champion.json                    `fraud.bundle.Pointer`: replaced in one move
+    fraud-detector-<N>-<digest>/     a bundle of version N, written before the pointer names it
+
+A folder is never changed: its name holds a digest of the model and its policy.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def publish(directory: Path, name: str, destination: str) -> Pointer:
     """
     loaded = bundle.load(directory)
     version = loaded.manifest.version
-    pointer = Pointer(version=version, folder=f"{name}-{version}", sha256=loaded.digest,
+    digest = bundle.sha256((loaded.digest + loaded.policy_digest).encode())[:8]
+    pointer = Pointer(version=version, folder=f"{name}-{version}-{digest}", sha256=loaded.digest,
                       policy_sha256=loaded.policy_digest)
     filesystem, root = _opened(destination)
     try:

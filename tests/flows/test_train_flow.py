@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraud import bundle, features
+from fraud.champion import Champion
 from fraud.training import reference
 from tests.flows.running import ROOT, Flow, written
 
@@ -55,6 +56,11 @@ def client_run(flow: Flow, monkeypatch):
     metaflow.namespace(None)
     metaflow.metadata(f"local@{flow.directory}")
     return metaflow.Flow("TrainFlow").latest_successful_run
+
+
+def served(flow: Flow) -> bundle.Bundle:
+    """The champion that a flow published."""
+    return Champion(str(flow.directory / "models")).bundle
 
 
 # A whole run.
@@ -99,7 +105,7 @@ def test_the_champion_has_the_higher_validation_f1(trained, monkeypatch):
 
 def test_lineage_leads_from_the_served_bundle_to_data_code_and_runs(trained, payments, monkeypatch):
     flow, _ = trained
-    manifest = bundle.load(flow.directory / "models/fraud-detector-1").manifest
+    manifest = served(flow).manifest
     assert manifest.data_digest == bundle.sha256(payments.read_bytes())
     assert len(manifest.git_commit.removesuffix("-dirty")) == 40
     assert manifest.metaflow_run == client_run(flow, monkeypatch).pathspec
@@ -120,7 +126,7 @@ def test_what_the_champion_saw_in_validation_is_kept_for_monitoring(trained):
     amounts = kept["amount"].to_numpy()
     assert np.isin(amounts.astype(np.float32), features_of_late["amount"].to_numpy()).all()
     assert 0.5 * len(features_of_late) < kept.num_rows <= len(features_of_late)
-    (published,) = flow.directory.glob("models/fraud-detector-1")
+    (published,) = flow.directory.glob("models/fraud-detector-1-*")
     manifest = bundle.load(published).manifest
     flagged = pc.equal(kept["decision"], "decline").to_numpy()
     fraud = kept["is_fraud"].to_numpy() == 1
@@ -130,7 +136,7 @@ def test_what_the_champion_saw_in_validation_is_kept_for_monitoring(trained):
 
 def test_a_bundle_says_when_its_training_began(trained):
     flow, _ = trained
-    manifest = bundle.load(flow.directory / "models/fraud-detector-1").manifest
+    manifest = served(flow).manifest
     assert 0 < time.time() - manifest.trained_at / 1_000 < 3_600
 
 
@@ -298,7 +304,7 @@ def test_on_the_default_simulation_both_candidates_compete(flow):
 def test_on_rows_of_paysim_the_champion_reaches_f1_of_098(flow):
     result = flow("run", "--transactions", str(PAYSIM), settings=None)
     assert result.returncode == 0, written(result)
-    manifest = bundle.load(flow.directory / "models/fraud-detector-1").manifest
+    manifest = served(flow).manifest
     assert f1_of_candidates(flow)[manifest.framework] >= 0.98
 
 

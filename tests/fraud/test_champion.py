@@ -30,7 +30,7 @@ def place(request, source):
 
 
 def publish(source, place, version="2", name="fraud-detector"):
-    publication.publish(source / version, name, place)
+    return publication.publish(source / version, name, place)
 
 
 def test_what_the_pointer_names_is_served(place):
@@ -64,8 +64,7 @@ def test_a_bundle_that_is_not_what_the_pointer_promises_is_not_taken(source, cap
     champion = Champion(str(place))
     for file, name in (("bundle.json", "sha256 is"), ("policy.json", "policy.json: sha256 is"),
                        ("model.onnx", "model.onnx: sha256 is")):
-        publish(source, str(place), "2")
-        path = place / "fraud-detector-2" / file
+        path = place / publish(source, str(place), "2").folder / file
         good = path.read_bytes()
         path.write_bytes(good + b" ")
         with caplog.at_level(logging.ERROR):
@@ -132,9 +131,9 @@ def test_a_bucket_without_a_champion_is_named(bucket):
 
 
 def test_an_s3_bundle_needs_no_files_of_its_own_afterwards(source, bucket, tmp_path, monkeypatch):
-    publish(source, "s3://models", "1")
+    folder = publish(source, "s3://models", "1").folder
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     champion = Champion("s3://models")
     assert champion.bundle.digest == bundle.load(source / "1").digest
-    bucket.delete_object(Bucket="models", Key="fraud-detector-1/model.onnx")
+    bucket.delete_object(Bucket="models", Key=f"{folder}/model.onnx")
     assert champion.refresh() is False

@@ -234,8 +234,8 @@ def test_a_new_champion_is_served_without_a_restart_and_a_broken_one_is_not(
     publication.publish(tmp_path / "2", "fraud-detector", str(models))
     wait_for(lambda: server.score(os.urandom(8).hex()).json()["model_version"] == "2")
     assert server.score("before").content == first      # a stored answer outlives its model
-    publication.publish(tmp_path / "3", "fraud-detector", str(models))
-    (models / "fraud-detector-3/model.onnx").write_bytes(b"broken")
+    third = publication.publish(tmp_path / "3", "fraud-detector", str(models))
+    (models / third.folder / "model.onnx").write_bytes(b"broken")
     wait_for(lambda: "the champion stays at version 2" in server.log.read_text()
              or server.get("/readyz").json()["model_version"] == "3")
     metrics = server.get("/metrics").text

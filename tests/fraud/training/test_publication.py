@@ -20,7 +20,8 @@ def test_a_published_bundle_is_what_the_pointer_promises(source):
     target = source / "deep/models"
     pointer = publication.publish(source / "1", "fraud-detector", str(target))
     assert publication.published(str(target)) == pointer
-    assert json.loads((target / "champion.json").read_text())["folder"] == "fraud-detector-1"
+    assert json.loads((target / "champion.json").read_text())["folder"] == pointer.folder
+    assert pointer.folder.startswith("fraud-detector-1-")
     loaded = bundle.load(target / pointer.folder, expected_digest=pointer.sha256)
     assert loaded.policy_digest == pointer.policy_sha256
     assert loaded.manifest.version == pointer.version == "1"
@@ -28,12 +29,25 @@ def test_a_published_bundle_is_what_the_pointer_promises(source):
 
 def test_a_later_bundle_stands_beside_the_earlier_and_the_pointer_moves(source):
     target = source / "models"
-    publication.publish(source / "1", "fraud-detector", str(target))
-    publication.publish(source / "2", "fraud-detector", str(target))
+    first, second = (publication.publish(source / version, "fraud-detector", str(target))
+                     for version in ("1", "2"))
     assert publication.published(str(target)).version == "2"
     assert sorted(path.name for path in target.iterdir()) == [
-        "champion.json", "fraud-detector-1", "fraud-detector-2"]
-    bundle.load(target / "fraud-detector-1")
+        "champion.json", first.folder, second.folder]
+    bundle.load(target / first.folder)
+
+
+def test_another_bundle_or_policy_of_a_version_never_takes_the_place_of_the_first(
+        source, make_bundle):
+    target = source / "models"
+    first = publication.publish(source / "1", "fraud-detector", str(target))
+    make_bundle(source / "again", version="1", git_commit="e" * 40)
+    policy = source / "2/policy.json"
+    policy.write_text(policy.read_text().replace('"2.1"', '"2.2"'))
+    changed = [publication.publish(source / folder, "fraud-detector", str(target))
+               for folder in ("again", "2")]
+    assert len({one.folder for one in (first, *changed)}) == 3
+    assert bundle.load(target / first.folder).digest == first.sha256
 
 
 def test_where_nothing_is_published_there_is_no_pointer(tmp_path):
@@ -74,15 +88,16 @@ def test_the_place_is_the_one_that_serving_reads(monkeypatch, value, place):
 
 
 def test_bundles_are_published_on_s3_too(source, bucket):
-    for version in ("1", "2"):
-        pointer = publication.publish(source / version, "fraud-detector", "s3://models/team/fraud/")
+    first, pointer = (publication.publish(source / version, "fraud-detector",
+                                          "s3://models/team/fraud/") for version in ("1", "2"))
     assert publication.published("s3://models/team/fraud") == pointer
     keys = {item["Key"] for item in bucket.list_objects_v2(Bucket="models")["Contents"]
             if item["Size"]}
     assert keys == {"team/fraud/champion.json"} | {
-        f"team/fraud/fraud-detector-{version}/{name}" for version in ("1", "2")
+        f"team/fraud/{folder}/{name}" for folder in (first.folder, pointer.folder)
         for name in ("bundle.json", "fallback.onnx", "model.onnx", "policy.json")}
-    body = bucket.get_object(Bucket="models", Key="team/fraud/fraud-detector-2/bundle.json")["Body"]
+    body = bucket.get_object(
+        Bucket="models", Key=f"team/fraud/{pointer.folder}/bundle.json")["Body"]
     assert bundle.sha256(body.read()) == pointer.sha256
 
 

@@ -5,9 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraud import bundle
-from fraud.training import publication, reference, registry
+from fraud.bundle import BundleError
+from fraud.training import publication, reference, registry, tracking
 from fraud.training.errors import TrainingError
-
+from fraud.training.registry import __main__ as command
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -23,7 +24,7 @@ def champion() -> str | None:
 
 
 def ran(capsys, *arguments: str) -> str:
-    registry.main(list(arguments))
+    command.main(list(arguments))
     return capsys.readouterr().out
 
 
@@ -170,6 +171,87 @@ def test_what_the_champion_saw_is_copied_unless_another_version_is_named(capsys,
         assert kept.schema.metadata[reference.VERSION] == version.encode()
 
 
+@pytest.fixture
+def policy(place):
+    """Writes a policy.json of a version with a threshold of one's choice."""
+    def write(version: str, decline: float):
+        thresholds = {"review": 0.1, "decline": decline}
+        path = place / "policy.json"
+        path.write_text(json.dumps({"version": version, "model": thresholds,
+                                    "fallback": thresholds}))
+        return path
+
+    return write
+
+
+def test_the_champion_gets_other_thresholds_without_retraining(capsys, place, register, policy):
+    register()
+    registry.promote("1", "first")
+    before = publication.published("models")
+    ran(capsys, "policy", str(policy("1.2", 0.9)), "--reason", "fewer declines")
+    now = publication.published("models")
+    served = bundle.load(place / "models" / now.folder, now.sha256)
+    assert (served.policy.version, served.policy.model.decline) == ("1.2", 0.9)
+    assert bundle.load(place / "models" / before.folder).policy.version == "1.1"   # as it was
+    tags = registry.champion().tags
+    assert (tags["policy_version"], tags["policy_reason"], tags["policy_by"]) == (
+        "1.2", "fewer declines", "ann")
+
+
+def test_changed_thresholds_stay_with_their_version(register, policy):
+    register(2)
+    registry.promote("1", "first")
+    registry.change_policy("1", policy("1.2", 0.9), "fewer declines")
+    registry.promote("2", "second")
+    registry.rollback("back")
+    assert publication.published("models").policy_sha256 == bundle.sha256(
+        policy("1.2", 0.9).read_bytes())
+
+
+def test_thresholds_of_another_version_than_the_champion_are_not_served(register, policy):
+    register(2)
+    registry.promote("1", "first")
+    before = publication.published("models")
+    registry.change_policy("2", policy("2.2", 0.9), "for later")
+    assert publication.published("models") == before
+
+
+def test_a_policy_that_cannot_be_published_leaves_the_one_before(register, policy, monkeypatch,
+                                                                 place):
+    register()
+    registry.promote("1", "first")
+    monkeypatch.setenv("FRAUD_MODEL", "/proc/models")
+    with pytest.raises(TrainingError, match="/proc/models: cannot be written to"):
+        registry.change_policy("1", policy("1.2", 0.9), "fewer declines")
+    registry.export("1", place / "out")
+    assert bundle.load(place / "out").policy.version == "1.1"
+
+
+@pytest.mark.parametrize(("version", "decline", "error", "message"), [
+    ("1.1", 0.9, TrainingError, "its version is 1.1, that of the policy before"),
+    ("1.2", 0.05, BundleError, "0 <= review <= decline <= 1")])
+def test_a_policy_that_is_none_or_has_no_version_of_its_own_is_refused(
+        register, policy, version, decline, error, message):
+    register()
+    registry.promote("1", "first")
+    before = publication.published("models")
+    with pytest.raises(error, match=message):
+        registry.change_policy("1", policy(version, decline), "a reason")
+    assert publication.published("models") == before
+
+
+def test_a_bundle_that_was_changed_in_the_registry_is_not_promoted(register, place):
+    register()
+    run = registry.version_of("1").run_id
+    registry.export("1", place / "changed")
+    manifest = place / "changed/bundle.json"
+    manifest.write_text(manifest.read_text().replace('"xgboost"', '"xgboost "'))
+    tracking.connect().log_artifact(run, manifest, registry.BUNDLE)
+    with pytest.raises(TrainingError, match="version 1: sha256 of its bundle.json is .*, but"):
+        registry.promote("1", "a reason")
+    assert champion() is serving() is None
+
+
 def test_promotion_and_rollback_say_what_is_served_then(capsys, register):
     register(2)
     assert ran(capsys, "promote", "1", "--reason", "a") == "models serves 1\n"
@@ -188,7 +270,7 @@ def test_promotion_and_rollback_say_what_is_served_then(capsys, register):
 def test_what_cannot_be_done_is_one_line_and_changes_nothing(register, arguments, message):
     register()
     with pytest.raises(SystemExit) as stopped:
-        registry.main(arguments)
+        command.main(arguments)
     assert str(stopped.value).startswith(message)
     assert "\n" not in str(stopped.value)
     assert champion() is serving() is None
@@ -197,7 +279,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(register, arguments
 def test_a_promotion_needs_a_reason(register):
     register()
     with pytest.raises(SystemExit):
-        registry.main(["promote", "1"])
+        command.main(["promote", "1"])
     assert champion() is None
 
 
@@ -205,4 +287,4 @@ def test_a_server_that_does_not_answer_is_not_an_empty_registry(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(SystemExit, match="error: the MLflow registry does not answer"):
-        registry.main(["list"])
+        command.main(["list"])

@@ -1,24 +1,15 @@
 """The models that were registered: which one is champion, where each came from, and who said so.
 
-    python -m fraud.training.registry list
-    python -m fraud.training.registry show 3
-    python -m fraud.training.registry export bundle --version 3
-    python -m fraud.training.registry reference monitored --version 3
-    python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot"
-    python -m fraud.training.registry rollback --reason "alarms tripled since noon"
-
-A version that the gate refused is promoted with --force only.
-
 MLFLOW_TRACKING_URI names the MLflow server or file (default sqlite:///mlflow.db), FRAUD_MODEL the
-folder or s3:// prefix from which serving takes its model (default models).
+folder or s3:// prefix from which serving takes its model (default models). The command is
+`python -m fraud.training.registry`.
 """
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import os
-import sys
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fraud import bundle
-from fraud.training import data_version, files, publication, reference, tracking
+from fraud.training import files, publication, reference, tracking
 from fraud.training.assembly import NAME
 from fraud.training.errors import TrainingError
 
@@ -39,7 +30,7 @@ NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")    # MLflow's
 
 def champion():
     """MLflow's version that stands as champion; None where none does."""
-    return _with_alias(CHAMPION)
+    return with_alias(CHAMPION)
 
 
 @contextmanager
@@ -76,7 +67,7 @@ def keep_reference(version: str, validated: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as directory:
         reference.of_version(validated, version, Path(directory) / reference.FILE)
-        tracking.connect().log_artifacts(_version(version).run_id, directory, REFERENCE)
+        tracking.connect().log_artifacts(version_of(version).run_id, directory, REFERENCE)
 
 
 def name_challenger(version: str) -> None:
@@ -94,7 +85,7 @@ def promote(version: str, reason: str, force: bool = False) -> None:
         TrainingError: there is no such version, the gate refused it, or it cannot be published;
             the champion stays.
     """
-    before, found = _number(champion()), _version(version)
+    before, found = number_of(champion()), version_of(version)
     refused = found.tags.get(GATE) == REFUSED
     if refused and not force:
         raise TrainingError(f"version {version} was refused by the gate ({found.tags['verdict']}); "
@@ -113,7 +104,7 @@ def rollback(reason: str) -> str:
     previous = present.tags.get("previous_champion", "") if present else ""
     if not previous:
         raise TrainingError("no earlier champion to roll back to; promote a version by its number")
-    _crown(_version(previous), reason, {})
+    _crown(version_of(previous), reason, {})
     return previous
 
 
@@ -121,9 +112,54 @@ def export(version: str, directory: Path) -> None:
     """Copy the bundle of a version into a directory, which is made if absent.
 
     Raises:
-        TrainingError: there is no such version, or its artifacts are gone.
+        TrainingError: there is no such version, or its artifacts are gone, or not what was
+            registered.
     """
     _copy(version, BUNDLE, directory)
+    found = bundle.sha256((directory / bundle.MANIFEST_FILE).read_bytes())
+    if found != (promised := version_of(version).tags["bundle_sha256"]):
+        raise TrainingError(f"version {version}: sha256 of its {bundle.MANIFEST_FILE} is {found}, "
+                            f"but {promised} was registered; its artifacts were changed")
+
+
+def change_policy(version: str, policy: Path, reason: str) -> None:
+    """Give a version other thresholds, without retraining; publish them if it is the champion.
+
+    Args:
+        policy: a policy.json with a version of its own.
+
+    Raises:
+        TrainingError: there is no such version, the policy has the version of the one before, or
+            it cannot be published; the policy of before stays.
+        BundleError: it is no policy.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        before, after = Path(name, "before"), Path(name, "after")
+        export(version, before)
+        shutil.copytree(before, after)
+        shutil.copyfile(policy, after / bundle.POLICY_FILE)
+        was, now = (bundle.load(directory).policy.version for directory in (before, after))
+        if now == was:
+            raise TrainingError(f"{policy}: its version is {now}, that of the policy before; "
+                                "give it one of its own")
+        _keep_policy(version, after)
+        try:
+            if version == number_of(champion()):
+                publication.publish(after, NAME, publication.target())
+        except BaseException:
+            _keep_policy(version, before)
+            raise
+    for tag, value in {"version": now, "reason": reason, **_signed()}.items():
+        tracking.connect().set_model_version_tag(NAME, version, f"policy_{tag}", value)
+
+
+def _keep_policy(version: str, directory: Path) -> None:
+    run = version_of(version).run_id
+    tracking.connect().log_artifact(run, directory / bundle.POLICY_FILE, BUNDLE)
+
+
+def _signed() -> dict[str, str]:
+    return {"by": _user(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def copy_reference(version: str, directory: Path) -> None:
@@ -139,7 +175,7 @@ def _copy(version: str, artifact: str, directory: Path) -> None:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    found = _version(version)
+    found = version_of(version)
     try:
         with tempfile.TemporaryDirectory() as copy:
             path = Path(download_artifacts(
@@ -186,10 +222,10 @@ def _crown(version, reason: str, tags: dict[str, str]) -> None:
         except BaseException:
             _restore(client, before)
             raise
-    for name, value in {**tags, "promoted_by": _user(), "promotion_reason": reason,
-                        "promoted_at": datetime.now(UTC).isoformat(timespec="seconds")}.items():
+    signed = {f"promoted_{name}": value for name, value in _signed().items()}
+    for name, value in {**tags, **signed, "promotion_reason": reason}.items():
         client.set_model_version_tag(NAME, number, name, value)
-    if _number(_with_alias(CHALLENGER)) == number:
+    if number_of(with_alias(CHALLENGER)) == number:
         client.delete_registered_model_alias(NAME, CHALLENGER)
 
 
@@ -200,7 +236,12 @@ def _restore(client, before) -> None:
         client.set_registered_model_alias(NAME, CHAMPION, before.version)
 
 
-def _with_alias(alias: str):
+def with_alias(alias: str):
+    """MLflow's version of an alias; None where no version has it.
+
+    Raises:
+        TrainingError: MLflow does not answer.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -212,7 +253,12 @@ def _with_alias(alias: str):
                             "check MLFLOW_TRACKING_URI") from None
 
 
-def _version(number: str):
+def version_of(number: str):
+    """MLflow's version of a number.
+
+    Raises:
+        TrainingError: there is none.
+    """
     found = next((version for version in versions() if str(version.version) == str(number)), None)
     if found is None:
         has = ", ".join(str(version.version) for version in versions()) or "none"
@@ -220,7 +266,8 @@ def _version(number: str):
     return found
 
 
-def _number(version) -> str:
+def number_of(version) -> str:
+    """The number of a version; "" of none."""
     return str(version.version) if version else ""
 
 
@@ -234,92 +281,3 @@ def _user() -> str:
         return os.environ.get("USER") or getpass.getuser()
     except (KeyError, OSError):      # a container's user without a name
         return f"uid {os.getuid()}"
-
-
-def _list() -> str:
-    aliases = {_number(_with_alias(alias)): alias for alias in (CHALLENGER, CHAMPION)}
-    lines = [f"{'version':>7}  {'alias':<10}  {'framework':<10}  {'test F1':>7}  {'AUPRC':>6}  "
-             f"{'registered':<16}  why"]
-    for version in versions():
-        tags = version.tags
-        lines.append(
-            f"{version.version:>7}  {aliases.get(_number(version), ''):<10}  "
-            f"{tags['framework']:<10}  {float(tags['test_f1']):>7.4f}  "
-            f"{float(tags['test_auprc']):>6.4f}  {_moment(version.creation_timestamp):<16}  "
-            f"{tags.get('promotion_reason', tags['verdict'])}")
-    return "\n".join(lines) if len(lines) > 1 else "no version is registered yet"
-
-
-def _show(number: str) -> str:
-    version = _version(number)
-    facts = {"version": number, "mlflow_run": version.run_id,
-             "registered": _moment(version.creation_timestamp),
-             **dict(sorted(version.tags.items()))}
-    width = max(map(len, facts))
-    told = "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
-    return f"{told}\n\nTo see it again:\n{data_version.again(version.tags)}"
-
-
-def _moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1_000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _serving() -> str:
-    pointer = publication.published(publication.target())
-    names, stands = pointer.version if pointer else "nothing", _number(champion()) or "none"
-    line = f"{publication.target()} serves {names}"
-    if pointer and names != stands:
-        line += f", but the champion is {stands}: promote one of them again"
-    return line
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m fraud.training.registry", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every version, newest first, and what is being served")
-    show = commands.add_parser("show", help="where a version comes from: data, code, runs, metrics")
-    show.add_argument("version", help="its number, as list shows it")
-    copy = commands.add_parser("export", help="copy a bundle into a directory, ready to serve")
-    seen = commands.add_parser("reference", help="copy what a version saw in validation, for "
-                                                 "monitoring, into a directory")
-    for command in (copy, seen):
-        command.add_argument("directory", type=Path, help="made if absent")
-        command.add_argument("--version", help="(default: the champion)")
-    crown = commands.add_parser("promote", help="make a version the champion and publish it")
-    crown.add_argument("version", help="its number, as list shows it")
-    crown.add_argument("--force", action="store_true", help="though the gate has refused it")
-    back = commands.add_parser("rollback", help="restore the champion before the present one")
-    for command in (crown, back):
-        command.add_argument("--reason", required=True, help="kept with the version")
-    try:
-        print(_run(parser.parse_args(arguments)))
-    except (TrainingError, bundle.BundleError) as error:
-        sys.exit(f"error: {error}")
-
-
-def _run(options: argparse.Namespace) -> str:
-    match options.command:
-        case "list":
-            return f"{_list()}\n{_serving()}"
-        case "show":
-            return _show(options.version)
-        case "export" | "reference":
-            version = options.version or _number(champion())
-            if not version:
-                raise TrainingError("there is no champion yet; train one, or name a --version")
-            if options.command == "export":
-                export(version, options.directory)
-                return f"version {version} is in {options.directory}"
-            copy_reference(version, options.directory)
-            return f"the reference of version {version} is {options.directory / reference.FILE}"
-        case "promote":
-            promote(options.version, options.reason, options.force)
-        case "rollback":
-            rollback(options.reason)
-    return _serving()
-
-
-if __name__ == "__main__":
-    main()
