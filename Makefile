@@ -8,7 +8,7 @@ READY := .venv/.ready
 TOOLS := .venv-tools/.ready
 
 .PHONY: help train serve stream-demo image deploy smoke test test-system acceptance crash-proof \
-	lint report rules drill bench lock tools programs clean java
+	lint report notebooks rules drill bench lock tools programs clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ report: $(READY)  ## compare decisions with the champion's reference (DECISIONS=
 
 drill: $(READY)  ## fraud changes its ways: time until the alarm, recovery (four minutes)
 	$(BIN)/python -m monitoring.drill --out docs/drill.png
+
+notebooks: $(READY)  ## open the notebooks in JupyterLab (after make train)
+	$(BIN)/jupyter lab notebooks $(ARGS)
 
 rules: $(READY)  ## the alerts as Prometheus' operator reads them
 	$(BIN)/python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
