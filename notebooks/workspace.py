@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class NotTrained(Exception):
-    """There is nothing to look at yet. A notebook shows the message alone, without a stack trace.
+class Missing(Exception):
+    """There is nothing to look at yet. A notebook shows the message alone, which names what to run.
     """
 
     def _render_traceback_(self) -> list[str]:      # IPython's hook
@@ -29,7 +29,7 @@ def latest_run():
     """Metaflow's latest run of the flow that ended well, whoever started it.
 
     Raises:
-        NotTrained: there is none.
+        Missing: there is none.
     """
     from metaflow import Flow, namespace
     from metaflow.exception import MetaflowNotFound
@@ -40,7 +40,7 @@ def latest_run():
     except MetaflowNotFound:
         run = None
     if run is None:
-        raise NotTrained(f"No run of the flow has ended well in {ROOT}: make train")
+        raise Missing(f"No run of the flow has ended well in {ROOT}: make train")
     return run
 
 
@@ -48,7 +48,7 @@ def champion():
     """The bundle that serves, from the folder or s3:// prefix that FRAUD_MODEL names.
 
     Raises:
-        NotTrained: there is none.
+        Missing: there is none.
     """
     from fraud.bundle import BundleError
     from fraud.champion import Champion
@@ -57,4 +57,4 @@ def champion():
     try:
         return Champion(publication.target()).bundle
     except BundleError as error:
-        raise NotTrained(f"There is no champion ({error}): make train") from None
+        raise Missing(f"There is no champion ({error}): make train") from None
