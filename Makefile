@@ -7,8 +7,8 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 TOOLS := .venv-tools/.ready
 
-.PHONY: help data train serve stream-demo image minikube deploy smoke test test-system acceptance crash-proof \
-	lint report rules drill bench lock tools programs clean java
+.PHONY: help train data serve stream-demo notebooks image minikube deploy smoke test test-system \
+	acceptance crash-proof lint report rules drill bench lock tools programs clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ report: $(READY)  ## compare decisions with the champion's reference (DECISIONS=
 
 drill: $(READY)  ## fraud changes its ways: time until the alarm, recovery (four minutes)
 	$(BIN)/python -m monitoring.drill --out docs/drill.png
+
+notebooks: $(READY)  ## open the notebooks in JupyterLab (after make train)
+	$(BIN)/jupyter lab notebooks $(ARGS)
 
 rules: $(READY)  ## the alerts as Prometheus' operator reads them
 	$(BIN)/python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml

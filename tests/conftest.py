@@ -17,8 +17,9 @@ from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
 from fraud import bundle, features
-from fraud.training import assembly, feature_job
+from fraud.training import assembly, feature_job, simulate
 from fraud.training.candidate import Candidate, Variant
+from tests.flows.running import Flow, written
 from tests.redis_server import RedisServer
 
 hypothesis.settings.register_profile("suite", deadline=None)      # a busy machine is no defect
@@ -131,6 +132,24 @@ def bundle_directory(tmp_path_factory):
         version="3.1", model=bundle.Thresholds(review=0.5, decline=0.9),
         fallback=bundle.Thresholds(review=0.6, decline=0.95))))
     return directory
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory) -> Path:
+    """A small simulated month as a Parquet file."""
+    path = tmp_path_factory.mktemp("payments") / "payments.parquet"
+    simulate.write(simulate.simulate(60_000, seed=5), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, payments) -> tuple[Flow, str]:
+    """A directory in which the flow ran once, for all tests that need one, and what it wrote on
+    the screen."""
+    flow = Flow(tmp_path_factory.mktemp("trained"))
+    result = flow("run", "--transactions", str(payments))
+    assert result.returncode == 0, written(result)
+    return flow, written(result)
 
 
 @pytest.fixture(scope="session")

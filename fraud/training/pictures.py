@@ -35,9 +35,8 @@ def precision_recall(scores: Mapping[str, np.ndarray], label: np.ndarray, title:
 
     figure, (axes,) = _panels(1)
     for name, score in scores.items():
-        precision, recall, _ = precision_recall_curve(label, score)
-        kept = np.unique(np.linspace(0, recall.size - 1, 2_000).astype(int))
-        axes.plot(recall[kept], precision[kept],
+        precision, recall, _ = precision_recall_curve(label, score, drop_intermediate=True)
+        axes.plot(recall, precision,
                   label=f"{name} (AUPRC {average_precision_score(label, score):.3f})")
     axes.set(title=title, xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
     axes.legend(loc="lower left")

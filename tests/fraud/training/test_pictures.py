@@ -30,6 +30,14 @@ def test_precision_recall_names_the_area_of_each_model():
     assert [0.5, 1.0] in drawn["good (AUPRC 0.833)"].tolist()
 
 
+def test_precision_recall_has_a_point_for_each_fraud_among_however_many_payments():
+    label = np.arange(50_000) < 100
+    score = np.random.default_rng(7).random(label.size) + label * 0.5
+    (axes,) = pictures.precision_recall({"model": score}, label, "Test").axes
+    [curve] = lines(axes).values()
+    assert set(np.arange(1, 101)) <= set(np.rint(curve[:, 0] * 100).astype(int))
+
+
 def test_thresholds_show_f1_and_what_reviews_and_missed_frauds_cost():
     figure = pictures.thresholds(SCORE, LABEL, AMOUNT, review_cost=5.0, chosen=0.7)
     f1, cost = ({x: y for x, y in next(iter(lines(axes).values()))} for axes in figure.axes)

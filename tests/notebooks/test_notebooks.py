@@ -1,0 +1,206 @@
+"""Notebooks are committed without outputs, and what they find when executed is what is so."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from fraud import bundle
+from fraud.history import BUCKET_MS
+from fraud.training import publication
+from fraud.training.simulate import START
+from stream.settings import BROKERS
+from tests.flows.running import ROOT, bare_environment
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+SECONDS = 300               # of one cell: a busy machine is no defect
+
+
+class Executed(NamedTuple):
+    """What a notebook showed, and what some expressions were at its end."""
+
+    cells: list
+    values: dict
+
+    @property
+    def text(self) -> str:
+        """All that it wrote, as text."""
+        return "\n".join(output.get("text") or output["data"].get("text/markdown", "")
+                         for cell in self.cells for output in cell.get("outputs", []))
+
+    @property
+    def pictures(self) -> int:
+        return sum("image/png" in output.get("data", {})
+                   for cell in self.cells for output in cell.get("outputs", []))
+
+
+def client(name: str, directory: Path, *more: str, **variables: str) -> NotebookClient:
+    """A notebook in the folder of a project, with variables of its first cell set."""
+    shutil.copytree(ROOT / "notebooks", directory / "notebooks", dirs_exist_ok=True)
+    notebook = nbformat.read(directory / f"notebooks/{name}.ipynb", 4)
+    first = notebook.cells[1]
+    for variable, value in variables.items():
+        assert first.source.count(f"{variable} = None ") == 1
+        first.source = first.source.replace(f"{variable} = None ", f"{variable} = {value!r} ")
+    notebook.cells += [nbformat.v4.new_code_cell(source) for source in more]
+    return NotebookClient(notebook, timeout=SECONDS, kernel_name="python3",
+                          resources={"metadata": {"path": str(directory / "notebooks")}})
+
+
+def environment() -> dict[str, str]:
+    """This environment without a broker, with the project's programs."""
+    kept = {name: value for name, value in bare_environment().items()
+            if name != BROKERS and not name.startswith("FRAUD_") or name == "FRAUD_CACHE"}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+def execute(name: str, directory: Path, expressions: list[str], **variables: str) -> Executed:
+    """Execute a notebook as JupyterLab would, and say what expressions are at its end."""
+    asked = ", ".join(f"{one!r}: {one}" for one in expressions)
+    executor = client(name, directory, f"import json\nprint(json.dumps({{{asked}}}, default=str))",
+                      **variables)
+    executor.execute(env=environment())
+    *cells, last = executor.nb.cells
+    return Executed(cells, json.loads(last.outputs[0]["text"]))
+
+
+def served(directory: Path) -> bundle.Manifest:
+    pointer = publication.published(str(directory / "models"))
+    return bundle.load(directory / "models" / pointer.folder).manifest
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_it_is_committed_without_outputs(path):
+    notebook = nbformat.read(path, 4)
+    assert notebook.metadata.kernelspec.name == "python3"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code and all(cell.outputs == [] and cell.execution_count is None for cell in code)
+
+
+def test_there_are_four():
+    assert NAMES == ["01_transactions", "02_inspect_run", "03_thresholds", "04_stream"]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", NAMES)
+def test_before_anything_is_trained_one_line_says_what_to_run(name, tmp_path):
+    executor = client(name, tmp_path)
+    with pytest.raises(CellExecutionError):
+        executor.execute(env=environment())
+    [line] = executor.nb.cells[1].outputs[-1].traceback
+    assert line.endswith(": make train") and "\n" not in line
+
+
+@pytest.mark.system
+def test_transactions_counts_frauds_and_shows_what_a_balance_after_the_payment_gives_away(
+        trained, payments):
+    flow, _ = trained
+    table = pq.read_table(payments, columns=["is_fraud", "incident_id", "fraud_type"]).to_pandas()
+    frauds = table[table["is_fraud"] == 1]
+    shown = execute("01_transactions", flow.directory, [
+        "int(len(frauds))", "len(incidents)", "kinds['payments'].to_dict()",
+        "rules['recall'].to_list()", "rules['precision'].to_list()"])
+    count, of_incidents, kinds, recall, precision = shown.values.values()
+    assert (count, of_incidents) == (len(frauds), frauds["incident_id"].nunique())
+    assert kinds == frauds["fraud_type"].value_counts().to_dict()
+    assert recall[0] == precision[0] == 1.0 > recall[1]
+    assert f"{len(frauds):,} of {len(table):,} payments are fraud" in shown.text
+    assert "these are of a bank that cancels fraud" in shown.text
+    assert shown.pictures == 4
+
+
+def paysim(payments: Path) -> pd.DataFrame:
+    """Simulated payments in PaySim's columns; one fraud in two was cancelled."""
+    table = pd.read_parquet(payments)
+    cancelled = (table["is_fraud"] == 1) & ((table.index % 2 == 0) | (table["type"] != "TRANSFER"))
+    arrived = table["destination_balance"] + table["amount"]
+    return pd.DataFrame({
+        "step": (table["event_time"] - START) // BUCKET_MS + 1, "type": table["type"],
+        "amount": table["amount"], "nameOrig": table["origin"],
+        "oldbalanceOrg": table["origin_balance"],
+        "newbalanceOrig": table["origin_balance"] - table["amount"],
+        "nameDest": table["destination"], "oldbalanceDest": table["destination_balance"],
+        "newbalanceDest": arrived.mask(cancelled, table["destination_balance"]).round(2),
+        "isFraud": table["is_fraud"], "isFlaggedFraud": 0})
+
+
+@pytest.mark.system
+def test_transactions_takes_the_balances_after_the_payment_of_a_file_that_has_them(
+        payments, tmp_path):
+    table = paysim(payments)
+    table.to_csv(tmp_path / "paysim.csv", index=False)
+    frauds = table[(table["isFraud"] == 1) & (table["type"] == "TRANSFER")]
+    cancelled = (frauds["newbalanceDest"] == frauds["oldbalanceDest"]).mean()
+    shown = execute("01_transactions", tmp_path, ["float(rules['recall'].iloc[0])"],
+                    PAYMENTS=str(tmp_path / "paysim.csv"))
+    assert list(shown.values.values()) == [pytest.approx(cancelled)] and 0.3 < cancelled < 0.7
+    assert "Balances after the payment are those of the file." in shown.text
+    assert "does not say of what kind a fraud is" in shown.text
+
+
+@pytest.mark.system
+def test_inspect_run_names_the_champion_and_leads_to_the_registry_and_back(trained):
+    flow, _ = trained
+    manifest = served(flow.directory)
+    shown = execute("02_inspect_run", flow.directory, [
+        "champion", "run.pathspec", "back.pathspec", "serving.version",
+        "float(validation.loc[champion, 'f1'])", "list(steps.index)",
+        "int(version.version)", "version.tags['data_digest']"])
+    champion, run, back, version, f1, steps, registered, digest = shown.values.values()
+    assert champion == manifest.framework and version == manifest.version == str(registered)
+    assert run == back == manifest.metaflow_run
+    assert f1 == pytest.approx(manifest.model.metrics["validation_f1"])
+    assert steps[0] == "start" and steps[-1] == "end" and len(steps) == 8
+    assert digest == manifest.data_digest
+    assert "The gate's verdict: promoted" in shown.text and "findings: none" in shown.text
+    cards = [output for cell in shown.cells for output in cell.get("outputs", [])
+             if "Judged on the test period" in str(output.get("data", {}).get("text/html"))
+             or "MF_DATA__" in str(output.get("data", {}).get("text/html"))]
+    assert len(cards) == 1 and shown.pictures == 4
+
+
+@pytest.mark.system
+def test_thresholds_finds_in_the_log_what_the_flow_reported_and_what_a_policy_changes(trained):
+    flow, _ = trained
+    with sqlite3.connect(flow.directory / "mlflow.db") as connection:
+        [[reported]] = connection.execute(
+            "select value from model_version_tags where key = 'test_f1' and version = ?",
+            [served(flow.directory).version]).fetchall()
+    shown = execute("03_thresholds", flow.directory, [
+        "float(f1)", "len(judged)", "int(sum(run.judgements[run.champion].confusion))",
+        "float((before == judged['decision']).mean())", "int((before != then).sum())",
+        "float(compared.loc[('then', 'review or decline'), 'alerts a day'])", "BUDGET",
+        "serves.policy.version", "serves.policy.model == changed.model"])
+    f1, count, in_test, kept, changes, alerts, budget, version, same = shown.values.values()
+    assert f1 == pytest.approx(float(reported), abs=2e-6)
+    assert count == in_test
+    assert kept == 1.0 and changes > 0
+    assert 0 < alerts <= budget
+    assert version.endswith("-half") and same
+    assert "the model is the same: True" in shown.text
+    assert shown.pictures == 2
+
+
+@pytest.mark.system
+def test_stream_has_a_decision_or_a_dead_letter_for_each_message(trained):
+    flow, _ = trained
+    shown = execute("04_stream", flow.directory, [
+        "len(sent)", "len(answers)", "len(dead)", "len(once)", "int(again.sum())",
+        "int((marked & again).sum())", "int((twice['value'] == twice['value_first']).sum())",
+        "sorted(set(letters['reason']))", "sorted(set(once['history']))"])
+    sent, answers, dead, once, again, marked, same, reasons, history = shown.values.values()
+    assert answers == 6_000 + 300 and once == 6_000
+    assert sent == answers + dead and dead > 0
+    assert again == marked == same == 300
+    assert "bad-key" in reasons and history == ["full", "partial"]
+    assert "what this notebook started has ended" in shown.text
+    assert shown.pictures == 3
