@@ -291,15 +291,6 @@ def test_a_misspelt_setting_is_named(flow, payments, tmp_path):
 # At full size.
 
 @pytest.mark.system
-def test_on_the_default_simulation_both_candidates_compete(flow):
-    result = flow("run", settings=None)
-    assert result.returncode == 0, written(result)
-    shown = f1_of_candidates(flow)
-    assert 0.80 <= max(shown.values()) <= 0.97
-    assert abs(shown["xgboost"] - shown["tensorflow"]) <= 0.15
-
-
-@pytest.mark.system
 @pytest.mark.skipif(not PAYSIM.exists(), reason=f"{PAYSIM} is absent: not part of the project")
 def test_on_rows_of_paysim_the_champion_reaches_f1_of_098(flow):
     result = flow("run", "--transactions", str(PAYSIM), settings=None)
