@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--reference", type=Path, required=True,
                         help="reference.parquet of the champion, or an earlier decision log")
     parser.add_argument("--decisions", type=Path, nargs="+", required=True, help="decision logs")
-    parser.add_argument("--labels", type=Path, help="CSV or Parquet, see monitoring.labels")
+    parser.add_argument("--labels", help="CSV or Parquet, or kafka:TOPIC, see monitoring.labels")
     parser.add_argument("--as-of", type=labels.moment, default=None,
                         help="use labels known by then (ISO 8601; default: now)")
     parser.add_argument("--out", type=Path, required=True, help="a directory")
