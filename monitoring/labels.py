@@ -74,14 +74,18 @@ class Known:
         return float(declined["is_fraud"].isna().mean()) if len(declined) else 0.0
 
 
-def read(source: str) -> pd.DataFrame:
-    """The labels of a file, or of the topic that `kafka:TOPIC` names.
+def read(*sources: str) -> pd.DataFrame:
+    """The labels of files, and of the topics that `kafka:TOPIC` names.
 
     Messages that are no labels are left out and said on stderr, each with where it lies.
 
     Raises:
-        TrainingError: the source cannot be read, or a file holds something else than labels.
+        TrainingError: one cannot be read, or a file holds something else than labels.
     """
+    return pd.concat(map(_read, sources), ignore_index=True)
+
+
+def _read(source: str) -> pd.DataFrame:
     if not source.startswith(TOPIC):
         return label_table.read(Path(source))
     try:
@@ -193,12 +197,13 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m monitoring.labels", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", nargs="+", required=True, help="decision logs")
-    parser.add_argument("--labels", required=True, help="CSV or Parquet, or kafka:TOPIC")
+    parser.add_argument("--labels", nargs="+", required=True,
+                        help="CSV or Parquet files, or kafka:TOPIC")
     parser.add_argument("--as-of", type=moment, required=True, help="ISO 8601; UTC if not said")
     parser.add_argument("--out", type=Path, required=True, help="a directory")
     options = parser.parse_args(arguments)
     try:
-        known = known_by(options.as_of, decided(options.decisions), read(options.labels))
+        known = known_by(options.as_of, decided(options.decisions), read(*options.labels))
         write(known, options.out)
     except TrainingError as error:
         sys.exit(f"error: {error}")

@@ -1,16 +1,27 @@
 """The rules as the object that Prometheus' operator reads, made of the same files.
 
     python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
+
+With --runbook each alert first gets that page as its runbook, in the files too.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 from pathlib import Path
 
 import yaml
 
 RULES = Path(__file__).parent / "prometheus/rules"
 HEAD = "# Made of monitoring/prometheus/rules by `python -m monitoring.prometheus_rule`.\n"
+RUNBOOK = re.compile(r"(?<=runbook_url: )[^#\n]*(?=#)")
+
+
+def lead_to(runbook: str, rules: Path = RULES) -> None:
+    """Let the alerts of a folder of rule files lead to a page, each to its own heading."""
+    for path in rules.glob("*.yml"):
+        path.write_text(RUNBOOK.sub(lambda _: runbook, path.read_text()))
 
 
 def manifest(rules: Path = RULES) -> str:
@@ -26,5 +37,17 @@ def manifest(rules: Path = RULES) -> str:
     }, sort_keys=False, width=100, allow_unicode=True)
 
 
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m monitoring.prometheus_rule", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runbook", metavar="URL", help="where your people read "
+                                                         "monitoring/runbook.md")
+    options = parser.parse_args(arguments)
+    if options.runbook:
+        lead_to(options.runbook)
     print(manifest(), end="")
+
+
+if __name__ == "__main__":
+    main()
