@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 
 from fraud.training import simulate
-from monitoring.changing_fraud import DAY, DAYS, changed
+from monitoring.changing_fraud import DAY, DAYS, NEW_KIND, changed
 from tests.flows.running import ROOT, SETTINGS, Flow, bare_environment, written
 from tests.serve.running import Server
 from tests.stream.running import eventually
@@ -18,17 +19,20 @@ from tests.tools import program
 
 pytestmark = pytest.mark.system
 
-ROWS, BATCH = 70_000, 1_000
+FIRST_ROWS, ROWS, BATCH = 110_000, 60_000, 1_000
 LABELS = ["transaction_id", "is_fraud", "label_time", "incident_id"]
-LATER = DAYS * DAY
+LATER, DELAY = round(DAYS * DAY), round(3 * DAY)
 
 
 def next_month(path: Path) -> pd.DataFrame:
     """The month after the one from which the champion learned: fraud goes over to splitting."""
-    simulate.write(simulate.simulate(ROWS, 9, episodes=partial(changed, kind="splitting")), path)
+    month = simulate.simulate(ROWS, 9, episodes=partial(changed, kind="splitting"))
+    new = month.payments.fraud_type == NEW_KIND         # which has no name among the known ones
+    simulate.write(month._replace(payments=month.payments._replace(
+        fraud_type=np.where(new, 0, month.payments.fraud_type))), path)
     table = pd.read_parquet(path)
     return table.assign(event_time=table["event_time"] + LATER,
-                        label_time=table["event_time"] + LATER + 3 * DAY)
+                        label_time=table["event_time"] + LATER + DELAY)
 
 
 def score(server: Server, payments: pd.DataFrame) -> None:
@@ -54,7 +58,7 @@ def home(tmp_path) -> Flow:
     wide.write_text(SETTINGS.read_text().replace("train = 0.50", "train = 0.40")
                     .replace("late = 0.15", "late = 0.35"))
     flow = Flow(tmp_path)
-    first = flow("run", "--rows", str(ROWS), settings=wide)
+    first = flow("run", "--rows", str(FIRST_ROWS), settings=wide)
     assert first.returncode == 0, written(first)
     return flow
 
