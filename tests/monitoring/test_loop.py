@@ -109,7 +109,7 @@ def test_a_champion_that_got_worse_is_replaced_and_restored(home, server, retrai
     found = (home.directory / "monitored/report/retraining.prom").read_text()
     assert re.search(r"^fraud_retraining_failed 0", found, re.MULTILINE)
     kept = registry("show", "2")
-    assert "not worse than version 1 by more than 0.02" in kept
+    assert "not worse than champion 1 by more than 0.02" in kept
     assert re.search(r"^started_because +.*F1 fell by at least", kept, re.MULTILINE)
     eventually(lambda: serves(server, "2"))
 
