@@ -46,7 +46,7 @@ def score(server: Server, payments: pd.DataFrame) -> None:
 
 
 def serves(server: Server, version: str) -> bool:
-    return server.get("/v1/model").json()["version"] == version
+    return server.get("/v1/model").json()["manifest"]["version"] == version
 
 
 @pytest.fixture
