@@ -8,7 +8,7 @@ READY := .venv/.ready
 TOOLS := .venv-tools/.ready
 
 .PHONY: help train data serve stream-demo notebooks image minikube deploy smoke test test-system \
-	acceptance crash-proof lint report rules drill bench lock tools programs clean java
+	acceptance crash-proof lint report rules retrain drill bench lock tools programs clean java
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +74,20 @@ drill: $(READY)  ## fraud changes its ways: time until the alarm, recovery (four
 notebooks: $(READY)  ## open the notebooks in JupyterLab (after make train)
 	$(BIN)/jupyter lab notebooks $(ARGS)
 
-rules: $(READY)  ## the alerts as Prometheus' operator reads them
-	$(BIN)/python -m monitoring.prometheus_rule > k8s/base/prometheusrule.yaml
+rules: $(READY)  ## the alerts as Prometheus' operator reads them (RUNBOOK=https://... where people read it)
+	$(BIN)/python -m monitoring.prometheus_rule $(if $(RUNBOOK),--runbook "$(RUNBOOK)") \
+		> k8s/base/prometheusrule.yaml
+
+retrain: java $(READY)  ## train if a reason is found in FRAUD_DECISIONS and FRAUD_LABELS (s3:// prefixes)
+	aws s3 sync "$$FRAUD_DECISIONS" monitored/decisions
+	aws s3 sync "$$FRAUD_LABELS" monitored/labels
+	$(BIN)/python -m fraud.training.registry reference monitored
+	$(BIN)/python -m monitoring.report --reference monitored/reference.parquet --out monitored/report \
+		--decisions $$(find monitored/decisions -type f) --labels $$(find monitored/labels -type f)
+	$(BIN)/python -m monitoring.labels --as-of "$$(date -u +%FT%TZ)" --out monitored/known \
+		--decisions $$(find monitored/decisions -type f) --labels $$(find monitored/labels -type f)
+	$(BIN)/python -m monitoring.retraining --report monitored/report/report.json \
+		--transactions monitored/known/training.parquet $(ARGS)
 
 bench: java models/champion.json $(READY)  ## measure all that bench/ measures: half an hour
 	$(BIN)/python -m bench.training

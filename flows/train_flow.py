@@ -69,6 +69,7 @@ class TrainFlow(FlowSpec):
              "(default: <data-dir>/transactions.parquet, simulated where it is absent)")
     sample = Parameter("sample", default=1.0, help="share of the accounts to use")
     rows = Parameter("rows", default=None, type=int, help="simulate this many payments instead")
+    why = Parameter("why", default="", help="why the run was started: kept with its version")
     spark_master = Parameter("spark-master", default="local[*]", help="where Spark runs")
     data_dir = Parameter("data-dir", default="data",
                          help="folder for simulated payments and for what runs compute")
@@ -226,7 +227,7 @@ class TrainFlow(FlowSpec):
 
         self.registered = registration.register(
             self.candidates, self.champion, self.judgements, self.verdict, self._lineage(),
-            self.model_card, Path(self.validated), self.settings)
+            self.model_card, Path(self.validated), self.settings, self.why)
         self.next(self.end)
 
     def _lineage(self):

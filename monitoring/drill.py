@@ -20,68 +20,27 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from fraud import bundle
-from fraud.training import boosted_trees, evaluation
-from fraud.training import settings as training_settings
+from fraud.training import incidents
 from fraud.training.simulate import START
 from monitoring import performance, settings
 from monitoring.changing_fraud import CHANGE, DAY, DAYS, KINDS, Month, month
+from monitoring.drill_models import SEED, half, parts_at, parts_before, parts_of_all, train
 from monitoring.performance import Performance
 from monitoring.settings import Policy, ReportSettings
 
 WEEK = 7
-LATE, EVERY = 3, 4      # days: before a retraining, which set its threshold; between two
-SEED, ROWS = 7, 600_000
-RETRAINING = ("day", "champion", "retrained", "precision")
-TREES = training_settings.BoostedTrees(
-    max_depth=6, learning_rate=0.15, rounds=200, early_stopping_rounds=25, min_child_weight=5.0,
-    subsample=0.8, colsample_bytree=0.8, max_bin=256)
+EVERY = 4               # days between two retrainings
+ROWS = 600_000
+MEASURES = {"recall": "payments", "incidents": "incidents", "money": "money"}
 
 
-class Parts(NamedTuple):
-    """Features and labels in order of time: what to fit, when to stop, where to set thresholds."""
+class Found(NamedTuple):
+    """What decisions found of frauds, and at what price."""
 
-    fit: tuple[np.ndarray, np.ndarray]
-    early: tuple[np.ndarray, np.ndarray]
-    late: tuple[np.ndarray, np.ndarray]
-
-
-class Model(NamedTuple):
-    """A booster with its calibration and decline threshold."""
-
-    booster: object
-    calibration: bundle.Calibration
-    decline: float
-
-    def declined(self, matrix: np.ndarray) -> np.ndarray:
-        """Which payments it declines: bool."""
-        logits = boosted_trees.logits(self.booster, matrix)
-        return bundle.calibrated(logits, self.calibration) >= self.decline
-
-
-def train(parts: Parts) -> Model:
-    """Train as the flow does, on parts of its own."""
-    booster, _ = boosted_trees.fit(*parts.fit, *parts.early, TREES, SEED)
-    matrix, label = parts.late
-    logits = boosted_trees.logits(booster, matrix)
-    calibration = evaluation.fit_calibration(logits, label)
-    scores = bundle.calibrated(logits, calibration)
-    return Model(booster, calibration, evaluation.choose_thresholds(scores, label, 100).decline)
-
-
-def parts_before(before: Month) -> Parts:
-    """Of a month of which everything is known."""
-    return Parts(*(before.labelled(before.days(DAYS * first, DAYS * last))
-                   for first, last in ((0.03, 0.65), (0.65, 0.75), (0.75, 1.0))))
-
-
-def parts_at(day: int, before: Month, of: Month) -> Parts:
-    """Of the month before and of what is known on a day: its last days set the threshold."""
-    old, known = parts_before(before), of.known_by(START + day * DAY)
-    new, late = (of.labelled(known & of.days(*days)) for days in ((0, day - LATE),
-                                                                  (day - LATE, day)))
-    fit = (np.concatenate([old.fit[0], new[0]]), np.concatenate([old.fit[1], new[1]]))
-    return Parts(fit, old.late, late)
+    recall: float       # of fraudulent payments, each leg by itself
+    incidents: float    # share of which any leg was declined
+    money: float        # share; what comes after a declined leg would not have happened
+    precision: float    # of declined payments
 
 
 def measured(of: Month, declined: np.ndarray, where: np.ndarray) -> performance.Measured:
@@ -93,20 +52,40 @@ def _decided(of: Month, declined: np.ndarray) -> pd.DataFrame:
     return of.table.assign(decision=np.where(declined, "decline", "approve"))
 
 
+def found(of: Month, declined: np.ndarray, where: np.ndarray) -> Found:
+    """What decisions found among some payments."""
+    fraud = where & (of.table["is_fraud"] == 1).to_numpy()
+    its, flagged = of.table[fraud], declined[fraud]
+    outcome = incidents.outcome(its["incident_id"].to_numpy(object), its["event_time"].to_numpy(),
+                                its["amount"].to_numpy(), flagged)
+    return Found(float(flagged.mean()), outcome.stopped / outcome.incidents,
+                 outcome.money_stopped / (outcome.money_stopped + outcome.money_missed),
+                 int(flagged.sum()) / max(1, int((where & declined).sum())))
+
+
+class Retraining(NamedTuple):
+    """One of them, until the next."""
+
+    day: int
+    champion: Found
+    retrained: Found
+
+
 class Outcome(NamedTuple):
-    """How one drill went; recalls are shares of fraudulent payments."""
+    """How one drill went."""
 
     kind: str
     alarm: int | None           # the day
     lost_before: float          # of the new kind's money that the champion lets pass
-    recall_before: float        # of the champion, in its validation
-    retrainings: pd.DataFrame   # day; until the next: recall of champion and retrained, precision
-    by_day: pd.DataFrame        # recall of both from day to day
+    before: Found               # of the champion, in its validation
+    retrainings: list[Retraining]
+    bound: Retraining           # learned from half of the incidents, judged on the others
+    by_day: pd.DataFrame        # recall of champion and retrained from day to day
 
-    def regained(self, place: int) -> float:
-        """Of the recall that was lost, the share that a retrained model finds again."""
-        its = self.retrainings.iloc[place]
-        return (its["retrained"] - its["champion"]) / (self.recall_before - its["champion"])
+    def regained(self, its: Retraining, measure: str) -> float:
+        """Of what was lost by a measure of `Found`, the share that a retrained model regains."""
+        now, lost = (getattr(one, measure) for one in (its.retrained, its.champion))
+        return (now - lost) / (getattr(self.before, measure) - lost)
 
 
 def drill(kind: str, before: Month, rows: int = ROWS, seed: int = SEED) -> Outcome:
@@ -116,22 +95,33 @@ def drill(kind: str, before: Month, rows: int = ROWS, seed: int = SEED) -> Outco
         before: the month from which the champion learns.
     """
     of, champion = month(kind, rows, seed), train(parts_before(before))
-    validated = measured(before, champion.declined(before.features), before.days(0.75 * DAYS, DAYS))
+    validation, decided = before.days(0.75 * DAYS, DAYS), champion.declined(before.features)
     old = champion.declined(of.features)
-    alarm = alarm_of(of, old, validated)
+    alarm = alarm_of(of, old, measured(before, decided, validation))
     days = range(alarm, DAYS - EVERY + 1, EVERY) if alarm else ()
     new, retrainings = np.zeros_like(old), []
     for day in days:
         model, span = train(parts_at(day, before, of)), of.days(day, day + EVERY)
         new[of.days(day, DAYS)] = model.declined(of.features[of.days(day, DAYS)])
-        champions, its = measured(of, old, span), measured(of, new, span)
-        retrainings.append((day, champions.recall, its.recall, its.precision))
+        retrainings.append(Retraining(day, found(of, old, span), found(of, new, span)))
     missed = of.table["amount"].where(of.table["is_new"] & ~old, 0.0)
     return Outcome(
         kind, alarm, float(missed[of.days(0, alarm or DAYS)].sum() / missed.sum()),
-        validated.recall, pd.DataFrame(retrainings, columns=list(RETRAINING)),
+        found(before, decided, validation), retrainings, bound(before, of, old),
         pd.DataFrame({"champion": _recall_by_day(of, old),
                       "retrained": _recall_by_day(of, new)[alarm:] if alarm else np.nan}))
+
+
+def bound(before: Month, of: Month, old: np.ndarray) -> Retraining:
+    """What these features and trees can find at best: all verdicts given, half of the incidents
+    learned from, the others judged.
+
+    Args:
+        old: what the champion declines: bool.
+    """
+    learned, since = half(of), of.days(CHANGE, DAYS)
+    best = train(parts_of_all(before, of, learned & since)).declined(of.features)
+    return Retraining(CHANGE, found(of, old, since & ~learned), found(of, best, since & ~learned))
 
 
 def alarm_of(of: Month, declined: np.ndarray, validated: performance.Measured) -> int | None:
@@ -178,18 +168,28 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
 
 
 def told(outcomes: list[Outcome]) -> str:
-    """A Markdown table."""
-    lines = ["| kind | alarm, days after | money lost before it | recall before "
-             "| champion's at the end | retrained | its precision | regained, each time |",
-             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    """Two Markdown tables: how each kind went, and what retraining regained by each measure."""
+    lines = ["| kind | alarm, days after | money lost before it | precision before | retrained |",
+             "| --- | ---: | ---: | ---: | ---: |"]
     for one in outcomes:
         days = one.alarm - CHANGE if one.alarm else "none"
-        last = one.retrainings.iloc[-1] if one.alarm else dict.fromkeys(RETRAINING, np.nan)
-        regained = ", ".join(f"{one.regained(place):.0%}" for place in range(len(one.retrainings)))
-        lines.append(f"| {one.kind} | {days} | {one.lost_before:.0%} | {one.recall_before:.2f} | "
-                     f"{last['champion']:.2f} | {last['retrained']:.2f} | "
-                     f"{last['precision']:.2f} | {regained} |")
+        now = one.retrainings[-1].retrained.precision if one.alarm else np.nan
+        lines.append(f"| {one.kind} | {days} | {one.lost_before:.0%} | {one.before.precision:.2f} "
+                     f"| {now:.2f} |")
+    lines += ["", "| kind | found, of | before | champion's at the end | retrained "
+              "| regained, each time | at best |",
+              "| --- | --- | ---: | ---: | ---: | ---: | ---: |"]
+    lines += [_regained(one, measure) for one in outcomes if one.alarm for measure in MEASURES]
     return "\n".join(lines)
+
+
+def _regained(one: Outcome, measure: str) -> str:
+    last = one.retrainings[-1]
+    values = [getattr(its, measure) for its in (one.before, last.champion, last.retrained)]
+    each = ", ".join(f"{one.regained(its, measure):.0%}" for its in one.retrainings)
+    return (f"| {one.kind} | {MEASURES[measure]} | "
+            + " | ".join(f"{value:.2f}" for value in values)
+            + f" | {each} | {one.regained(one.bound, measure):.0%} |")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,12 +12,14 @@ Accounts are HMACs in a decision log: they are the same accounts from day to day
 FRAUD_ACCOUNT_KEY is set.
 
 Labels are a CSV or Parquet file with transaction_id, is_fraud (0 or 1), label_time (ms since the
-epoch) and perhaps incident_id and fraud_type. A later verdict replaces an earlier one.
+epoch) and perhaps source, incident_id and fraud_type, or a topic: `--labels kafka:labels` reads
+`monitoring.label_topic`. A later verdict replaces an earlier one.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,14 +28,16 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from fraud import brokers
 from fraud.scorer import Decision
+from fraud.settings import SettingsError
 from fraud.training import decision_log
 from fraud.training.errors import TrainingError
-from fraud.training.files import reason, write_parquet
+from fraud.training.files import write_parquet
+from monitoring import label_table, label_topic
 
-NEEDED = {"transaction_id": "string", "is_fraud": "Int64", "label_time": "Int64"}
-OPTIONAL = {"incident_id": "string", "fraud_type": "string"}
-OF_A_VERDICT = (*NEEDED, *OPTIONAL)[1:]
+TOPIC = "kafka:"
+OF_A_VERDICT = label_table.COLUMNS[1:]
 OF_A_PAYMENT = ("transaction_id", "event_time", "type", "amount", "origin", "destination",
                 "origin_balance", "destination_balance")
 
@@ -70,37 +74,27 @@ class Known:
         return float(declined["is_fraud"].isna().mean()) if len(declined) else 0.0
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The labels in a CSV or Parquet file.
+def read(*sources: str) -> pd.DataFrame:
+    """The labels of files, and of the topics that `kafka:TOPIC` names.
+
+    Messages that are no labels are left out and said on stderr, each with where it lies.
 
     Raises:
-        TrainingError: it cannot be read, lacks a column or holds something else than labels.
+        TrainingError: one cannot be read, or a file holds something else than labels.
     """
+    return pd.concat(map(_read, sources), ignore_index=True)
+
+
+def _read(source: str) -> pd.DataFrame:
+    if not source.startswith(TOPIC):
+        return label_table.read(Path(source))
     try:
-        table = (pd.read_parquet(path) if path.suffix == ".parquet"
-                 else pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""]))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise TrainingError(f"{path}: cannot be read ({reason(error)}); give labels as CSV or "
-                            "Parquet") from None
-    if missing := [name for name in NEEDED if name not in table]:
-        raise TrainingError(f"{path}: has no column {missing[0]!r}; it needs "
-                            f"{', '.join(NEEDED)}")
-    table = table.reindex(columns=[*NEEDED, *OPTIONAL])
-    for name in NEEDED:
-        if table[name].isna().any():
-            row = int(table[name].isna().to_numpy().argmax())
-            raise TrainingError(f"{path}: row {row} has no {name}; leave payments without a "
-                                "verdict out")
-    try:
-        table = table.astype(NEEDED | OPTIONAL)
-    except (ValueError, TypeError) as error:
-        raise TrainingError(f"{path}: is_fraud and label_time must be integers "
-                            f"({reason(error)})") from None
-    odd = table[~table["is_fraud"].isin((0, 1))]
-    if len(odd):
-        raise TrainingError(f"{path}: {odd['transaction_id'].iloc[0]} has is_fraud "
-                            f"{odd['is_fraud'].iloc[0]}; write 0 or 1")
-    return table
+        found = label_topic.read(source.removeprefix(TOPIC), brokers.read(os.environ))
+    except SettingsError as error:
+        raise TrainingError(str(error)) from None
+    for one in found.left_out:
+        print(f"left out: {one}", file=sys.stderr)
+    return found.table
 
 
 def standing(labels: pd.DataFrame, as_of: int) -> Verdicts:
@@ -110,15 +104,17 @@ def standing(labels: pd.DataFrame, as_of: int) -> Verdicts:
         as_of: ms since the epoch.
 
     Raises:
-        TrainingError: a payment has two verdicts of the same moment.
+        TrainingError: the last two verdicts of a payment are of the same moment and differ.
     """
     known = labels[labels["label_time"] <= as_of]
     once = known.drop_duplicates(["transaction_id", "label_time", "is_fraud"])
-    conflicts = once[once.duplicated(["transaction_id", "label_time"])]
+    newest = once.groupby("transaction_id")["label_time"].transform("max")
+    conflicts = once[(once["label_time"] == newest)
+                     & once.duplicated(["transaction_id", "label_time"])]
     if len(conflicts):
         raise TrainingError(f"{conflicts['transaction_id'].iloc[0]}: is called fraud and not fraud "
                             f"at the same label_time ({len(conflicts):,} such payments); remove "
-                            "the wrong label")
+                            "the wrong label, or add a later one")
     last = once.sort_values("label_time", kind="stable").drop_duplicates(
         "transaction_id", keep="last")
     return Verdicts(last.reset_index(drop=True), {
@@ -201,12 +197,13 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m monitoring.labels", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", nargs="+", required=True, help="decision logs")
-    parser.add_argument("--labels", type=Path, required=True, help="CSV or Parquet")
+    parser.add_argument("--labels", nargs="+", required=True,
+                        help="CSV or Parquet files, or kafka:TOPIC")
     parser.add_argument("--as-of", type=moment, required=True, help="ISO 8601; UTC if not said")
     parser.add_argument("--out", type=Path, required=True, help="a directory")
     options = parser.parse_args(arguments)
     try:
-        known = known_by(options.as_of, decided(options.decisions), read(options.labels))
+        known = known_by(options.as_of, decided(options.decisions), read(*options.labels))
         write(known, options.out)
     except TrainingError as error:
         sys.exit(f"error: {error}")

@@ -174,7 +174,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--reference", type=Path, required=True,
                         help="reference.parquet of the champion, or an earlier decision log")
     parser.add_argument("--decisions", type=Path, nargs="+", required=True, help="decision logs")
-    parser.add_argument("--labels", type=Path, help="CSV or Parquet, see monitoring.labels")
+    parser.add_argument("--labels", nargs="+",
+                        help="CSV or Parquet files, or kafka:TOPIC, see monitoring.labels")
     parser.add_argument("--as-of", type=labels.moment, default=None,
                         help="use labels known by then (ISO 8601; default: now)")
     parser.add_argument("--out", type=Path, required=True, help="a directory, made if absent")
@@ -193,7 +194,7 @@ def _run(options: argparse.Namespace) -> Report:
     known = None
     if options.labels:
         as_of = options.as_of or time.time_ns() // 1_000_000
-        known = labels.known_by(as_of, current.payments, labels.read(options.labels))
+        known = labels.known_by(as_of, current.payments, labels.read(*options.labels))
     return make(reference, current, known, its, options.out)
 
 

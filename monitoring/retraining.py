@@ -5,7 +5,7 @@
         --transactions known/training.parquet
 
 The flow's gate decides whether what comes of it is promoted, and `registry rollback` takes that
-back. Why it was started is a tag of the run.
+back. Why it was started is kept with the run and with its version (`registry show`).
 
 Exit codes: 0 nothing is due, or it went well; 1 the retraining failed; 2 the command cannot be
 carried out; 3 it is due, and only that was asked.
@@ -58,7 +58,7 @@ def retrain(transactions: Path, flow_settings: Path, why: str) -> bool:
     """Run the flow on a window of payments; whether it went well."""
     return subprocess.run([
         sys.executable, str(FLOW), "--config", "settings", str(flow_settings), "run",
-        "--transactions", str(transactions), "--tag", f"retraining: {why}"],
+        "--transactions", str(transactions), "--why", why],
         check=False).returncode == 0
 
 

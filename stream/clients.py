@@ -6,8 +6,9 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 
+from fraud.brokers import connection
 from fraud.settings import SettingsError
-from stream.settings import StreamSettings, connection
+from stream.settings import StreamSettings
 from stream.topics import DEAD_LETTER_BYTES
 
 BOOTSTRAP_MS = 10_000           # to find the brokers

@@ -27,10 +27,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
+from fraud.brokers import connection
 from fraud.settings import SettingsError
 from fraud.transaction import InvalidTransaction, parse
 from stream import clients
-from stream.settings import StreamSettings, connection, read
+from stream.settings import StreamSettings, read
 
 REPLAYED = "replayed"
 PREVIEW = 60                    # characters of a value

@@ -17,8 +17,9 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from fraud.brokers import connection
 from fraud.settings import SettingsError
-from stream.settings import StreamSettings, connection, read
+from stream.settings import StreamSettings, read
 
 PARTITIONS = 6
 REPLICATION = 3
@@ -38,8 +39,9 @@ class Topic(NamedTuple):
 
 
 def wanted(settings: StreamSettings, partitions: int, replication: int) -> list[Topic]:
-    """The three topics. All have as many partitions: what becomes of a message gets the number
-    of its partition.
+    """The topics. All have as many partitions: what becomes of a message gets the number of its
+    partition. Labels are kept for longer than payments take to be judged: what is built as of a
+    moment asks for verdicts that were replaced since.
     """
     return [Topic(name, partitions, replication, {
         "cleanup.policy": "delete",
@@ -48,7 +50,8 @@ def wanted(settings: StreamSettings, partitions: int, replication: int) -> list[
         "retention.ms": str(days * DAY_MS)}) for name, size, days in (
             (settings.topic_transactions, MESSAGE_BYTES, 7),
             (settings.topic_decisions, MIB, 30),
-            (settings.topic_dead_letters, DEAD_LETTER_BYTES, 30))]
+            (settings.topic_dead_letters, DEAD_LETTER_BYTES, 30),
+            (settings.topic_labels, MIB, 400))]
 
 
 def create(admin: KafkaAdminClient, topics: list[Topic]) -> list[str]:

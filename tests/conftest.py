@@ -17,8 +17,10 @@ from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
 from fraud import bundle, features
+from fraud.brokers import BROKERS
 from fraud.training import assembly, feature_job, simulate
 from fraud.training.candidate import Candidate, Variant
+from stream.broker import Broker
 from tests.flows.running import Flow, written
 from tests.redis_server import RedisServer
 
@@ -184,6 +186,17 @@ def redis_url(shared_redis):
     """A Redis without data."""
     redis.Redis.from_url(shared_redis.url).flushall()
     return shared_redis.url
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory):
+    """The address of a broker: that of KAFKA_BOOTSTRAP_SERVERS, or our own."""
+    if address := os.environ.get(BROKERS):
+        yield address
+        return
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    yield broker.address
+    broker.stop()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of `fraud` imports only modules of earlier layers, and its own package.
 LAYERS = (
     {"transaction", "settings"},
-    {"history"},
+    {"history", "brokers"},
     {"features"},
     {"bundle", "stores"},
     {"champion"},
@@ -202,8 +202,8 @@ def heavy_imports(module: str, directory: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("module", [
-    "fraud.transaction", "fraud.features", "fraud.history", "fraud.bundle", "stream.scorer",
-    "stream.topics", "stream.dead_letters"])
+    "fraud.transaction", "fraud.features", "fraud.history", "fraud.brokers", "fraud.bundle",
+    "stream.scorer", "stream.topics", "stream.dead_letters"])
 def test_importing_the_domain_pulls_in_nothing_heavy(module):
     assert heavy_imports(module, ROOT) == set()
 

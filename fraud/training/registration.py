@@ -27,18 +27,19 @@ class Registered:
 
 def register(candidates: Mapping[str, Candidate], champion: str,
              judgements: Mapping[str, Judgement], verdict: Verdict, lineage: Lineage,
-             model_card: str, validated: Path, settings: Settings) -> Registered:
+             model_card: str, validated: Path, settings: Settings, why: str = "") -> Registered:
     """Log everything, then register the run's champion, then promote it if the verdict says so.
 
     Args:
         validated: what `reference.write` wrote of the run's champion.
+        why: the run was started; a tag of the run and of the version.
 
     Nothing stays registered if any part of it fails.
     """
     tracking.connect()
     tags = {"data_digest": lineage.data_digest, "data_file": lineage.data_file,
             "data_md5": lineage.data_md5, "git_commit": lineage.git_commit,
-            "metaflow_run": lineage.metaflow_run}
+            "metaflow_run": lineage.metaflow_run, **({"started_because": why} if why else {})}
     with tracking.run(lineage.metaflow_run, _parameters(settings), tags) as run_id:
         logged = {framework: tracking.log_candidate(candidate, judgements[framework].all_metrics)
                   for framework, candidate in candidates.items()}

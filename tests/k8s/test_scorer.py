@@ -5,8 +5,9 @@ import os
 import pytest
 import yaml
 
+from fraud.brokers import BROKERS
 from fraud.settings import SettingsError
-from stream.settings import BROKERS, StreamSettings, read
+from stream.settings import StreamSettings, read
 from tests.tools import ROOT, run
 
 NAME = "fraud-scorer"

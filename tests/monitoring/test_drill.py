@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import changing_fraud, drill
-from monitoring.changing_fraud import CHANGE, DAYS
+from monitoring import changing_fraud, drill, drill_models
+from monitoring.changing_fraud import CHANGE, DAY, DAYS, START
 
 
 @pytest.fixture(scope="module")
 def before():
-    return changing_fraud.month(None, 100_000, drill.SEED + 1)
+    return changing_fraud.month(None, 100_000, drill_models.SEED + 1)
 
 
 @pytest.mark.system
@@ -18,21 +18,21 @@ def test_splitting_is_noticed_in_time_and_learned(before, tmp_path):
     outcome = drill.drill("splitting", before, rows=300_000)
     assert CHANGE < outcome.alarm < DAYS
     assert outcome.lost_before < 0.5
-    assert outcome.regained(-1) >= 0.8
+    assert outcome.regained(outcome.retrainings[-1], "recall") >= 0.8
     drill.draw([outcome], tmp_path / "drill.png")
     assert (tmp_path / "drill.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_nothing_learned_comes_from_after_the_day(before):
     day = 15
+    known = before.known_by(START + day * DAY)
     cut = before._replace(
-        features=np.where(before.known_by(drill.START + day * drill.DAY)[:, None],
-                          before.features, np.nan),
-        table=before.table.assign(is_fraud=before.table["is_fraud"].where(
-            before.known_by(drill.START + day * drill.DAY), 9)))
+        features=np.where(known[:, None], before.features, np.nan),
+        table=before.table.assign(is_fraud=before.table["is_fraud"].where(known, 9)))
     for part in ("fit", "late"):
-        whole, known = (getattr(drill.parts_at(day, before, of), part) for of in (before, cut))
-        assert all(np.array_equal(one, other) for one, other in zip(whole, known))
+        whole, now = (getattr(drill_models.parts_at(day, before, of), part)
+                      for of in (before, cut))
+        assert all(map(np.array_equal, whole, now))
 
 
 def test_without_a_change_there_is_no_alarm(before):
@@ -42,9 +42,31 @@ def test_without_a_change_there_is_no_alarm(before):
     assert drill.alarm_of(before, np.zeros_like(perfect), validated) is not None
 
 
-def test_the_table_says_how_it_went():
-    outcome = drill.Outcome("ramp", CHANGE + 2, 0.25, 0.8, pd.DataFrame(
-        [(10, 0.2, 0.5, 0.9), (14, 0.2, 0.8, 0.7)], columns=drill.RETRAINING), pd.DataFrame())
-    line = drill.told([outcome]).splitlines()[-1]
-    assert re.split(r" *\| *", line)[1:-1] == [
-        "ramp", "2", "25%", "0.80", "0.20", "0.80", "0.70", "50%, 100%"]
+def test_a_leg_after_a_declined_one_is_not_counted_as_money_and_finds_its_incident():
+    of = changing_fraud.Month(np.zeros((5, 1)), pd.DataFrame({
+        "event_time": range(5), "amount": [1.0, 2.0, 4.0, 8.0, 16.0], "is_fraud": [1, 1, 1, 1, 0],
+        "incident_id": ["a", "a", "a", "b", pd.NA]}))
+    declined = np.array([False, True, True, False, True])
+    assert drill.found(of, declined, np.ones(5, bool)) == drill.Found(
+        recall=2 / 4, incidents=1 / 2, money=2 / (2 + 1 + 8), precision=2 / 3)
+
+
+def test_the_bound_is_judged_on_incidents_that_it_has_not_seen(before):
+    learned = drill_models.half(before)
+    by_incident = pd.Series(learned).groupby(before.table["incident_id"].to_numpy(object)).nunique()
+    assert (by_incident == 1).all() and len(by_incident) > 50
+    assert 0.45 < learned.mean() < 0.55
+    parts = drill_models.parts_of_all(before, before, learned)
+    old = drill_models.parts_before(before)
+    assert len(parts.fit[1]) + len(parts.late[1]) == len(old.fit[1]) + learned.sum()
+
+
+def test_the_tables_say_how_it_went():
+    before, champion, retrained = (drill.Found(share, share, share, precision) for share, precision
+                                   in ((0.8, 0.9), (0.2, 0.5), (0.5, 0.7)))
+    its = drill.Retraining(10, champion, retrained)
+    outcome = drill.Outcome("ramp", CHANGE + 2, 0.25, before, [its, its], its, pd.DataFrame())
+    first, *_, last = [re.split(r" *\| *", line)[1:-1] for line in drill.told([outcome])
+                       .splitlines() if line.startswith("| ramp")]
+    assert first == ["ramp", "2", "25%", "0.90", "0.70"]
+    assert last == ["ramp", "money", "0.80", "0.20", "0.50", "50%, 50%", "50%"]

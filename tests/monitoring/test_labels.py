@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraud.training.errors import TrainingError
-from monitoring import labels
+from monitoring import label_table, labels
 from tests.monitoring.conftest import write_log
 
 IDS = [f"t{number}" for number in range(6)]
@@ -15,8 +15,8 @@ PAYMENTS = pd.DataFrame({
 
 def table(*rows: tuple) -> pd.DataFrame:
     """Labels: transaction_id, is_fraud, label_time."""
-    return pd.DataFrame(rows, columns=list(labels.NEEDED)).astype(labels.NEEDED).assign(
-        incident_id=pd.NA, fraud_type=pd.NA).astype(labels.OPTIONAL)
+    return pd.DataFrame(rows, columns=list(label_table.NEEDED)).reindex(
+        columns=list(label_table.COLUMNS)).astype(label_table.NEEDED | label_table.OPTIONAL)
 
 
 def verdicts(known: labels.Known) -> dict[str, int]:
@@ -77,6 +77,13 @@ def test_two_verdicts_of_one_moment_are_refused_and_the_same_twice_is_one():
         labels.known_by(99, PAYMENTS, table(("t0", 1, 20), ("t0", 0, 20)))
 
 
+def test_two_verdicts_of_one_moment_are_settled_by_a_later_one():
+    rows = table(("t0", 1, 20), ("t0", 0, 20), ("t0", 0, 30))
+    assert verdicts(labels.known_by(30, PAYMENTS, rows)) == {"t0": 0}
+    with pytest.raises(TrainingError, match="t0: is called fraud and not fraud"):
+        labels.known_by(29, PAYMENTS, rows)
+
+
 def test_labels_that_fit_no_payment_are_counted_and_not_used():
     known = labels.known_by(55, PAYMENTS, table(
         ("nobody", 1, 50), ("t3", 1, 39), ("t0", 1, 56), ("t5", 1, 55)))
@@ -99,13 +106,13 @@ def test_a_file_that_holds_no_labels_is_refused(tmp_path, text, message):
     if text is not None:
         (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(TrainingError, match=f"labels.csv: .*{message}"):
-        labels.read(tmp_path / "labels.csv")
+        labels.read(str(tmp_path / "labels.csv"))
 
 
 def test_csv_and_parquet_are_read_alike(tmp_path, month):
     month.labels.to_csv(tmp_path / "labels.csv", index=False)
     month.labels.to_parquet(tmp_path / "labels.parquet")
-    one, other = (labels.read(tmp_path / f"labels.{kind}") for kind in ("csv", "parquet"))
+    one, other = (labels.read(str(tmp_path / f"labels.{kind}")) for kind in ("csv", "parquet"))
     pd.testing.assert_frame_equal(one, other)
     assert one["is_fraud"].sum() == month.labels["is_fraud"].sum() > 0
 

@@ -19,3 +19,16 @@ def test_a_changed_rule_changes_the_object(tmp_path):
     (tmp_path / "one.yml").write_text("groups: [{name: a, rules: [{record: b, expr: c}]}]")
     groups = yaml.safe_load(prometheus_rule.manifest(tmp_path))["spec"]["groups"]
     assert groups == [{"name": "a", "rules": [{"record": "b", "expr": "c"}]}]
+
+
+def test_a_runbook_that_is_given_is_where_each_alert_leads(tmp_path):
+    before = (prometheus_rule.RULES / "alerts.yml").read_text()
+    (tmp_path / "alerts.yml").write_text(before)
+    prometheus_rule.lead_to("https://wiki/fraud", tmp_path)
+    after = (tmp_path / "alerts.yml").read_text()
+    urls = [line.split("runbook_url: ")[1] for line in after.splitlines() if "runbook_url" in line]
+    assert len(urls) == before.count("- alert:")
+    assert urls == [f"https://wiki/fraud#{line.split('#')[-1]}"
+                    for line in before.splitlines() if "runbook_url" in line]
+    assert [line for line in after.splitlines() if "runbook_url" not in line] == [
+        line for line in before.splitlines() if "runbook_url" not in line]

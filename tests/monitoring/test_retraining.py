@@ -97,8 +97,8 @@ def test_the_flow_is_run_on_what_was_known_and_told_why(run, tmp_path, fails):
     code, told = run(report(drifted=3), "--transactions", str(known), "--flow-settings",
                      "new.toml", flow_fails=fails)
     assert (code, told) == (int(fails), [
-        "--config", "settings", "new.toml", "run", "--transactions", str(known), "--tag",
-        "retraining: 30% of the columns drifted, first c0"])
+        "--config", "settings", "new.toml", "run", "--transactions", str(known), "--why",
+        "30% of the columns drifted, first c0"])
     [failed] = [family.samples[0].value for family in text_string_to_metric_families(
         (tmp_path / "retraining.prom").read_text()) if family.name == "fraud_retraining_failed"]
     assert failed == fails
@@ -109,7 +109,7 @@ def test_the_flow_takes_what_it_is_told():
         [sys.executable, retraining.FLOW, "--config", "settings",
          retraining.FLOW.with_suffix(".toml"), "run", "--help"], capture_output=True, text=True,
         cwd=ROOT, check=True).stdout
-    assert "--transactions" in help_of_run and "--tag" in help_of_run
+    assert "--transactions" in help_of_run and "--why" in help_of_run
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

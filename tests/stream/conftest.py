@@ -1,23 +1,9 @@
-"""One real broker for all tests of the stream: that of KAFKA_BOOTSTRAP_SERVERS, or our own."""
-
-import os
+"""Topics, and who writes and scores them, on a real broker."""
 
 import pytest
 
 from stream.broker import Broker
-from stream.settings import BROKERS
 from tests.stream.running import Stream
-
-
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory):
-    """The address of a broker."""
-    if address := os.environ.get(BROKERS):
-        yield address
-        return
-    broker = Broker(tmp_path_factory.mktemp("kafka"))
-    yield broker.address
-    broker.stop()
 
 
 @pytest.fixture

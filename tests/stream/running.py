@@ -16,9 +16,10 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client.parser import text_string_to_metric_families
 
+from fraud.brokers import connection
 from fraud.training.simulate import START
 from stream import clients, topics
-from stream.settings import connection, read
+from stream.settings import read
 
 SESSION_MS = 1_000
 PARTITIONS = 4
@@ -97,7 +98,7 @@ class ScorerProcess:
 
 
 class Stream:
-    """Three topics of a broker, who writes to the first, and who scores it."""
+    """Topics of a broker, who writes to the first, and who scores it."""
 
     def __init__(self, address: str, directory: Path, **settings: str):
         name = secrets.token_hex(4)
@@ -107,6 +108,7 @@ class Stream:
             "FRAUD_TOPIC_TRANSACTIONS": f"transactions-{name}",
             "FRAUD_TOPIC_DECISIONS": f"decisions-{name}",
             "FRAUD_TOPIC_DEAD_LETTERS": f"dead-letters-{name}",
+            "FRAUD_TOPIC_LABELS": f"labels-{name}",
             "FRAUD_SESSION_MS": str(SESSION_MS),
             "FRAUD_BACKOFF_SECONDS": "1", "FRAUD_CLOCK": "event", "FRAUD_METRICS_PORT": "0",
             "FRAUD_MODEL": str(directory / "bundle"), **settings}

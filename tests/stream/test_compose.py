@@ -4,9 +4,10 @@ import re
 
 import yaml
 
+from fraud.brokers import BROKERS
 from serve.settings import ServeSettings
 from stream.broker import JARS
-from stream.settings import BROKERS, StreamSettings, read
+from stream.settings import StreamSettings, read
 from tests.tools import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())

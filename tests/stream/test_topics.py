@@ -6,7 +6,7 @@ import sys
 import pytest
 from kafka import KafkaAdminClient
 
-from stream.settings import connection
+from fraud.brokers import connection
 from stream.topics import differences, wanted
 from tests.stream.running import PARTITIONS, environment
 
@@ -23,7 +23,7 @@ def test_topics_are_made_once_and_are_what_was_asked_for(stream):
                           capture_output=True)
     assert done.returncode == 0, done.stderr
     assert f"{stream.settings.stream_group}: made" in done.stdout
-    assert done.stdout.count("was there") == 2
+    assert done.stdout.count("was there") == 3
 
 
 def test_differences_are_said_and_nothing_is_changed(stream):

@@ -39,7 +39,7 @@ def register(make_candidate, monkeypatch, tmp_path):
     pq.write_table(pa.table({"score": [0.25, 0.5]}), validated)
     return lambda promote: registration.register(
         {"xgboost": candidate}, "xgboost", {"xgboost": JUDGED}, Verdict(promote, "the reason"),
-        LINEAGE, "# The model card", validated, SETTINGS)
+        LINEAGE, "# The model card", validated, SETTINGS, "F1 fell")
 
 
 def test_a_version_that_may_is_promoted(register):
@@ -47,6 +47,7 @@ def test_a_version_that_may_is_promoted(register):
     assert registered == registration.Registered("1", registered.mlflow_run, promoted=True)
     champion = registry.champion()
     assert champion.tags["promotion_reason"] == champion.tags["verdict"] == "the reason"
+    assert champion.tags["started_because"] == "F1 fell"
     assert (champion.tags["test_f1"], champion.tags["gate"]) == ("0.800000", "passed")
     assert mlflow.artifacts.load_text(
         f"runs:/{registered.mlflow_run}/model-card.md") == "# The model card"

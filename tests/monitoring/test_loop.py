@@ -1,0 +1,119 @@
+"""The whole loop: decided, judged, found worse, trained again, promoted, rolled back."""
+
+import re
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from fraud.training import simulate
+from monitoring.changing_fraud import DAY, DAYS, NEW_KIND, changed
+from tests.flows.running import ROOT, SETTINGS, Flow, bare_environment, written
+from tests.serve.running import Server
+from tests.stream.running import eventually
+from tests.tools import program
+
+pytestmark = pytest.mark.system
+
+FIRST_ROWS, ROWS, BATCH = 110_000, 60_000, 1_000
+LABELS = ["transaction_id", "is_fraud", "label_time", "incident_id"]
+LATER, DELAY = round(DAYS * DAY), round(3 * DAY)
+
+
+def next_month(path: Path) -> pd.DataFrame:
+    """The month after the one from which the champion learned: fraud goes over to splitting."""
+    month = simulate.simulate(ROWS, 9, episodes=partial(changed, kind="splitting"))
+    new = month.payments.fraud_type == NEW_KIND         # which has no name among the known ones
+    simulate.write(month._replace(payments=month.payments._replace(
+        fraud_type=np.where(new, 0, month.payments.fraud_type))), path)
+    table = pd.read_parquet(path)
+    return table.assign(event_time=table["event_time"] + LATER,
+                        label_time=table["event_time"] + LATER + DELAY)
+
+
+def score(server: Server, payments: pd.DataFrame) -> None:
+    """Have payments decided, in order of their times."""
+    wire = payments.drop(columns=[*LABELS[1:], "fraud_type"]).to_dict("records")
+    for first in range(0, len(wire), BATCH):
+        lines = b"\n".join(map(msgspec.json.encode, wire[first:first + BATCH]))
+        answer = server.session.post(f"{server.url}/v1/score/batch", data=lines, timeout=60,
+                                     headers={"Content-Type": "application/x-ndjson"})
+        assert answer.status_code == 200, answer.text[:300]
+
+
+def serves(server: Server, version: str) -> bool:
+    return server.get("/v1/model").json()["manifest"]["version"] == version
+
+
+@pytest.fixture
+def home(tmp_path) -> Flow:
+    """A directory with a champion, of a month of known frauds. It was validated on a third of them:
+    fewer would be too few to be measured against.
+    """
+    wide = tmp_path / "first.toml"
+    wide.write_text(SETTINGS.read_text().replace("train = 0.50", "train = 0.40")
+                    .replace("late = 0.15", "late = 0.35"))
+    flow = Flow(tmp_path)
+    first = flow("run", "--rows", str(FIRST_ROWS), settings=wide)
+    assert first.returncode == 0, written(first)
+    return flow
+
+
+@pytest.fixture
+def server(home):
+    server = Server(home.directory, FRAUD_MODEL=str(home.directory / "models"),
+                    FRAUD_MODEL_SECONDS="0.2", FRAUD_CLOCK="event", FRAUD_ACCOUNT_KEY="key")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def retrain(home, bucket):
+    """Runs `make retrain` on what lies in the bucket; gives what it writes."""
+    for name in (".venv", "requirements.txt", "pyproject.toml"):
+        (home.directory / name).symlink_to(ROOT / name)
+
+    def retrain() -> str:
+        done = subprocess.run(
+            ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.ready", "retrain",
+             f"ARGS=--flow-settings {SETTINGS}"], cwd=home.directory, text=True, check=False,
+            capture_output=True, env={
+                **bare_environment(), "PYTHONPATH": str(ROOT),
+                "FRAUD_DECISIONS": "s3://models/decisions", "FRAUD_LABELS": "s3://models/labels"})
+        assert done.returncode == 0, written(done)
+        return written(done)
+
+    return retrain
+
+
+def test_a_champion_that_got_worse_is_replaced_and_restored(home, server, retrain, bucket):
+    program("aws")
+
+    def registry(*arguments: str) -> str:
+        result = home.python("-m", "fraud.training.registry", *arguments)
+        assert result.returncode == 0, written(result)
+        return written(result)
+
+    month = next_month(home.directory / "month.parquet")
+    score(server, month)
+    month[LABELS].to_csv(home.directory / "labels.csv", index=False)
+    bucket.upload_file(server.decisions, "models", "decisions/2024/02.jsonl")
+    bucket.upload_file(home.directory / "labels.csv", "models", "labels/2024-02.csv")
+
+    told = retrain()
+    assert "a retraining is due" in told and "F1 fell by at least" in told
+    found = (home.directory / "monitored/report/retraining.prom").read_text()
+    assert re.search(r"^fraud_retraining_failed 0", found, re.MULTILINE)
+    kept = registry("show", "2")
+    assert "not worse than champion 1 by more than 0.02" in kept
+    assert re.search(r"^started_because +.*F1 fell by at least", kept, re.MULTILINE)
+    eventually(lambda: serves(server, "2"))
+
+    registry("rollback", "--reason", "alarms tripled")
+    eventually(lambda: serves(server, "1"))
+    assert "alarms tripled" in registry("show", "1")
+    assert server.process.poll() is None
