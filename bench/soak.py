@@ -32,10 +32,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.history import simulated
 from bench.serving import CONNECTIONS, MIB, answers, load, settings, write_bodies
 from bench.stream import Bench, Environment, committed
+from fraud.brokers import connection
 from fraud.transaction import Transaction
 from stream.broker import Broker, free_port
 from stream.messages import encode
-from stream.settings import connection, read
+from stream.settings import read
 
 WINDOW = 60                     # seconds between two looks
 LIMIT_SECONDS = 20

@@ -34,11 +34,12 @@ from kafka.errors import RetriableError
 from kafka.record import util
 
 from bench.history import percentile, redis_server, row, simulated
+from fraud.brokers import connection
 from fraud.transaction import Transaction
 from stream import clients, topics
 from stream.broker import Broker, free_port
 from stream.messages import encode
-from stream.settings import StreamSettings, connection, read
+from stream.settings import StreamSettings, read
 
 MESSAGES = 100_000
 HTTP_MESSAGES = 3_000

@@ -28,12 +28,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from fraud.brokers import connection
 from fraud.bundle import BundleError
 from fraud.champion import Champion
 from fraud.settings import SettingsError
 from stream import topics
 from stream.broker import Broker, BrokerError, free_port
-from stream.settings import StreamSettings, connection, read
+from stream.settings import StreamSettings, read
 
 PRODUCER = Path(__file__).with_name("producer.py")
 SHOWN = 12                      # decisions in the table

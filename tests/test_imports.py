@@ -247,3 +247,15 @@ def test_no_module_of_training_is_named_like_a_library():
 def test_a_name_of_a_library_is_found():
     names = {"pyspark", "xgboost", "tensorflow", "mlflow", "numpy", "msgspec", "statistics"}
     assert named_like_a_library(names | {"simulate", "registry", "trees"}) == names
+
+
+def test_every_module_can_be_imported():
+    """Of a name that has moved away, flake8 says nothing."""
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts)
+               for program in ("fraud", "serve", "stream", "monitoring", "bench")
+               for path in (ROOT / program).rglob("*.py")
+               if path.stem not in ("__main__", "lambda_handler")]      # Lambda starts on import
+    assert len(modules) > 100
+    imported = subprocess.run([sys.executable, "-c", "import " + ", ".join(sorted(modules))],
+                              cwd=ROOT, capture_output=True, text=True)
+    assert imported.returncode == 0, imported.stderr

@@ -17,7 +17,7 @@ from fraud import bundle
 from fraud.history import BUCKET_MS
 from fraud.training import publication
 from fraud.training.simulate import START
-from stream.settings import BROKERS
+from fraud.brokers import BROKERS
 from tests.flows.running import ROOT, bare_environment
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
