@@ -89,12 +89,9 @@ retrain: java $(READY)  ## train if a reason is found in FRAUD_DECISIONS and FRA
 	$(BIN)/python -m monitoring.retraining --report monitored/report/report.json \
 		--transactions monitored/known/training.parquet $(ARGS)
 
-bench: java models/champion.json $(READY)  ## measure all that bench/ measures: half an hour
-	$(BIN)/python -m bench.training
+bench: java image $(READY) $(TOOLS)  ## measure all, into docs/benchmarks.md: more than an hour, idle
+	$(BIN)/python -m bench
 	$(BIN)/python -m bench.simulator
-	$(BIN)/python -m bench.history --model models
-	$(BIN)/python -m bench.serving
-	$(BIN)/python -m bench.stream
 
 tools: $(TOOLS)  ## the programs that check manifests and templates, in .venv-tools
 
