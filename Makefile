@@ -79,8 +79,10 @@ rules: $(READY)  ## the alerts as Prometheus' operator reads them (RUNBOOK=https
 		> k8s/base/prometheusrule.yaml
 
 retrain: java $(READY)  ## train if a reason is found in FRAUD_DECISIONS and FRAUD_LABELS (s3:// prefixes)
-	aws s3 sync "$$FRAUD_DECISIONS" monitored/decisions
-	aws s3 sync "$$FRAUD_LABELS" monitored/labels
+	aws s3 sync --delete "$$FRAUD_DECISIONS" monitored/decisions
+	aws s3 sync --delete "$$FRAUD_LABELS" monitored/labels
+	@[ -n "$$(find monitored/labels -type f)" ] || { \
+		echo "$$FRAUD_LABELS holds no labels yet: there is nothing to learn from"; exit 1; }
 	$(BIN)/python -m fraud.training.registry reference monitored
 	$(BIN)/python -m monitoring.report --reference monitored/reference.parquet --out monitored/report \
 		--decisions $$(find monitored/decisions -type f) --labels $$(find monitored/labels -type f)
@@ -95,9 +97,9 @@ bench: java image $(READY) $(TOOLS)  ## measure all, into docs/benchmarks.md: mo
 
 tools: $(TOOLS)  ## the programs that check manifests and templates, in .venv-tools
 
-programs:  ## what tests need of Debian or Ubuntu: Redis, Prometheus
+programs:  ## what tests need of Debian or Ubuntu: Redis, Prometheus, Alertmanager
 	sudo apt-get update -q
-	sudo apt-get install -qy --no-install-recommends redis-server prometheus
+	sudo apt-get install -qy --no-install-recommends redis-server prometheus prometheus-alertmanager
 
 lock: $(READY)  ## compile requirements.in and requirements-tools.in
 	$(BIN)/python -m pip install --quiet uv

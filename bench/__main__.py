@@ -70,10 +70,17 @@ def main(arguments: list[str] | None = None) -> None:
                         help=f"of {', '.join(PARTS)} (default: all)")
     options = parser.parse_args(arguments)
     found = sections(PAGE.read_text()) if PAGE.exists() else {}
+    failed = []
     for name in options.only:
-        found[name] = measured(name)
+        try:
+            found[name] = measured(name)
+        except subprocess.CalledProcessError:
+            failed.append(name)
+            continue
         told = [found[part].strip() + "\n" for part in PARTS if part in found]
         PAGE.write_text("\n".join([HEAD, *told]))
+    if failed:
+        sys.exit(f"error: not measured: {', '.join(failed)}; what they say is above")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def draw(model: str, seconds: int, picture: Path) -> float:
     """Sample the server under load and write the picture; gives the payments scored a second.
 
     Raises:
-        RuntimeError: the server is not ready, or a request failed.
+        RuntimeError: the server is not ready, a request failed, or the server cannot be sampled.
     """
     with tempfile.TemporaryDirectory() as name:
         directory, port = Path(name), str(free_port())
@@ -39,9 +39,11 @@ def draw(model: str, seconds: int, picture: Path) -> float:
             sampler = subprocess.Popen(
                 [PY_SPY, "record", "--pid", str(served.pid), "--rate", str(RATE), "--duration",
                  str(seconds), "--output", picture], stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL)
+                stderr=subprocess.PIPE, text=True)
             speed = load(f"http://127.0.0.1:{port}/v1/score", directory / "score", seconds)["speed"]
-            sampler.wait()
+            _, said = sampler.communicate()
+    if sampler.returncode:
+        raise RuntimeError(f"py-spy failed: {said}")
     return speed
 
 

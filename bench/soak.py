@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ from stream.settings import read
 
 WINDOW = 60                     # seconds between two looks
 LIMIT_SECONDS = 20
+PATIENCE = 300                  # seconds, for anything that is waited for
 WAITING = 200_000               # messages, while the limit is measured
 LATENCY = "fraud_stream_latency_seconds"
 
@@ -49,7 +51,7 @@ class Programs:
 
     def __init__(self, stack: ExitStack, directory: Path, model: str, stream: Environment):
         redis = str(free_port())
-        self._stack = stack
+        self._stack, self._processes = stack, []
         self.redis = self.start("redis-server", "--port", redis, "--save", "", "--dir",
                                 str(directory))
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -60,12 +62,24 @@ class Programs:
         self.stream = {**common, **stream, "FRAUD_HISTORY": f"redis://127.0.0.1:{redis}/1"}
         self.scorer = self.start(sys.executable, "-m", "stream.scorer", **self.stream)
         self.metrics = f"http://127.0.0.1:{stream['FRAUD_METRICS_PORT']}/metrics"
-        while not answers(f"{self.url}/readyz") or not answers(self.metrics):
-            time.sleep(0.1)
+        self.wait(lambda: answers(f"{self.url}/readyz") and answers(self.metrics))
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Wait until something is so.
+
+        Raises:
+            RuntimeError: a program has ended, or it takes too long.
+        """
+        end = time.monotonic() + PATIENCE
+        while not until():
+            if time.monotonic() > end or any(one.poll() is not None for one in self._processes):
+                raise RuntimeError("a program has ended, or does nothing")
+            time.sleep(0.2)
 
     def start(self, *command: str, **variables: str) -> psutil.Popen:
         process = psutil.Popen(command, env=os.environ | variables, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
+        self._processes.append(process)
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
         return process
@@ -98,8 +112,7 @@ def limits(programs: Programs, bodies: Path) -> tuple[float, float]:
         api = load(f"{programs.url}/v1/score", bodies, LIMIT_SECONDS)["speed"]
         done = committed(admin, chosen.stream_group) - before
         stream = done / (time.perf_counter() - began)
-        while committed(admin, chosen.stream_group) < WAITING:
-            time.sleep(0.5)
+        programs.wait(lambda: committed(admin, chosen.stream_group) >= WAITING)
     return api, stream
 
 
@@ -190,8 +203,7 @@ def main() -> None:
         programs.start(sys.executable, "stream/producer.py", "--rate", str(stream / 2), "--rows",
                        str(count), **programs.stream)
         started = scraped(programs.metrics)
-        while latency(started, scraped(programs.metrics))[0] == 0:
-            time.sleep(1)
+        programs.wait(lambda: latency(started, scraped(programs.metrics))[0] > 0)
         print(report(watch(programs, directory / "score", options.minutes, api), api, stream))
 
 

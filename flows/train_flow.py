@@ -46,15 +46,17 @@ def shares(step_name, flow, inputs, attributes):
     """Begins with what earlier steps left at `--shared`, and leaves there what is new."""
     from fraud.training import shared
 
-    def place(workspace):
-        return f"{flow.shared}/{Path(workspace).name}"
-
-    if flow.shared and step_name != "start":
-        workspace = (flow if inputs is None else inputs[0]).workspace
-        shared.fetch(place(workspace), Path(workspace))
+    if not flow.shared:
+        yield
+        return
+    shared.place(flow.shared, "")       # says what is wrong with it before anything is done
+    fetched = {}
+    if step_name != "start":
+        workspace = Path((flow if inputs is None else inputs[0]).workspace)
+        fetched = shared.fetch(shared.place(flow.shared, workspace.name), workspace)
     yield
-    if flow.shared:
-        shared.keep(Path(flow.workspace), place(flow.workspace))
+    workspace = Path(flow.workspace)
+    shared.keep(workspace, shared.place(flow.shared, workspace.name), fetched)
 
 
 class TrainFlow(FlowSpec):

@@ -21,6 +21,7 @@ class BrokerSettings(Settings, frozen=True):
     kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_user: str = ""
     kafka_password: str = ""
+    topic_labels: str = "labels"                # verdicts, for monitoring
 
 
 Kind = TypeVar("Kind", bound=BrokerSettings)

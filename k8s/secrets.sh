@@ -8,14 +8,15 @@ if [ -e "$mine" ]; then
     exit 1
 fi
 umask 077
-mkdir -p "$mine"
-openssl rand -hex 32 > "$mine/key"
-cat > "$mine/secrets.env" <<END
-FRAUD_API_KEYS=$(tr -d '\n' < "$mine/key" | sha256sum | cut -d ' ' -f 1)
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+openssl rand -hex 32 > "$made/key"
+cat > "$made/secrets.env" <<END
+FRAUD_API_KEYS=$(tr -d '\n' < "$made/key" | sha256sum | cut -d ' ' -f 1)
 FRAUD_ACCOUNT_KEY=$(openssl rand -hex 32)
 REDIS_PASSWORD=$(openssl rand -hex 32)
 END
-cat > "$mine/kustomization.yaml" <<'END'
+cat > "$made/kustomization.yaml" <<'END'
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: fraud
@@ -25,3 +26,4 @@ secretGenerator:
     behavior: replace
     envs: [secrets.env]
 END
+cp -r "$made" "$mine"

@@ -1,8 +1,9 @@
 """Labels as messages: verdicts that systems of analysts and chargebacks put into a topic.
 
-    python -m monitoring.label_topic labels.csv --topic labels
+    python -m monitoring.label_topic labels.csv
 
-puts the labels of a file there. A message is JSON under the key transaction_id,
+puts the labels of a file into the topic that FRAUD_TOPIC_LABELS names (default labels). A message
+is JSON under the key transaction_id,
 
     {"transaction_id": "t-1", "is_fraud": 1, "label_time": 1704103200000, "source": "chargeback"}
 
@@ -149,13 +150,13 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m monitoring.label_topic", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="labels as CSV or Parquet")
-    parser.add_argument("--topic", default="labels", help="(default %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        count = send(label_table.read(options.file), options.topic, brokers.read(os.environ))
+        settings = brokers.read(os.environ)
+        count = send(label_table.read(options.file), settings.topic_labels, settings)
     except (TrainingError, SettingsError) as error:
         sys.exit(f"error: {error}")
-    print(f"{count:,} labels are in {options.topic}")
+    print(f"{count:,} labels are in {settings.topic_labels}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ class StreamSettings(BrokerSettings, frozen=True):
     topic_transactions: str = "transactions"
     topic_decisions: str = "decisions"
     topic_dead_letters: str = "transactions.dead-letter"
-    topic_labels: str = "labels"                # the stream makes it; monitoring reads it
 
     stream_group: str = "fraud-scorer"          # consumer group: its members share the partitions
     stream_instance: str = msgspec.field(default_factory=lambda: secrets.token_hex(4))

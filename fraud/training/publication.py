@@ -50,8 +50,8 @@ def publish(directory: Path, name: str, destination: str) -> Pointer:
             raise TrainingError(f"{destination}: is a bundle itself; let FRAUD_MODEL name a folder "
                                 "for bundles")
         filesystem.create_dir(f"{root}/{pointer.folder}")
-        fs.copy_files(str(directory), f"{root}/{pointer.folder}",
-                      destination_filesystem=filesystem)
+        for file in directory.iterdir():
+            _place(filesystem, f"{root}/{pointer.folder}/{file.name}", file.read_bytes())
         _replace(filesystem, f"{root}/{bundle.POINTER_FILE}",
                  msgspec.json.format(msgspec.json.encode(pointer), indent=2))
     except (OSError, pa.ArrowException) as error:
@@ -78,6 +78,15 @@ def _opened(destination: str) -> tuple[fs.FileSystem, str]:
     except (OSError, pa.ArrowException) as error:
         raise TrainingError(f"{destination}: cannot be published to ({reason(error)}); let "
                             "FRAUD_MODEL name a folder or an s3:// prefix") from None
+
+
+def _place(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
+    """Write a file unless it is there already: what serves may be reading it."""
+    if filesystem.get_file_info(path).type == fs.FileType.File:
+        with filesystem.open_input_stream(path) as stream:
+            if stream.read() == content:
+                return
+    _replace(filesystem, path, content)
 
 
 def _replace(filesystem: fs.FileSystem, path: str, content: bytes) -> None:

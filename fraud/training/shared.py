@@ -1,70 +1,73 @@
 """What a run computes, for steps on machines that share no disk: copied to S3 and from there.
 
 Steps read and write a local folder, which has the same path on all machines. Each begins with what
-earlier steps left on S3, and leaves there what is new.
+earlier steps left on S3; in the end it leaves there what it wrote, and takes away what it removed.
+Whatever else steps at the same time leave stays.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
 from pyarrow import fs
 
 from fraud.training.errors import TrainingError
-from fraud.training.files import reason
 
-LOCAL = fs.LocalFileSystem()
-
-
-def fetch(prefix: str, folder: Path) -> None:
-    """Copy the files below an s3:// prefix, with their paths, to a folder that has not got them.
-
-    Raises:
-        TrainingError: the prefix is none of S3, or cannot be read; the folder not be written.
-    """
-    remote, root = _remote(prefix)
-    try:
-        _copy(_listed(remote, root), remote, root, LOCAL, str(folder))
-    except (OSError, pa.ArrowException) as error:
-        raise TrainingError(f"{prefix}: cannot be copied to {folder} ({reason(error)})") from None
+State = dict[str, tuple[int, int]]      # of a folder: modification time (ns) and bytes of each file
 
 
-def keep(folder: Path, prefix: str) -> None:
-    """Copy the files of a folder, with their paths, below an s3:// prefix that has not got them.
+def place(prefix: str, run: str) -> str:
+    """Where the files of a run are.
 
     Raises:
-        TrainingError: the prefix is none of S3, or cannot be written.
+        TrainingError: the prefix is none of S3.
     """
-    remote, root = _remote(prefix)
-    try:
-        _copy(_listed(LOCAL, str(folder)), LOCAL, str(folder), remote, root)
-    except (OSError, pa.ArrowException) as error:
-        raise TrainingError(f"{folder}: cannot be copied to {prefix} ({reason(error)})") from None
-
-
-def _remote(prefix: str) -> tuple[fs.FileSystem, str]:
     if not prefix.startswith("s3://"):
-        raise TrainingError(f"{prefix}: is no place on S3; give s3://BUCKET/PREFIX")
-    try:
-        return fs.FileSystem.from_uri(prefix)
-    except (OSError, pa.ArrowException) as error:
-        raise TrainingError(f"{prefix}: cannot be reached ({reason(error)}); check the bucket, "
-                            "the credentials and AWS_ENDPOINT_URL") from None
+        raise TrainingError(f"--shared {prefix}: is no place on S3; give s3://BUCKET/PREFIX")
+    return f"{prefix.rstrip('/')}/{run}"
 
 
-def _listed(filesystem: fs.FileSystem, root: str) -> dict[str, int]:
-    """Sizes of all files below a folder, by their path in it."""
-    found = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+def fetch(place: str, folder: Path) -> State:
+    """Copy what the folder has not got; gives the state of the folder then.
+
+    Raises:
+        OSError: S3 cannot be read, or the folder not be written; another attempt may succeed.
+    """
+    remote, root = fs.FileSystem.from_uri(place)
+    here = _state(folder)
+    for file, size in _sizes(remote, root).items():
+        if file not in here or here[file][1] != size:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            fs.copy_files(f"{root}/{file}", str(folder / file), remote, fs.LocalFileSystem())
+    return _state(folder)
+
+
+def keep(folder: Path, place: str, fetched: State) -> None:
+    """Copy what was written since the folder was fetched, and delete what was removed.
+
+    Args:
+        fetched: what `fetch` gave.
+
+    Raises:
+        OSError: S3 cannot be written; another attempt may succeed.
+    """
+    remote, root = fs.FileSystem.from_uri(place)
+    now, there = _state(folder), _sizes(remote, root)
+    for file in now:
+        if file not in there or now[file] != fetched.get(file):
+            remote.create_dir(f"{root}/{file}".rpartition("/")[0])
+            fs.copy_files(str(folder / file), f"{root}/{file}", fs.LocalFileSystem(), remote)
+    for file in fetched.keys() - now.keys() & there.keys():
+        remote.delete_file(f"{root}/{file}")
+
+
+def _state(folder: Path) -> State:
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size)
+            for path in folder.rglob("*") if path.is_file()}
+
+
+def _sizes(remote: fs.FileSystem, root: str) -> dict[str, int]:
+    """Bytes of all files below a folder, by their path in it."""
+    found = remote.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
     return {str(Path(one.path).relative_to(root)): one.size for one in found
             if one.type == fs.FileType.File}
-
-
-def _copy(files: dict[str, int], source: fs.FileSystem, source_root: str,
-          target: fs.FileSystem, target_root: str) -> None:
-    there = _listed(target, target_root)
-    for file, size in files.items():
-        if there.get(file) != size:
-            path = f"{target_root}/{file}"
-            target.create_dir(path.rsplit("/", 1)[0])
-            fs.copy_files(f"{source_root}/{file}", path, source, target)

@@ -21,7 +21,7 @@ import msgspec
 
 from fraud.training import acquire, dataset, settings, splits
 from fraud.training.errors import TrainingError
-from fraud.training.files import write_parquet
+from fraud.training.files import reason, write_parquet
 
 PREPARED_FILE = "prepared.json"         # `dataset.Prepared`
 FEATURES_FILE = "features.parquet"      # in the folder of each split
@@ -47,12 +47,15 @@ def features(validated: Path, directory: Path, split: settings.Split) -> int:
 
     Returns:
         the number of payments.
+
+    Raises:
+        TrainingError: nothing was validated there.
     """
     import pyarrow.parquet as pq
 
     from fraud.training import feature_job
 
-    prepared = msgspec.json.decode((validated / PREPARED_FILE).read_bytes(), type=dataset.Prepared)
+    prepared = _prepared(validated / PREPARED_FILE)
     with tempfile.TemporaryDirectory(dir=validated.parent) as parts:
         with feature_job.session() as spark:
             feature_job.write_features(
@@ -64,6 +67,13 @@ def features(validated: Path, directory: Path, split: settings.Split) -> int:
             (directory / folder).mkdir(parents=True, exist_ok=True)
             write_parquet(part.sort_by("position"), directory / folder / FEATURES_FILE)
     return prepared.sampled_rows
+
+
+def _prepared(file: Path) -> dataset.Prepared:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dataset.Prepared)
+    except (OSError, msgspec.DecodeError) as error:
+        raise TrainingError(f"{file}: {reason(error)}; run the stage validate first") from None
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -109,7 +109,8 @@ def test_an_empty_topic_has_no_labels_and_one_that_is_missing_is_a_line(topic, s
 
 def test_commands_write_to_the_topic_and_read_from_it(topic, settings, csv, monkeypatch, capsys):
     monkeypatch.setenv(BROKERS, settings.brokers)
-    label_topic.main([str(csv), "--topic", topic])
+    monkeypatch.setenv("FRAUD_TOPIC_LABELS", topic)
+    label_topic.main([str(csv)])
     put(settings, topic, b"fraud!")
     assert capsys.readouterr().out == f"3 labels are in {topic}\n"
     assert sorted(labels.read(f"kafka:{topic}")["transaction_id"]) == ["a", "b", "c"]

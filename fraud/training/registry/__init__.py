@@ -24,6 +24,7 @@ from fraud.training.errors import TrainingError
 CHAMPION, CHALLENGER = "champion", "challenger"
 GATE, PASSED, REFUSED = "gate", "passed", "refused"      # a tag of each version
 GATE_USES = "gate_uses_"    # a tag of the model for each window, with the start of its digest
+POLICY = "policy_sha256"    # a tag of each version
 BUNDLE, REFERENCE = "bundle", "reference"      # the artifacts of a version's run
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")    # MLflow's words for no alias
 
@@ -52,7 +53,9 @@ def registered(logged: tracking.Logged, tags: dict[str, str],
         with tempfile.TemporaryDirectory() as directory:
             digest = assemble(number, Path(directory))
             client.log_artifacts(logged.run_id, directory, BUNDLE)
-        client.set_model_version_tag(NAME, number, "bundle_sha256", digest)
+            policy = bundle.sha256(Path(directory, bundle.POLICY_FILE).read_bytes())
+        for tag, value in (("bundle_sha256", digest), (POLICY, policy)):
+            client.set_model_version_tag(NAME, number, tag, value)
         yield number
     except BaseException:
         client.delete_model_version(NAME, number)
@@ -116,10 +119,12 @@ def export(version: str, directory: Path) -> None:
             registered.
     """
     _copy(version, BUNDLE, directory)
-    found = bundle.sha256((directory / bundle.MANIFEST_FILE).read_bytes())
-    if found != (promised := version_of(version).tags["bundle_sha256"]):
-        raise TrainingError(f"version {version}: sha256 of its {bundle.MANIFEST_FILE} is {found}, "
-                            f"but {promised} was registered; its artifacts were changed")
+    tags = version_of(version).tags
+    for file, tag in ((bundle.MANIFEST_FILE, "bundle_sha256"), (bundle.POLICY_FILE, POLICY)):
+        found = bundle.sha256((directory / file).read_bytes())
+        if found != tags[tag]:
+            raise TrainingError(f"version {version}: sha256 of its {file} is {found}, but "
+                                f"{tags[tag]} was registered; its artifacts were changed")
 
 
 def change_policy(version: str, policy: Path, reason: str) -> None:
@@ -129,18 +134,22 @@ def change_policy(version: str, policy: Path, reason: str) -> None:
         policy: a policy.json with a version of its own.
 
     Raises:
-        TrainingError: there is no such version, the policy has the version of the one before, or
-            it cannot be published; the policy of before stays.
+        TrainingError: there is no such version, the policy cannot be read, its version was used
+            before, or it cannot be published; the policy of before stays.
         BundleError: it is no policy.
     """
+    used = version_of(version).tags.get("policy_versions", "").split()
     with tempfile.TemporaryDirectory() as name:
         before, after = Path(name, "before"), Path(name, "after")
         export(version, before)
         shutil.copytree(before, after)
-        shutil.copyfile(policy, after / bundle.POLICY_FILE)
+        try:
+            shutil.copyfile(policy, after / bundle.POLICY_FILE)
+        except OSError as error:
+            raise TrainingError(f"{policy}: cannot be read ({files.reason(error)})") from None
         was, now = (bundle.load(directory).policy.version for directory in (before, after))
-        if now == was:
-            raise TrainingError(f"{policy}: its version is {now}, that of the policy before; "
+        if now in (was, *used):
+            raise TrainingError(f"{policy}: its version is {now}, that of a policy before; "
                                 "give it one of its own")
         _keep_policy(version, after)
         try:
@@ -149,13 +158,16 @@ def change_policy(version: str, policy: Path, reason: str) -> None:
         except BaseException:
             _keep_policy(version, before)
             raise
-    for tag, value in {"version": now, "reason": reason, **_signed()}.items():
+    for tag, value in {"version": now, "reason": reason, "versions": " ".join((*used, was)),
+                       **_signed()}.items():
         tracking.connect().set_model_version_tag(NAME, version, f"policy_{tag}", value)
 
 
 def _keep_policy(version: str, directory: Path) -> None:
     run = version_of(version).run_id
-    tracking.connect().log_artifact(run, directory / bundle.POLICY_FILE, BUNDLE)
+    client, policy = tracking.connect(), directory / bundle.POLICY_FILE
+    client.log_artifact(run, policy, BUNDLE)
+    client.set_model_version_tag(NAME, version, POLICY, bundle.sha256(policy.read_bytes()))
 
 
 def _signed() -> dict[str, str]:

@@ -35,10 +35,16 @@ def dvc(*arguments: str, fails: bool = False) -> str:
     return ran.stdout + ran.stderr
 
 
+def add(file: str) -> None:
+    """Let DVC keep a file, and git the note of it."""
+    dvc("add", file)
+    subprocess.run(["git", "add", f"{file}.dvc"], check=True)
+
+
 def test_a_file_comes_back_from_s3_as_it_was(repository, bucket):
     file = repository / "data/mine.csv"
     file.write_text("step,type,amount\n1,TRANSFER,181.0\n")
-    dvc("add", "data/mine.csv")
+    add("data/mine.csv")
     dvc("remote", "modify", "--local", "s3", "url", "s3://models/fraud")
     dvc("push")
     before, md5 = file.read_bytes(), data_version.dvc_md5("data/mine.csv")
@@ -69,11 +75,17 @@ def test_a_note_of_a_file_is_for_git_and_the_file_is_not(repository):
 def test_a_file_that_changed_since_or_that_dvc_does_not_know_has_no_version(repository):
     (repository / "data/mine.csv").write_text("a\n")
     assert data_version.dvc_md5("data/mine.csv") == ""
-    dvc("add", "data/mine.csv")
+    add("data/mine.csv")
     assert data_version.dvc_md5("data/mine.csv") != ""
     (repository / "data/mine.csv").write_text("b\n")
     assert data_version.dvc_md5("data/mine.csv") == ""
     assert data_version.dvc_md5("s3://bucket/mine.csv") == ""
+
+
+def test_a_file_whose_note_git_does_not_know_cannot_be_had_again(repository):
+    (repository / "data/mine.csv").write_text("a\n")
+    dvc("add", "data/mine.csv")
+    assert data_version.dvc_md5("data/mine.csv") == ""
 
 
 def test_a_place_without_dvc_has_no_versions(tmp_path):
@@ -86,8 +98,8 @@ def test_code_data_and_run_of_a_version_can_be_had_again():
             "metaflow_run": "TrainFlow/7"}
     assert data_version.again(tags).splitlines() == [
         f"code  git checkout {'c' * 40}",
-        "data  dvc pull data/mine.csv",
-        "run   python flows/train_flow.py card view 7/audit"]
+        "data  .venv/bin/dvc pull data/mine.csv",
+        "run   .venv/bin/python flows/train_flow.py card view 7/audit"]
 
 
 def test_what_cannot_be_had_again_is_said():
@@ -95,3 +107,5 @@ def test_what_cannot_be_had_again_is_said():
                                "data_md5": "", "metaflow_run": "TrainFlow/7"})
     assert "(files differed from it)" in said
     assert "mine.csv: DVC did not keep it; data_digest is its sha256" in said
+    assert "code  it was trained without git" in data_version.again(
+        {"git_commit": "unknown", "metaflow_run": "TrainFlow/7"})

@@ -50,6 +50,17 @@ def test_another_bundle_or_policy_of_a_version_never_takes_the_place_of_the_firs
     assert bundle.load(target / first.folder).digest == first.sha256
 
 
+def test_what_is_served_is_not_written_again(source):
+    target = source / "models"
+    folder = publication.publish(source / "1", "fraud-detector", str(target)).folder
+    before = {path: path.stat().st_ino for path in (target / folder).iterdir()}
+    publication.publish(source / "1", "fraud-detector", str(target))
+    assert {path: path.stat().st_ino for path in (target / folder).iterdir()} == before
+    (target / folder / "model.onnx").write_bytes(b"broken on the way")
+    publication.publish(source / "1", "fraud-detector", str(target))
+    bundle.load(target / folder)
+
+
 def test_where_nothing_is_published_there_is_no_pointer(tmp_path):
     assert publication.published(str(tmp_path / "nowhere")) is None
 

@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -228,7 +230,7 @@ def test_a_policy_that_cannot_be_published_leaves_the_one_before(register, polic
 
 
 @pytest.mark.parametrize(("version", "decline", "error", "message"), [
-    ("1.1", 0.9, TrainingError, "its version is 1.1, that of the policy before"),
+    ("1.1", 0.9, TrainingError, "its version is 1.1, that of a policy before"),
     ("1.2", 0.05, BundleError, "0 <= review <= decline <= 1")])
 def test_a_policy_that_is_none_or_has_no_version_of_its_own_is_refused(
         register, policy, version, decline, error, message):
@@ -252,6 +254,33 @@ def test_a_bundle_that_was_changed_in_the_registry_is_not_promoted(register, pla
     assert champion() is serving() is None
 
 
+def test_a_policy_that_was_changed_in_the_registry_is_not_promoted(register, policy):
+    register()
+    tracking.connect().log_artifact(registry.version_of("1").run_id, policy("1.1", 1.0),
+                                    registry.BUNDLE)
+    with pytest.raises(TrainingError, match="version 1: sha256 of its policy.json is .*, but"):
+        registry.promote("1", "a reason")
+    assert champion() is serving() is None
+
+
+def test_the_version_of_a_policy_is_used_once(register, policy):
+    register()
+    for version in ("1.2", "1.3"):
+        registry.change_policy("1", policy(version, 0.9), "a reason")
+    for version in ("1.1", "1.2", "1.3"):
+        with pytest.raises(TrainingError, match=f"its version is {version}, that of a policy befo"):
+            registry.change_policy("1", policy(version, 0.8), "a reason")
+
+
+def test_the_list_says_where_the_policy_that_serves_is_another(capsys, register, policy):
+    register()
+    registry.promote("1", "first")
+    before = publication.published("models")
+    registry.change_policy("1", policy("1.2", 0.9), "a reason")
+    Path("models/champion.json").write_bytes(msgspec.json.encode(before))
+    assert "models serves 1, but with another policy than the registry has" in ran(capsys, "list")
+
+
 def test_promotion_and_rollback_say_what_is_served_then(capsys, register):
     register(2)
     assert ran(capsys, "promote", "1", "--reason", "a") == "models serves 1\n"
@@ -262,6 +291,8 @@ def test_promotion_and_rollback_say_what_is_served_then(capsys, register):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["show", "7"], "error: version 7 is not registered; there are: 1"),
     (["promote", "7", "--reason", "r"], "error: version 7 is not registered; there are: 1"),
+    (["policy", "none.json", "--version", "1", "--reason", "r"],
+     "error: none.json: cannot be read (No such file or directory)"),
     (["rollback", "--reason", "r"], "error: no earlier champion to roll back to"),
     (["export", "out"], "error: there is no champion yet"),
     (["reference", "out"], "error: there is no champion yet"),

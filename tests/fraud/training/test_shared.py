@@ -7,7 +7,7 @@ import pytest
 from fraud.training import shared
 from fraud.training.errors import TrainingError
 
-PREFIX = "s3://models/runs/7"
+PLACE = "s3://models/runs/7"
 
 
 @pytest.fixture
@@ -19,31 +19,9 @@ def folder(tmp_path):
     return folder
 
 
-def test_a_folder_comes_back_on_another_machine_as_it_was(bucket, folder, tmp_path):
-    shared.keep(folder, PREFIX)
-    shared.fetch(PREFIX, tmp_path / "there")
-    files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.parquet")}
-    assert len(files) == 2
-    assert files == {path.relative_to(tmp_path / "there"): path.read_bytes()
-                     for path in (tmp_path / "there").rglob("*") if path.is_file()}
-
-
-def test_only_what_is_new_is_copied(bucket, folder):
-    bucket.put_bucket_versioning(Bucket="models", VersioningConfiguration={"Status": "Enabled"})
-    shared.keep(folder, PREFIX)
-    (folder / "model.onnx").write_bytes(b"model")
-    (folder / "transactions.parquet").write_bytes(b"other payments")
-    shared.keep(folder, PREFIX)
-    assert written(bucket) == {"runs/7/features/split=train/part.parquet": 1,
-                               "runs/7/model.onnx": 1, "runs/7/transactions.parquet": 2}
-
-
-def test_what_two_steps_leave_at_the_same_time_stays(bucket, folder, tmp_path):
-    for name in ("xgboost", "tensorflow"):
-        (tmp_path / name / name).mkdir(parents=True)
-        (tmp_path / name / name / "model.onnx").write_text(name)
-        shared.keep(tmp_path / name, PREFIX)
-    assert set(written(bucket)) == {"runs/7/xgboost/model.onnx", "runs/7/tensorflow/model.onnx"}
+def files(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*") if path.is_file()}
 
 
 def written(bucket) -> dict[str, int]:
@@ -52,10 +30,58 @@ def written(bucket) -> dict[str, int]:
                    if not one["Key"].endswith("/"))
 
 
-@pytest.mark.parametrize("prefix, message", [
-    ("models/runs", "models/runs: is no place on S3; give s3://BUCKET/PREFIX"),
-    ("s3://absent/runs", "s3://absent/runs"),
-])
-def test_a_place_that_is_not_there_is_named(bucket, folder, prefix, message):
-    with pytest.raises(TrainingError, match=message):
-        shared.keep(folder, prefix)
+def test_a_folder_comes_back_on_another_machine_as_it_was(bucket, folder, tmp_path):
+    shared.keep(folder, PLACE, {})
+    shared.fetch(PLACE, tmp_path / "there")
+    assert files(tmp_path / "there") == files(folder) and len(files(folder)) == 2
+
+
+def test_only_what_a_step_wrote_is_copied_though_it_has_the_same_size(bucket, folder, tmp_path):
+    bucket.put_bucket_versioning(Bucket="models", VersioningConfiguration={"Status": "Enabled"})
+    shared.keep(folder, PLACE, {})
+    fetched = shared.fetch(PLACE, tmp_path / "there")
+    (tmp_path / "there/model.onnx").write_bytes(b"model")
+    (tmp_path / "there/transactions.parquet").write_bytes(b"PAYMENTS")
+    shared.keep(tmp_path / "there", PLACE, fetched)
+    assert written(bucket) == {"runs/7/features/split=train/part.parquet": 1,
+                               "runs/7/model.onnx": 1, "runs/7/transactions.parquet": 2}
+    shared.fetch(PLACE, tmp_path / "third")
+    assert files(tmp_path / "third")["transactions.parquet"] == b"PAYMENTS"
+
+
+def test_what_a_step_that_runs_again_replaced_is_gone(bucket, folder, tmp_path):
+    shared.keep(folder, PLACE, {})      # left half-way by a first attempt
+    there = tmp_path / "there"
+    fetched = shared.fetch(PLACE, there)
+    (there / "features/split=train/part.parquet").rename(
+        there / "features/split=train/another.parquet")
+    shared.keep(there, PLACE, fetched)
+    shared.fetch(PLACE, tmp_path / "third")
+    assert set(files(tmp_path / "third")) == {
+        "features/split=train/another.parquet", "transactions.parquet"}
+
+
+def test_what_two_steps_leave_at_the_same_time_stays(bucket, folder, tmp_path):
+    shared.keep(folder, PLACE, {})
+    states = {name: shared.fetch(PLACE, tmp_path / name) for name in ("xgboost", "tensorflow")}
+    for name, state in states.items():
+        (tmp_path / name / name).mkdir()
+        (tmp_path / name / name / "model.onnx").write_text(name)
+        shared.keep(tmp_path / name, PLACE, state)
+    shared.fetch(PLACE, tmp_path / "select")
+    assert set(files(tmp_path / "select")) == {
+        *files(folder), "xgboost/model.onnx", "tensorflow/model.onnx"}
+
+
+def test_a_prefix_may_end_in_a_slash():
+    assert shared.place("s3://models/runs/", "7") == shared.place("s3://models/runs", "7") == PLACE
+
+
+def test_what_is_no_place_on_s3_is_named():
+    with pytest.raises(TrainingError, match="--shared models/runs: is no place on S3"):
+        shared.place("models/runs", "7")
+
+
+def test_a_bucket_that_is_not_there_may_be_tried_again(bucket, folder):
+    with pytest.raises(OSError):
+        shared.keep(folder, "s3://absent/runs/7", {})
