@@ -207,7 +207,7 @@ def measure_start(model: str) -> None:
             seconds.append(took)
             held.append(memory)
     print(f"ready after {statistics.median(seconds):.2f} s (wanted: <= 1.0), holding "
-          f"{max(held) / MIB:.0f} MiB (wanted: <= 200)")
+          f"{max(held) / MIB:.0f} MiB (wanted: <= 200)\n")
 
 
 def main() -> None:
