@@ -81,8 +81,8 @@ rules: $(READY)  ## the alerts as Prometheus' operator reads them (RUNBOOK=https
 retrain: java $(READY)  ## train if a reason is found in FRAUD_DECISIONS and FRAUD_LABELS (s3:// prefixes)
 	aws s3 sync --delete "$$FRAUD_DECISIONS" monitored/decisions
 	aws s3 sync --delete "$$FRAUD_LABELS" monitored/labels
-	@[ -n "$$(find monitored/labels -type f)" ] || { \
-		echo "$$FRAUD_LABELS holds no labels yet: there is nothing to learn from"; exit 1; }
+	@for part in decisions labels; do [ -n "$$(find monitored/$$part -type f)" ] || { \
+		echo "there are no $$part on S3 yet: nothing to learn from"; exit 1; }; done
 	$(BIN)/python -m fraud.training.registry reference monitored
 	$(BIN)/python -m monitoring.report --reference monitored/reference.parquet --out monitored/report \
 		--decisions $$(find monitored/decisions -type f) --labels $$(find monitored/labels -type f)

@@ -59,7 +59,7 @@ def features(validated: Path, directory: Path, split: settings.Split) -> int:
     with tempfile.TemporaryDirectory(dir=validated.parent) as parts:
         with feature_job.session() as spark:
             feature_job.write_features(
-                spark, prepared.transactions, parts,
+                spark, str(validated / dataset.TRANSACTIONS_FILE), parts,
                 splits.borders(prepared.first_time, prepared.last_time, split))
         for name in splits.NAMES:      # Spark names and orders its files anew each time
             folder = splits.FOLDER.format(name)

@@ -62,7 +62,8 @@ def _serving() -> str:
     line = f"{publication.target()} serves {names}"
     if pointer and names != stands:
         line += f", but the champion is {stands}: promote one of them again"
-    elif pointer and pointer.policy_sha256 != version_of(stands).tags[registry.POLICY]:
+    elif pointer and pointer.policy_sha256 != version_of(stands).tags.get(
+            registry.POLICY, pointer.policy_sha256):
         line += ", but with another policy than the registry has: promote it again"
     return line
 

@@ -121,6 +121,11 @@ def test_columns_from_after_the_event_are_shown_beside_honest_features(audited):
     assert found.findings == []             # no feature is made of them
 
 
+def test_of_many_payments_the_last_are_fitted_on(audited, monkeypatch):
+    monkeypatch.setattr(leakage, "MOST", ROWS // 2)
+    assert audited().rows == ROWS // 2
+
+
 def test_labels_that_nobody_knew_then_are_not_used(audited, payments, monkeypatch):
     late = np.where(np.arange(ROWS) % 4 == 0, 90 * HOUR, payments["label_time"])
     monkeypatch.setitem(payments, "label_time", late)
