@@ -1,6 +1,6 @@
 """Measure everything that bench/ measures, and write docs/benchmarks.md.
 
-    make bench                                          more than an hour, on a machine that is idle
+    make bench                                          more than an hour, on an idle machine
     python -m bench --only serving history              these again; the rest of the page stays
 
 Each part prints a table with its date; what counts are ratios, measured within one run.
@@ -17,28 +17,28 @@ from pathlib import Path
 import psutil
 
 PAGE = Path("docs/benchmarks.md")
-PARTS = {       # what `python -m bench.<name>` is given, and what it is about
-    "training": ([], "The training flow"),
-    "history": (["--model", "models"], "Stores of history, and the scorer"),
+PARTS = {       # the arguments of `python -m bench.<name>`, and the heading of its section
+    "training": ([], "Training"),
+    "history": (["--model", "models"], "History stores and scorer"),
     "serving": ([], "The API"),
-    "lambda_function": (["fraud-detector"], "The image, as a Lambda function"),
+    "lambda_function": (["fraud-detector"], "The image as a Lambda function"),
     "stream": ([], "The stream"),
-    "soak": ([], "Twenty minutes at half of the limit"),
+    "soak": ([], "Soak test: twenty minutes at half of the limit"),
 }
 HEAD = """\
 # Benchmarks
 
 `make bench` writes this page. The machines were shared, so a figure is a bound rather than a
-promise; ratios were measured within one run. [serving.md](serving.md) tells what limits the API,
-[simulator.md](simulator.md) how hard the simulated fraud is.
+promise; ratios were measured within one run. [serving.md](serving.md) explains what limits the API,
+[simulator.md](simulator.md) how difficult the simulated fraud is.
 """
 
 
 def measured(name: str) -> str:
-    """What a part prints, as a section of the page.
+    """Run a part and return its output as a section of the page.
 
     Raises:
-        subprocess.CalledProcessError: it failed; it has said why.
+        subprocess.CalledProcessError: it failed, and printed the reason.
     """
     options, title = PARTS[name]
     command = ["bench." + name, *options]
@@ -58,7 +58,7 @@ def _machine() -> str:
 
 
 def sections(page: str) -> dict[str, str]:
-    """The sections that a page has, by the name of their part."""
+    """Return the sections of a page by the name of their part."""
     return {name: _heading(name) + page.split(_heading(name))[1].split("\n## ")[0]
             for name in PARTS if _heading(name) in page}
 
@@ -69,18 +69,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART",
                         help=f"of {', '.join(PARTS)} (default: all)")
     options = parser.parse_args(arguments)
-    found = sections(PAGE.read_text()) if PAGE.exists() else {}
+    measurements = sections(PAGE.read_text()) if PAGE.exists() else {}
     failed = []
     for name in options.only:
         try:
-            found[name] = measured(name)
+            measurements[name] = measured(name)
         except subprocess.CalledProcessError:
             failed.append(name)
             continue
-        told = [found[part].strip() + "\n" for part in PARTS if part in found]
-        PAGE.write_text("\n".join([HEAD, *told]))
+        written = [measurements[part].strip() + "\n" for part in PARTS if part in measurements]
+        PAGE.write_text("\n".join([HEAD, *written]))
     if failed:
-        sys.exit(f"error: not measured: {', '.join(failed)}; what they say is above")
+        sys.exit(f"error: not measured: {', '.join(failed)}; their errors are above")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ RATE = 250          # samples a second
 
 
 def draw(model: str, seconds: int, picture: Path) -> float:
-    """Sample the server under load and write the picture; gives the payments scored a second.
+    """Sample the server under load and write the picture; return the payments scored a second.
 
     Raises:
         RuntimeError: the server is not ready, a request failed, or the server cannot be sampled.
@@ -35,15 +35,16 @@ def draw(model: str, seconds: int, picture: Path) -> float:
         write_bodies(model, directory)
         with server([sys.executable, "-m", "serve", "--port", port],
                     f"http://127.0.0.1:{port}/readyz", **settings(model, directory)):
-            [served] = [one for one in psutil.Process().children() if port in one.cmdline()]
+            [served] = [child for child in psutil.Process().children()
+                        if port in child.cmdline()]
             sampler = subprocess.Popen(
                 [PY_SPY, "record", "--pid", str(served.pid), "--rate", str(RATE), "--duration",
                  str(seconds), "--output", picture], stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE, text=True)
             speed = load(f"http://127.0.0.1:{port}/v1/score", directory / "score", seconds)["speed"]
-            _, said = sampler.communicate()
+            _, errors = sampler.communicate()
     if sampler.returncode:
-        raise RuntimeError(f"py-spy failed: {said}")
+        raise RuntimeError(f"py-spy failed: {errors}")
     return speed
 
 

@@ -24,17 +24,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from fraud.champion import Champion
-from fraud.history import BUCKET_MS, Store
+from fraud.history import BUCKET_MS, Claim, Store
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.stores.memory import MemoryStore
-from fraud.training import clean, simulate
-from fraud.training.dataset import prepare
+from fraud.training.data import clean
+from fraud.training.data.dataset import prepare
+from fraud.training.simulate import simulator
 from fraud.transaction import Transaction
 
 ROUNDS = 5
@@ -47,7 +49,7 @@ def simulated(rows: int) -> list[bytes]:
     """Payments in event order, encoded: each use decodes its own, as a server does."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "payments.parquet"
-        simulate.write(simulate.simulate(rows, seed=7), path)
+        simulator.write(simulator.simulate(rows, seed=7), path)
         prepared = prepare(str(path), Path(directory))
         return [msgspec.msgpack.encode(payment)
                 for batch in clean.batches(prepared.transactions, 10_000) for payment in batch]
@@ -60,13 +62,13 @@ def batches(payments: list[bytes], size: int) -> Iterator[list[Transaction]]:
 
 
 def claims_per_second(store: Store, payments: list[bytes], size: int) -> float:
-    """How many are claimed a second of claiming; answers are given, but not timed."""
+    """Return the claims in a second of claiming; answers are given, but not timed."""
     seconds = 0.0
     for batch in batches(payments, size):
         began = time.perf_counter()
         claims = store.claim(batch, batch[0].event_time)
         seconds += time.perf_counter() - began
-        store.finish(claims, [ANSWER] * len(claims))
+        store.finish(cast("list[Claim]", claims), [ANSWER] * len(claims))
     return len(payments) / seconds
 
 
@@ -76,7 +78,7 @@ def trips(store: Store, payments: list[bytes], size: int) -> list[float]:
     for batch in batches(payments, size):
         began = time.perf_counter()
         claims = store.claim(batch, batch[0].event_time)
-        store.finish(claims, [ANSWER] * len(claims))
+        store.finish(cast("list[Claim]", claims), [ANSWER] * len(claims))
         seconds.append(time.perf_counter() - began)
     return seconds
 
@@ -109,14 +111,15 @@ def account_bytes(payments: Iterator[list[Transaction]]) -> float:
 def busy() -> Iterator[list[Transaction]]:
     """Accounts that send and receive in every hour of a day."""
     for hour in range(24):
-        yield [Transaction(f"{hour}-{account}", simulate.START + hour * BUCKET_MS + account, 4,
-                           123_456_789, f"C{account:010}", f"C{(account + 1) % BUSY_ACCOUNTS:010}",
-                           0, 0) for account in range(BUSY_ACCOUNTS)]
+        yield [Transaction(f"{hour}-{account}", simulator.START + hour * BUCKET_MS + account,
+                           "TRANSFER", 123_456_789, f"C{account:010}",
+                           f"C{(account + 1) % BUSY_ACCOUNTS:010}", 0, 0)
+               for account in range(BUSY_ACCOUNTS)]
 
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """The URL of a Redis of our own."""
+    """Start a Redis; gives its URL."""
     with socket.socket() as free, tempfile.TemporaryDirectory() as directory:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -136,8 +139,8 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[int(len(values) * share)]
 
 
-def row(what: str, measured: str, wanted: str = "") -> None:
-    print(f"| {what} | {measured} | {wanted} |", flush=True)
+def row(figure: str, measured: str, wanted: str = "") -> None:
+    print(f"| {figure} | {measured} | {wanted} |", flush=True)
 
 
 def measure_memory(payments: list[bytes]) -> None:
@@ -185,8 +188,8 @@ def measure_scorer(payments: list[bytes], model: str) -> None:
     for _ in range(ROUNDS):
         for size in (1, BATCH):
             store = open_store(Settings())
-            store.fill([], 0, simulate.START)
-            scorer = Scorer(store, bundle, Settings(clock="event"), degrade=False)
+            store.fill([], 0, simulator.START)
+            scorer = Scorer(store, bundle, Settings(clock="event"), fallback_on_store_error=False)
             seconds = scores(scorer, payments[:20_000], size)[20:]
             if size == 1:
                 single.append(seconds)

@@ -3,7 +3,7 @@
     make image tools; python -m bench.lambda_function fraud-detector
 
 How long a start takes with history in DynamoDB (moto's server stands in for it), and a warm call
-with history in memory. The emulator adds a proxy of its own; Lambda's machines are others.
+with history in memory. The emulator adds a proxy; Lambda's machines differ.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def docker(*arguments: str) -> str:
 
 
 def event(path: str, body: dict | None = None) -> dict:
-    """What an HTTP API of API Gateway sends (payload format 2.0)."""
+    """Return a request as API Gateway's HTTP API sends it (payload format 2.0)."""
     method = "POST" if body else "GET"
     return {"version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
             "headers": {"host": "api", "authorization": f"Bearer {KEY}"},
@@ -65,7 +65,7 @@ def function(image: str, **environment: str) -> Iterator[tuple[requests.Session,
 
 
 def first_call(image: str, **environment: str) -> float:
-    """Seconds until a new function has answered its first call."""
+    """Return the seconds until a new function has answered its first call."""
     with function(image, **environment) as (session, url):
         began = time.perf_counter()
         check(session.post(url, json=event("/readyz")).json())
@@ -73,11 +73,11 @@ def first_call(image: str, **environment: str) -> float:
 
 
 def warm_calls(image: str, calls: int) -> list[float]:
-    """Seconds of each call to score a payment, after some that do not count."""
+    """Return the seconds of each call to score a payment, after some that do not count."""
     seconds = []
     with function(image, FRAUD_HISTORY="memory://") as (session, url):
-        for place in range(calls + 100):
-            body = event("/v1/score", PAYMENT | {"transaction_id": str(place)})
+        for number in range(calls + 100):
+            body = event("/v1/score", PAYMENT | {"transaction_id": str(number)})
             began = time.perf_counter()
             answer = session.post(url, json=body).json()
             seconds.append(time.perf_counter() - began)
@@ -123,7 +123,7 @@ def main() -> None:
     size, base = (int(docker("image", "inspect", "-f", "{{.Size}}", name))
                   for name in (options.image, "debian:bookworm-slim"))
     print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}\n\n"
-          "| what | measured | wanted |\n| --- | ---: | ---: |\n"
+          "| figure | measured | wanted |\n| --- | ---: | ---: |\n"
           f"| image, MiB | {size / MIB:.0f} | |\n"
           f"| the same over its base, MiB | {(size - base) / MIB:.0f} | <= 250 |", flush=True)
     with dynamodb() as settings:

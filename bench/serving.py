@@ -2,7 +2,7 @@
 
     python -m bench.serving                 in the directory with mlflow.db and models/
 
-The champion with its history in memory (`score`) is held against an endpoint of the same app that
+The champion with its history in memory (`score`) is compared with an endpoint of the same app that
 only decodes and encodes JSON (`echo`), against FastAPI with pandas and XGBoost (`plain`), and
 against `mlflow models serve` (`mlflow`). wrk is the client, with 8 connections and a core of its
 own; servers have one worker on another core. Rounds take turns, so that what else the machine does
@@ -35,13 +35,17 @@ import pyarrow.parquet as pq
 import requests
 
 from fraud.champion import Champion
+from fraud.decision import Answered
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.stores.memory import write_file
-from fraud.training import assembly, clean, simulate, tracking, warm
-from fraud.training.dataset import prepare
-from fraud.transaction import TYPES, Transaction
+from fraud.training import warm
+from fraud.training.data import clean
+from fraud.training.data.dataset import prepare
+from fraud.training.registry import bundle_writer, tracking
+from fraud.training.simulate import simulator
+from fraud.transaction import Transaction
 from stream.broker import free_port
 
 CONNECTIONS = 8
@@ -59,7 +63,7 @@ WANTED = {"echo": ">= 0.55", "plain": ">= 25", "mlflow": ">= 40"}
 
 def write_bodies(model: str, directory: Path) -> None:
     """Write what each is sent, a request a line, and the history that `score` starts with."""
-    simulate.write(simulate.simulate(2 * BODIES, seed=7), directory / "all.parquet")
+    simulator.write(simulator.simulate(2 * BODIES, seed=7), directory / "all.parquet")
     table = pq.read_table(directory / "all.parquet")
     pq.write_table(table.slice(0, BODIES), directory / "before.parquet")
     pq.write_table(table.slice(BODIES), directory / "payments.parquet")
@@ -67,14 +71,16 @@ def write_bodies(model: str, directory: Path) -> None:
     day = warm.last_day(before.transactions, before.first_time, before.last_time)
     write_file(directory / "history", day.pasts(), since=0, until=day.until)
     now = prepare(str(directory / "payments.parquet"), directory / "now")
-    payments = [one for batch in clean.batches(now.transactions, BODIES) for one in batch]
+    payments = [payment for batch in clean.batches(now.transactions, BODIES)
+                for payment in batch]
     bundle = Champion(model).bundle
     scorer = Scorer(open_store(Settings(history=history(directory))), bundle,
-                    Settings(clock="event"), degrade=False)
-    rows = [outcome.decision.features for outcome in scorer.score(payments)]
+                    Settings(clock="event"), fallback_on_store_error=False)
+    rows = [outcome.decision.features for outcome in scorer.score(payments)
+            if isinstance(outcome, Answered) and outcome.decision]
     names = bundle.manifest.model.features
     write_lines(directory / "score", [as_sent(payment) for payment in payments])
-    write_lines(directory / "plain", [dict(zip(names, row)) for row in rows])
+    write_lines(directory / "plain", [dict(zip(names, row, strict=True)) for row in rows])
     write_lines(directory / "mlflow", [{"inputs": [row]} for row in rows])
     shutil.copy(directory / "score", directory / "echo")
 
@@ -85,10 +91,10 @@ def history(directory: Path) -> str:
 
 def as_sent(payment: Transaction) -> dict:
     return {"transaction_id": "ID", "event_time": payment.event_time,
-            "type": TYPES[payment.type_code], "amount": payment.amount_cents / 100,
+            "type": payment.type, "amount": payment.amount_cents / 100,
             "origin": payment.origin, "destination": payment.destination,
-            "origin_balance": payment.origin_balance_cents / 100,
-            "destination_balance": payment.destination_balance_cents / 100}
+            "origin_balance": (payment.origin_balance_cents or 0) / 100,
+            "destination_balance": (payment.destination_balance_cents or 0) / 100}
 
 
 def write_lines(path: Path, values: list[dict]) -> None:
@@ -132,7 +138,7 @@ def started(stack: ExitStack, model: str, directory: Path) -> dict[str, str]:
     import mlflow
 
     tracking.connect()
-    champion = f"models:/{assembly.NAME}@champion"
+    champion = f"models:/{bundle_writer.NAME}@champion"
     mlflow.xgboost.load_model(champion).save_model(directory / "model.json")
     ours, plain, mlflows = (str(free_port()) for _ in range(3))
     for command, port, ready in (
@@ -179,21 +185,24 @@ def load(url: str, bodies: Path, seconds: int, first: int = 0, pause: int = 0
 
 def measure(urls: dict[str, str], directory: Path, rounds: int, seconds: int) -> None:
     """Print the table: medians of all rounds."""
-    measured, sent = [], dict.fromkeys(urls, 0)
+    measured = []
+    sent = dict.fromkeys(urls, 0)
     for _ in range(rounds):
         measured.append({name: load(url, directory / name, seconds, sent[name])
                          for name, url in urls.items()})
         for name in urls:       # each payment once, in order
-            sent[name] += measured[-1][name]["requests"]
+            sent[name] += int(measured[-1][name]["requests"])
     print("| | requests/s | p50, ms | p99, ms | score is faster by | wanted |\n"
           "| --- | ---: | ---: | ---: | ---: | ---: |")
     for name in urls:
-        speed, half, last = (statistics.median(one[name][what] for one in measured)
-                             for what in ("speed", "p50", "p99"))
-        ratio = statistics.median(one["score"]["speed"] / one[name]["speed"] for one in measured)
+        speed, half, last = (statistics.median(in_round[name][figure] for in_round in measured)
+                             for figure in ("speed", "p50", "p99"))
+        ratio = statistics.median(in_round["score"]["speed"] / in_round[name]["speed"]
+                                  for in_round in measured)
         print(f"| {name} | {speed:,.0f} | {half:.2f} | {last:.2f} | {ratio:.2f} | "
               f"{WANTED.get(name, '')} |")
-    late = statistics.median(one["score"]["p99"] / one["echo"]["p99"] for one in measured)
+    late = statistics.median(in_round["score"]["p99"] / in_round["echo"]["p99"]
+                             for in_round in measured)
     print(f"\np99 of score in that of echo: {late:.2f} (wanted: <= 2.5)")
 
 

@@ -31,9 +31,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from fraud import bundle
-from fraud.training import (
-    boosted_trees, candidate, dataset, evaluation, feature_job, settings, simulate, splits)
-from fraud.transaction import TYPE_CODES
+from fraud.training import settings
+from fraud.training.data import dataset
+from fraud.training.evaluation import metrics
+from fraud.training.features import spark_job, splits
+from fraud.training.models import boosted_trees, candidate
+from fraud.training.simulate import simulator
+from fraud.transaction import TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/simulator.md"
@@ -50,11 +54,11 @@ def one_rule_f1(payments: pa.Table) -> float:
 
 
 def artefacts(payments: pa.Table, rng: np.random.Generator) -> np.ndarray:
-    """What a generator may leave behind, and no behaviour: float32, shape (payments, 11).
+    """Return traces a generator may leave that are no behaviour: float32, shape (payments, 11).
 
     Names as numbers, by their last digits and hashed; the cents of amount and balances; the
     position in the hour and in the second. A balance of zero, and one that is the amount, are
-    behaviour that cents would tell: there, the balance's cents are drawn anew.
+    behaviour that cents would reveal: there, the balance's cents are drawn anew.
     """
     columns = []
     for side in ("origin", "destination"):
@@ -73,19 +77,20 @@ def artefacts(payments: pa.Table, rng: np.random.Generator) -> np.ndarray:
 
 def artefact_test(payments: pa.Table, ends: dict[str, int], trees: settings.BoostedTrees,
                   seed: int, permutations: int = PERMUTATIONS) -> tuple[float, np.ndarray]:
-    """AUPRC on the test period of trees that see artefacts alone, and the same of permuted labels.
+    """Return test AUPRC of trees that see artefacts alone, and the same with permuted labels.
 
     Payments are those of the two types in which fraud occurs, and one of each incident: the others
     share its names, so that they could not be permuted alone. Labels are permuted within a type and
-    a period, as the type is behaviour that names tell (agents are seen often).
+    a period, as the type is behaviour that names reveal (agents are seen often).
     """
     rng = np.random.default_rng(seed)
     payments = _exchangeable(payments, rng)
     rows, label = artefacts(payments, rng), payments["is_fraud"].to_numpy()
-    period = np.digitize(payments["event_time"].to_numpy(), [ends["train"], ends["late"]])
-    parts = [np.flatnonzero(period == which) for which in range(3)]
-    group = period * len(TYPE_CODES) + payments["type_code"].to_numpy()
-    groups = [np.flatnonzero(group == which) for which in np.unique(group)]
+    period = np.digitize(payments["event_time"].to_numpy(), [ends["train"], ends["calibration"]])
+    parts = [np.flatnonzero(period == number) for number in range(3)]
+    types = payments["type"].to_numpy()
+    group = period * len(TYPES) + np.searchsorted(TYPES, types.astype(str))
+    groups = [np.flatnonzero(group == number) for number in np.unique(group)]
 
     def auprc(label: np.ndarray) -> float:
         train, early, test = parts
@@ -109,26 +114,25 @@ def _exchangeable(payments: pa.Table, rng: np.random.Generator) -> pa.Table:
     incident = payments["incident_id"].to_numpy()[shuffled].astype(str)
     fraud = payments["is_fraud"].to_numpy()[shuffled] == 1
     first = np.flatnonzero(fraud)[np.unique(incident[fraud], return_index=True)[1]]
-    kept = np.isin(payments["type_code"].to_numpy(),
-                   [TYPE_CODES["TRANSFER"], TYPE_CODES["CASH_OUT"]])
+    kept = np.isin(payments["type"].to_numpy().astype(str), ["TRANSFER", "CASH_OUT"])
     kept[shuffled[fraud]] = False
     kept[shuffled[first]] = True
     return payments.filter(kept)
 
 
 def of_test(variant: candidate.Variant, rows: splits.Rows) -> tuple[dict, dict]:
-    """Metrics of the test period, and what share of each kind of fraud was declined."""
+    """Return metrics of the test period, and the share of each kind of fraud was declined."""
     manifest = variant.manifest
     logits = candidate.score_logits(Path(variant.onnx).read_bytes(),
                                     rows.features[:, :len(manifest.features)])
     scores = bundle.calibrated(logits, manifest.calibration)
     decline, fraud = variant.thresholds.decline, rows.label == 1
-    return (evaluation.metrics(scores, rows.label, decline, rows.days, ""),
-            evaluation.recall_by(rows.fraud_type[fraud], scores[fraud] >= decline))
+    return (metrics.period_metrics(scores, rows.label, decline, rows.days, ""),
+            metrics.recall_by(rows.fraud_type[fraud], scores[fraud] >= decline))
 
 
 def full_size(directory: Path) -> tuple[float, float]:
-    """Seconds and GiB of a simulation at PaySim's size in a process of one core."""
+    """Return seconds and GiB of a simulation at PaySim's size in a process of one core."""
     command = ["taskset", "-c", "0", sys.executable, "-m", "fraud.training.simulate",
                "--rows", str(PAYSIM_ROWS), "--out", str(directory / "full.parquet")]
     started = time.perf_counter()
@@ -140,27 +144,28 @@ def full_size(directory: Path) -> tuple[float, float]:
 
 
 def measure(rows: int, seed: int, directory: Path) -> list[tuple[str, str, str]]:
-    """Lines of the table: what was measured, the figure, what it must reach."""
+    """Return the lines of the table: name, figure, requirement."""
     chosen = settings.parse(tomllib.loads((ROOT / "flows/train_flow.toml").read_text()))
-    simulate.create(rows, seed, directory / "simulated.parquet")
+    simulator.create(rows, seed, directory / "simulated.parquet")
     prepared = dataset.prepare(str(directory / "simulated.parquet"), directory)
     payments = pq.read_table(prepared.transactions)
     ends = splits.borders(prepared.first_time, prepared.last_time, chosen.split)
-    spark = feature_job.session()
-    feature_job.write_features(spark, prepared.transactions, str(directory / "features"), ends)
+    spark = spark_job.session()
+    spark_job.write_features(spark, prepared.feature_table, prepared.transactions,
+                             str(directory / "features"), ends)
     spark.stop()
     source = str(directory / "features"), prepared.transactions
-    trees = candidate.train("xgboost", *source, ends, directory, chosen)
-    test = splits.read(*source, splits.TEST, ends)
-    (found, recalls), (blind, _) = of_test(trees.model, test), of_test(trees.fallback, test)
-    gain = found["auprc"] - blind["auprc"]
+    trees = candidate.train("xgboost", prepared.feature_table, *source, ends, directory, chosen)
+    test = splits.read_split(*source, splits.TEST, ends)
+    (measured, recalls), (blind, _) = of_test(trees.model, test), of_test(trees.fallback, test)
+    gain = measured["auprc"] - blind["auprc"]
     leak, permuted = artefact_test(payments, ends, chosen.xgboost, seed)
     incidents = len(np.unique(test.incident[test.label == 1].astype(str)))
     return [
         ("fraud incidents in the test period", f"{incidents}", ">= 150"),
         ("F1 of the rule \"amount = origin balance\"", f"{one_rule_f1(payments):.3f}", "<= 0.6"),
-        ("F1 of XGBoost", f"{found['f1']:.3f}", "0.80 to 0.97"),
-        ("AUPRC of XGBoost", f"{found['auprc']:.3f}", ""),
+        ("F1 of XGBoost", f"{measured['f1']:.3f}", "0.80 to 0.97"),
+        ("AUPRC of XGBoost", f"{measured['auprc']:.3f}", ""),
         ("AUPRC of XGBoost without history", f"{blind['auprc']:.3f}", ""),
         ("AUPRC that history adds", f"{gain:.3f}", ">= 0.05"),
         *((f"recall of `{name}`, {count} payments", f"{recall:.3f}",
@@ -174,7 +179,7 @@ def measure(rows: int, seed: int, directory: Path) -> list[tuple[str, str, str]]
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.simulator", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=simulate.DEFAULT_ROWS,
+    parser.add_argument("--rows", type=int, default=simulator.DEFAULT_ROWS,
                         help="payments to simulate (default %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="(default %(default)s)")
     options = parser.parse_args()

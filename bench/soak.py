@@ -1,11 +1,11 @@
-"""Run API and scorer at half of their limit for twenty minutes: memory and latency have to stay.
+"""Run API and scorer at half of their limit for twenty minutes: memory and latency must stay level.
 
     python -m bench.soak
     python -m bench.soak --minutes 4
 
-Both share this machine with Kafka, Redis and what sends payments. The limit is what they reach when
-both are asked for all they can do at the same time; then each is asked for half of that, the API by
-connections that wait as long as an answer takes at the limit.
+Both share this machine with Kafka, Redis and the clients. The limit is measured with both under
+full load at the same time; then each gets half of that, the API from connections that wait as long
+as an answer takes at the limit.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bench.history import simulated
 from bench.serving import CONNECTIONS, MIB, answers, load, settings, write_bodies
-from bench.stream import Bench, Environment, committed
+from bench.stream import Bench, committed
+from bench.stream_loops import Environment
 from fraud.brokers import connection
 from fraud.transaction import Transaction
 from stream.broker import Broker, free_port
 from stream.messages import encode
-from stream.settings import read
+from stream.settings import read_stream_settings
 
 WINDOW = 60                     # seconds between two looks
 LIMIT_SECONDS = 20
@@ -51,7 +52,8 @@ class Programs:
 
     def __init__(self, stack: ExitStack, directory: Path, model: str, stream: Environment):
         redis = str(free_port())
-        self._stack, self._processes = stack, []
+        self._stack = stack
+        self._processes: list[psutil.Popen] = []
         self.redis = self.start("redis-server", "--port", redis, "--save", "", "--dir",
                                 str(directory))
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -65,15 +67,16 @@ class Programs:
         self.wait(lambda: answers(f"{self.url}/readyz") and answers(self.metrics))
 
     def wait(self, until: Callable[[], bool]) -> None:
-        """Wait until something is so.
+        """Wait until a condition holds.
 
         Raises:
             RuntimeError: a program has ended, or it takes too long.
         """
         end = time.monotonic() + PATIENCE
         while not until():
-            if time.monotonic() > end or any(one.poll() is not None for one in self._processes):
-                raise RuntimeError("a program has ended, or does nothing")
+            if time.monotonic() > end or any(
+                    process.poll() is not None for process in self._processes):
+                raise RuntimeError("a program has ended, or does not become ready")
             time.sleep(0.2)
 
     def start(self, *command: str, **variables: str) -> psutil.Popen:
@@ -85,8 +88,8 @@ class Programs:
         return process
 
 
-class Seen(NamedTuple):
-    """A window: payments a second, latency in ms, and at its end memory in MiB."""
+class Minute(NamedTuple):
+    """The figures of a minute: payments a second, latency in ms, and at its end memory in MiB."""
 
     api: float
     api_p50: float
@@ -99,43 +102,43 @@ class Seen(NamedTuple):
     redis_memory: float
 
 
-HEADINGS = ("API, payments a second", "p50, ms", "p99, ms", "its memory, MiB",
-            "scorer, payments a second", "99 % within, ms", "lag", "its memory, MiB",
+HEADINGS = ("API, payments a second", "p50, ms", "p99, ms", "API memory, MiB",
+            "scorer, payments a second", "99 % within, ms", "lag", "scorer memory, MiB",
             "Redis, MiB")
 
 
 def limits(programs: Programs, bodies: Path) -> tuple[float, float]:
-    """Payments a second of API and scorer, both asked for all they can do."""
-    chosen = read(programs.stream)
+    """Return the payments a second of API and scorer, both under full load."""
+    chosen = read_stream_settings(programs.stream)
     with KafkaAdminClient(**connection(chosen)) as admin:
         before, began = committed(admin, chosen.stream_group), time.perf_counter()
         api = load(f"{programs.url}/v1/score", bodies, LIMIT_SECONDS)["speed"]
-        done = committed(admin, chosen.stream_group) - before
-        stream = done / (time.perf_counter() - began)
+        scored = committed(admin, chosen.stream_group) - before
+        stream = scored / (time.perf_counter() - began)
         programs.wait(lambda: committed(admin, chosen.stream_group) >= WAITING)
     return api, stream
 
 
-def watch(programs: Programs, bodies: Path, minutes: int, limit: float) -> list[Seen]:
-    """Ask the API for about half of its limit, and look at everything once a minute.
+def watch(programs: Programs, bodies: Path, minutes: int, limit: float) -> list[Minute]:
+    """Load the API with about half of its limit, and measure everything once a minute.
 
     Raises:
         RuntimeError: a request failed.
     """
     pause = round(1000 * CONNECTIONS / limit)
-    seen, sent, before = [], 10 ** 7, scraped(programs.metrics)
+    measured, sent, before = [], 10 ** 7, scraped(programs.metrics)
     for _ in range(minutes * 60 // WINDOW):
-        asked = load(f"{programs.url}/v1/score", bodies, WINDOW, sent, pause)
-        sent += round(asked["requests"]) + CONNECTIONS
+        loaded = load(f"{programs.url}/v1/score", bodies, WINDOW, sent, pause)
+        sent += round(loaded["requests"]) + CONNECTIONS
         now = scraped(programs.metrics)
         count, within = latency(before, now)
-        seen.append(Seen(
-            asked["speed"], asked["p50"], asked["p99"], held(programs.api), count / WINDOW,
+        measured.append(Minute(
+            loaded["speed"], loaded["p50"], loaded["p99"], held(programs.api), count / WINDOW,
             within * 1000, sum(value for (name, _), value in now.items()
                                if name == "fraud_stream_lag_messages"),
             held(programs.scorer), held(programs.redis)))
         before = now
-    return seen
+    return measured
 
 
 def held(process: psutil.Popen) -> float:
@@ -143,36 +146,36 @@ def held(process: psutil.Popen) -> float:
 
 
 def scraped(url: str) -> dict[tuple[str, tuple], float]:
-    """Samples of a page of metrics by name and labels."""
+    """Return the samples of a page of metrics by name and labels."""
     families = text_string_to_metric_families(requests.get(url, timeout=10).text)
     return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in families for sample in family.samples}
 
 
 def latency(before: dict, now: dict) -> tuple[float, float]:
-    """Messages between two scrapes, and the bound in seconds within which 99 % of them were."""
+    """Return the messages between two scrapes, and their 99th percentile in seconds."""
     counts = {float(dict(labels)["le"]): value - before.get((name, labels), 0.0)
               for (name, labels), value in now.items() if name == f"{LATENCY}_bucket"}
     total = counts[float("inf")]
     return total, min(bound for bound, count in counts.items() if count >= 0.99 * total)
 
 
-def report(seen: list[Seen], api: float, stream: float) -> str:
-    """The table of every other minute, and what changed from the first to the last quarter."""
+def report(measured: list[Minute], api: float, stream: float) -> str:
+    """Return the table of every other minute, and the change from first to last quarter."""
     lines = ["| minute | " + " | ".join(HEADINGS) + " |", "| ---: |" + " ---: |" * len(HEADINGS)]
-    for minute, one in enumerate(seen, 1):
+    for minute, figures in enumerate(measured, 1):
         if minute % 2 == 0:
             lines.append(f"| {minute} | " + " | ".join(
-                f"{value:,.1f}" if value < 10 else f"{value:,.0f}" for value in one) + " |")
-    quarter = max(1, len(seen) // 4)
-    first, last = seen[:quarter], seen[-quarter:]
-    lines.append(f"\nAsked for all they can do, both together: API {api:,.0f}, scorer "
+                f"{value:,.1f}" if value < 10 else f"{value:,.0f}" for value in figures) + " |")
+    quarter = max(1, len(measured) // 4)
+    first, last = measured[:quarter], measured[-quarter:]
+    lines.append(f"\nUnder full load, both together: API {api:,.0f}, scorer "
                  f"{stream:,.0f} payments a second. No request failed. From the first to the last "
                  "quarter:\n")
     for name, field in (("memory of the API", "api_memory"), ("of the scorer", "scorer_memory"),
                         ("p50 of the API", "api_p50"), ("p99 of the API", "api_p99")):
-        ratio = (sum(getattr(one, field) for one in last)
-                 / sum(getattr(one, field) for one in first))
+        ratio = (sum(getattr(figures, field) for figures in last)
+                 / sum(getattr(figures, field) for figures in first))
         lines.append(f"- {name}: times {ratio:.2f}")
     return "\n".join(lines)
 
@@ -195,8 +198,8 @@ def main() -> None:
         broker = Broker(directory / "kafka")
         stack.callback(broker.stop)
         decode = msgspec.msgpack.Decoder(Transaction).decode
-        bench = Bench(broker, [(one.origin.encode(), encode(one))
-                               for one in map(decode, simulated(WAITING))], options.model)
+        bench = Bench(broker, [(payment.origin.encode(), encode(payment))
+                               for payment in map(decode, simulated(WAITING))], options.model)
         programs = Programs(stack, directory, options.model, bench.filled(WAITING))
         api, stream = limits(programs, directory / "score")
         count = round(stream / 2 * (options.minutes + 1) * 60)

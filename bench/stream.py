@@ -2,16 +2,14 @@
 
     python -m bench.stream --model models
 
-Broker, scorer and reader run on this machine, and share its cores. Beside the scorer stand two
-loops that a reader may compare it with: one that only consumes and produces, in the same
-transactions, and one that asks the API for each message. On a machine that does something else at
-the same time all are slower.
+Broker, scorer and reader share the cores of this machine. Two loops are measured for comparison:
+one only consumes and produces, in the same transactions; the other asks the API for each message.
+On a busy machine all are slower.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import platform
 import shutil
@@ -20,42 +18,41 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import msgspec
-from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import RetriableError
 from kafka.record import util
 
 from bench.history import percentile, redis_server, row, simulated
+from bench.stream_loops import RATE, Environment, bare, loop, one_by_one, produce_at_rate
 from fraud.brokers import connection
 from fraud.transaction import Transaction
 from stream import clients, topics
 from stream.broker import Broker, free_port
 from stream.messages import encode
-from stream.settings import StreamSettings, read
+from stream.settings import StreamSettings, read_stream_settings
 
 MESSAGES = 100_000
 HTTP_MESSAGES = 3_000
-RATE, RATE_SECONDS = 1_000, 30
+RATE_SECONDS = 30
 WARM_MESSAGES = 5_000           # are not timed
-Environment = dict[str, str]
 
 
 class Bench:
-    """A broker, payments, and a topic of its own for each measurement."""
+    """A broker, payments, and a separate topic for each measurement."""
 
     def __init__(self, broker: Broker, payments: list[tuple[bytes, bytes]], model: str):
         self.payments, self._broker, self._model, self._number = payments, broker, model, 0
 
     def environment(self, **settings: str) -> Environment:
-        """Variables of a scorer with fresh topics."""
+        """Return the variables of a scorer with fresh topics."""
         self._number += 1
         return {"KAFKA_BOOTSTRAP_SERVERS": self._broker.address, "FRAUD_MODEL": self._model,
                 "FRAUD_STREAM_GROUP": f"group-{self._number}", "FRAUD_CLOCK": "event",
@@ -65,7 +62,7 @@ class Bench:
                 "FRAUD_METRICS_PORT": str(free_port()), "FRAUD_LOG_LEVEL": "error", **settings}
 
     def filled(self, count: int, **settings: str) -> Environment:
-        """The same, with messages that wait."""
+        """Return the variables of a scorer whose topic holds messages."""
         variables = self.environment(**settings)
         chosen = create_topics(variables)
         producer = clients.producer(chosen)
@@ -77,7 +74,7 @@ class Bench:
 
 
 def create_topics(variables: Environment) -> StreamSettings:
-    settings = read(variables)
+    settings = read_stream_settings(variables)
     with KafkaAdminClient(**connection(settings)) as admin:
         topics.create(admin, topics.wanted(settings, topics.PARTITIONS, 1))
     return settings
@@ -85,7 +82,7 @@ def create_topics(variables: Environment) -> StreamSettings:
 
 @contextmanager
 def program(*arguments: str, variables: Environment) -> Iterator[None]:
-    """A program of this project, while it runs."""
+    """Run a program of this project."""
     process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.DEVNULL,
                                env={**os.environ, **variables})
     try:
@@ -95,20 +92,8 @@ def program(*arguments: str, variables: Environment) -> Iterator[None]:
         process.wait()
 
 
-@contextmanager
-def loop(target: Callable, *arguments) -> Iterator[None]:
-    """A loop of this file in a process of its own."""
-    process = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
-    process.start()
-    try:
-        yield
-    finally:
-        process.kill()
-        process.join()
-
-
 def speed(settings: StreamSettings, count: int, warm: int) -> float:
-    """Messages a second whose offsets are committed, from `warm` of them to `count`."""
+    """Return the messages committed a second, from `warm` of them to `count`."""
     began, at_begin = 0.0, 0
     with KafkaAdminClient(**connection(settings)) as admin:
         while True:
@@ -121,7 +106,7 @@ def speed(settings: StreamSettings, count: int, warm: int) -> float:
 
 
 def committed(admin: KafkaAdminClient, group: str) -> int:
-    """Sum of the offsets that a group has committed: its topic began at 0."""
+    """Return the sum of the offsets that a group has committed: its topic began at 0."""
     try:
         offsets = admin.list_group_offsets([group])[group]
     except RetriableError:              # no group has a coordinator yet
@@ -129,48 +114,15 @@ def committed(admin: KafkaAdminClient, group: str) -> int:
     return sum(max(offset.offset, 0) for offset in offsets.values())
 
 
-def bare(variables: Environment) -> None:
-    """Consume and produce in transactions, and nothing else."""
-    settings = read(variables)
-    reader, producer = clients.consumer(settings), clients.transactional(settings, "bare")
-    producer.init_transactions()
-    while True:
-        polled = reader.poll(500, settings.stream_batch)
-        if polled:
-            producer.begin_transaction()
-            for records in polled.values():
-                for record in records:
-                    producer.send(settings.topic_decisions, record.value, record.key)
-            producer.send_offsets_to_transaction(
-                {partition: OffsetAndMetadata(records[-1].offset + 1)
-                 for partition, records in polled.items()}, reader.group_metadata())
-            producer.commit_transaction()
-
-
-def one_by_one(variables: Environment, port: int) -> None:
-    """Consume, ask the API for each message, produce its answer, commit."""
-    settings = read(variables)
-    reader, producer = clients.consumer(settings), clients.producer(settings)
-    while True:
-        for partition, records in reader.poll(500, settings.stream_batch).items():
-            for record in records:
-                connection_ = HTTPConnection("127.0.0.1", port)
-                connection_.request("POST", "/v1/score", record.value)
-                answer = connection_.getresponse().read()
-                connection_.close()
-                producer.send(settings.topic_decisions, answer, record.key).get(10)
-                reader.commit({partition: OffsetAndMetadata(record.offset + 1)})
-
-
 def measure_speed(bench: Bench) -> None:
     def scorer(history: str, *arguments: str) -> float:
         variables = bench.filled(MESSAGES, FRAUD_HISTORY=history, FRAUD_DECISION_LOG="/dev/null")
         with program("stream.scorer", *arguments, variables=variables):
-            return speed(read(variables), MESSAGES, WARM_MESSAGES)
+            return speed(read_stream_settings(variables), MESSAGES, WARM_MESSAGES)
 
     variables = bench.filled(MESSAGES)
     with loop(bare, variables):
-        nothing = speed(read(variables), MESSAGES, WARM_MESSAGES)
+        nothing = speed(read_stream_settings(variables), MESSAGES, WARM_MESSAGES)
     row("a loop that only consumes and produces: messages a second", f"{nothing:,.0f}")
     memory = scorer("memory://", "--demo")
     row("scorer on memory: payments a second", f"{memory:,.0f}", ">= 8,000")
@@ -194,22 +146,12 @@ def measure_one_by_one(bench: Bench) -> float:
             except URLError:
                 time.sleep(0.1)
         with loop(one_by_one, variables, port):
-            return speed(read(variables), HTTP_MESSAGES, HTTP_MESSAGES // 10)
-
-
-def produce_at_rate(variables: Environment, payments: list[tuple[bytes, bytes]]) -> None:
-    settings = read(variables)
-    producer = clients.producer(settings)
-    began = time.perf_counter()
-    for number, (key, value) in enumerate(payments):
-        time.sleep(max(0.0, began + number / RATE - time.perf_counter()))
-        producer.send(settings.topic_transactions, value, key)
-    producer.flush()
+            return speed(read_stream_settings(variables), HTTP_MESSAGES, HTTP_MESSAGES // 10)
 
 
 def latencies(settings: StreamSettings, count: int) -> list[float]:
-    """Seconds from the timestamp of each message to its decision in a read_committed reader."""
-    arrived: dict[tuple[str, str], float] = {}
+    """Return the seconds from each message's timestamp to its decision, read as committed."""
+    arrived: dict[tuple[bytes, bytes], float] = {}
     with KafkaConsumer(**connection(settings), isolation_level="read_committed",
                        auto_offset_reset="earliest") as reader:
         reader.assign([TopicPartition(settings.topic_decisions, number)
@@ -218,8 +160,8 @@ def latencies(settings: StreamSettings, count: int) -> list[float]:
             for records in reader.poll(1_000).values():
                 now = time.time()
                 for record in records:
-                    its = dict(record.headers)
-                    arrived[its["source-partition"], its["source-offset"]] = now
+                    headers = dict(record.headers)
+                    arrived[headers["source-partition"], headers["source-offset"]] = now
         reader.assign([TopicPartition(settings.topic_transactions, number)
                        for number in range(topics.PARTITIONS)])
         sent: dict[tuple[bytes, bytes], float] = {}
@@ -227,7 +169,7 @@ def latencies(settings: StreamSettings, count: int) -> list[float]:
             for records in reader.poll(1_000).values():
                 for record in records:
                     sent[b"%d" % record.partition, b"%d" % record.offset] = record.timestamp / 1000
-    return [arrived[place] - at for place, at in sorted(sent.items(), key=lambda item: item[1])]
+    return [arrived[source] - at for source, at in sorted(sent.items(), key=lambda item: item[1])]
 
 
 def measure_latency(bench: Bench) -> None:
@@ -254,7 +196,7 @@ def main() -> None:
                 for payment in map(decode, simulated(MESSAGES))]
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
           f"Python {platform.python_version()}, {MESSAGES:,} simulated payments\n")
-    print("| what | measured | wanted |\n| --- | ---: | ---: |")
+    print("| figure | measured | wanted |\n| --- | ---: | ---: |")
     if util.crc32c_c is None:
         print("| (checksums are in Python: install crc32c) | | |")
     with tempfile.TemporaryDirectory() as directory:

@@ -3,8 +3,8 @@
     python -m bench.training                                    600,000 and 6,362,620 payments
     python -m bench.training --rows 100000
 
-Each size is simulated first, outside of the measurement, and runs in a directory of its own with a
-registry of its own. The two trainers run at the same time.
+Each size is simulated first, outside of the measurement, and runs in a separate directory with a
+separate registry. The two trainers run at the same time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from fraud.training import simulate
+from fraud.training.simulate import simulator
 
 FLOW = Path(__file__).resolve().parents[1] / "flows/train_flow.py"
 SIZES = (600_000, 6_362_620)      # the second is PaySim's
@@ -30,7 +30,7 @@ SAMPLING = 0.2                    # seconds between two looks at the memory
 
 
 def largest_process(command: list[str], directory: Path, log: Path) -> tuple[float, int]:
-    """Run a command; returns its seconds and the most memory (bytes, RSS) any one process held.
+    """Run a command; return its seconds and the most memory (bytes, RSS) any one process held.
 
     Raises:
         RuntimeError: the command failed; the message names its log.
@@ -51,7 +51,7 @@ def largest_process(command: list[str], directory: Path, log: Path) -> tuple[flo
 
 
 def step_seconds() -> dict[str, float]:
-    """How long each step of the latest run took, in order of time, with its start-up."""
+    """Return the seconds of each step of the latest run, in order of time, with its start-up."""
     import metaflow
 
     metaflow.namespace(None)
@@ -62,9 +62,9 @@ def step_seconds() -> dict[str, float]:
 
 
 def measure(rows: int, directory: Path) -> dict[str, float]:
-    """Seconds of the whole flow and of its steps, and GiB of the largest process."""
+    """Return the seconds of the whole flow and of its steps, and GiB of the largest process."""
     path = directory / "payments.parquet"
-    simulate.write(simulate.simulate(rows, seed=7), path)
+    simulator.write(simulator.simulate(rows, seed=7), path)
     command = [sys.executable, str(FLOW), "run", "--transactions", str(path)]
     seconds, memory = largest_process(command, directory, directory / "flow.log")
     return {"flow": seconds, **step_seconds(), "GiB": memory / 2 ** 30}
@@ -77,7 +77,7 @@ def main() -> None:
                         help="sizes of simulations, in payments (default 600000 and 6362620)")
     sizes = sorted(parser.parse_args().rows)
     measured = {}
-    with tempfile.TemporaryDirectory() as runs:     # one for all: Metaflow's client keeps to it
+    with tempfile.TemporaryDirectory() as runs:     # one for all: Metaflow's client keeps the first
         os.environ["METAFLOW_DATASTORE_SYSROOT_LOCAL"] = runs
         for rows in sizes:
             with tempfile.TemporaryDirectory() as directory:

@@ -1,17 +1,15 @@
-"""Train, select and register a champion.
+"""Train, select and register a model.
 
     python flows/train_flow.py run
-    python flows/train_flow.py run --transactions paysim.csv --sample 0.1
+    python flows/train_flow.py run --transactions payments.csv --sample 0.1
     python flows/train_flow.py resume
     python flows/train_flow.py card view audit
 
-Steps fetch, call, store and go on; what they call is in `fraud.training`. Steps pass paths; what a
-run computes is in <data-dir>/runs/<run id>.
+Steps fetch, call, store and go on; the functions that they call are in `fraud.training`. Steps pass
+paths; the files of a run are in <data-dir>/runs/<run id>.
 """
 
 import os
-import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -19,239 +17,195 @@ if {os.environ.get(name) for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", 
         None, "", "root"}:
     os.environ["METAFLOW_USER"] = "trainer"     # Metaflow refuses to run for root and for nobody
 
-from metaflow import (  # noqa: E402
-    Config, FlowSpec, Parameter, card, current, resources, retry, step, timeout,
-    user_step_decorator)
+from metaflow import Config, FlowSpec, Parameter, current  # noqa: E402
 from metaflow.cards import Markdown  # noqa: E402
-from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY  # noqa: E402
 
-import fraud  # noqa: E402, F401  (so that a remote step's code package holds it)
-
-
-@user_step_decorator
-def told(step_name, flow, inputs, attributes):
-    """Turns the errors that a user can mend into one line without a stack trace, and no retry."""
-    from fraud.bundle import BundleError
-    from fraud.training.errors import TrainingError
-
-    try:
-        yield
-    except (TrainingError, BundleError) as error:
-        print(f"Cannot train: {error}", file=sys.stderr)
-        sys.exit(METAFLOW_EXIT_DISALLOW_RETRY)
-
-
-@user_step_decorator
-def shares(step_name, flow, inputs, attributes):
-    """Begins with what earlier steps left at `--shared`, and leaves there what is new."""
-    from fraud.training import shared
-
-    if not flow.shared:
-        yield
-        return
-    shared.place(flow.shared, "")       # says what is wrong with it before anything is done
-    fetched = {}
-    if step_name != "start":
-        workspace = Path((flow if inputs is None else inputs[0]).workspace)
-        fetched = shared.fetch(shared.place(flow.shared, workspace.name), workspace)
-    yield
-    workspace = Path(flow.workspace)
-    shared.keep(workspace, shared.place(flow.shared, workspace.name), fetched)
+from fraud.training.steps import run_command, training_step  # noqa: E402
 
 
 class TrainFlow(FlowSpec):
-    """Transactions in, a registered champion out."""
+    """Transactions in, a registered model out."""
 
     config = Config("settings", default=str(Path(__file__).with_suffix(".toml")),
-                    parser=tomllib.loads, help="TOML file: hyperparameters, floors, gates")
+                    parser=tomllib.loads, help="TOML file: hyperparameters, floors, gate")
     transactions = Parameter(
         "transactions", default=None, type=str,
-        help="PaySim CSV, or CSV or Parquet with the columns of a payment: a path, or s3://, "
-             "kaggle:// or hf:// OWNER/NAME/FILE "
-             "(default: <data-dir>/transactions.parquet, simulated where it is absent)")
+        help="CSV or Parquet with the columns of a payment, or those of PaySim or of a mapping: a "
+             "file, folder or glob, or s3://, kaggle:// or hf:// OWNER/NAME/FILE "
+             "(default: <data-dir>/transactions.parquet, simulated if absent)")
+    columns = Parameter("columns", default=None, type=str,
+                        help="a mapping of the file's columns, see docs/your-data.md")
     sample = Parameter("sample", default=1.0, help="share of the accounts to use")
     rows = Parameter("rows", default=None, type=int, help="simulate this many payments instead")
-    why = Parameter("why", default="", help="why the run was started: kept with its version")
-    spark_master = Parameter("spark-master", default="local[*]", help="where Spark runs")
+    reason = Parameter("reason", default="", help="why the run was started; kept with its version")
+    spark_master = Parameter("spark-master", default="local[*]", help="URL of the Spark master")
     data_dir = Parameter("data-dir", default="data",
-                         help="folder for simulated payments and for what runs compute")
-    shared = Parameter("shared", default=None, type=str,
-                       help="s3://BUCKET/PREFIX that passes what runs compute from step to step, "
-                            "where steps run on machines that share no disk")
+                         help="folder for simulated payments and for the files of runs")
+    workspace_uri = Parameter(
+        "workspace-uri", default=None, type=str,
+        help="s3://BUCKET/PREFIX through which steps pass their files, for steps on machines "
+             "without a shared disk")
 
-    @resources(cpu=2, memory=16_000)
-    @timeout(hours=1)
-    @told
-    @shares
-    @card(type="blank")
-    @step
+    @training_step(cpu=2, memory=16_000, has_card=True)
     def start(self):
-        """Validate the payments; bad rows go to quarantine."""
-        from fraud.training import (
-            acquire, assembly, cards, data_version, dataset, feature_job, settings)
+        """Validate the payments; rows that are not payments go to quarantine. Check the periods."""
+        from fraud import clock
+        from fraud.training import acquire, settings
+        from fraud.training.data import dataset, options, periods
+        from fraud.training.java import check_java
+        from fraud.training.registry import data_version
+        from fraud.training.registry.lineage import git_commit
+        from fraud.training.reports import cards, summary
 
         self.settings = settings.parse(self.config)
-        feature_job.check_java()
+        check_java()
         data, seed = self.settings.data, self.settings.seed
         self.workspace = str(Path(self.data_dir, "runs", current.run_id).absolute())
-        self.git_commit, self.trained_at = assembly.git_commit(), time.time_ns() // 1_000_000
+        self.git_commit, self.trained_at = git_commit(), clock.now_ms()
         source = acquire.acquire(self.transactions, self.rows, Path(self.data_dir), seed)
         self.data_md5 = data_version.dvc_md5(source)
         self.prepared = dataset.prepare(
-            source, Path(self.workspace), sample=self.sample, max_bad_share=data.max_bad_share,
-            label_delay_hours=data.label_delay_hours)
+            source, Path(self.workspace), options.reading(data, self.columns), self.sample)
         dataset.check_both_classes(self.prepared)
-        current.card.extend(cards.data(self.prepared))
-        print(f"{self.prepared.sampled_rows:,} payments, {self.prepared.frauds:,} of them fraud, "
-              f"{self.prepared.bad:,} rows in quarantine")
+        self.periods = periods.of_file(self.prepared.transactions, self.settings.split)
+        current.card.extend(cards.data(self.prepared, self.periods))
+        print(summary.of_data(self.prepared, self.periods))
+        periods.check(self.periods)
         self.next(self.features)
 
-    @retry(times=1, minutes_between_retries=0)
-    @resources(cpu=4, memory=16_000)
-    @timeout(hours=4)
-    @told
-    @shares
-    @step
+    @training_step(cpu=4, memory=16_000, hours=4, retries=1)
     def features(self):
-        """Compute the features of every payment with Spark, one folder a split, and once more those
-        of the audit, without what was known later."""
-        from fraud.training import feature_job, perturbation, splits
+        """Compute the features of all payments in Spark, one folder a split; then those of the
+        audit's point-in-time copy."""
+        from fraud.training.features import spark_job, splits
+        from fraud.training.leakage import point_in_time
 
         self.ends = splits.borders(
             self.prepared.first_time, self.prepared.last_time, self.settings.split)
         self.features_path = str(Path(self.workspace, "features"))
-        self.perturbed = perturbation.perturb(
+        self.copy = point_in_time.point_in_time_copy(
             self.prepared.transactions, self.ends[splits.TRAIN], self.settings.audit.rows,
-            Path(self.workspace, "perturbed.parquet"), self.settings.seed)
-        self.perturbed_path = str(Path(self.workspace, "perturbed"))
-        with feature_job.session(self.spark_master) as spark:
+            Path(self.workspace, "point-in-time.parquet"), self.settings.seed)
+        self.copy_features_path = str(Path(self.workspace, "point-in-time"))
+        with spark_job.session(self.spark_master) as spark:
             for payments, folder in ((self.prepared.transactions, self.features_path),
-                                     (self.perturbed.transactions, self.perturbed_path)):
-                feature_job.write_features(spark, payments, folder, self.ends)
+                                     (self.copy.transactions, self.copy_features_path)):
+                spark_job.write_features(spark, self.prepared.feature_table, payments, folder,
+                                         self.ends)
         self.next(self.train_xgboost, self.train_tensorflow)
 
-    @retry(times=1, minutes_between_retries=0)
-    @resources(cpu=4, memory=16_000)
-    @timeout(hours=4)
-    @told
-    @shares
-    @card(type="blank")
-    @step
+    @training_step(cpu=4, memory=16_000, hours=4, retries=1, has_card=True)
     def train_xgboost(self):
-        """Gradient boosted trees, and the same without history as a fallback."""
+        """Train gradient boosted trees, and a fallback without history."""
         self._train("xgboost")
         self.next(self.select)
 
-    @retry(times=1, minutes_between_retries=0)
-    @resources(cpu=4, memory=16_000)
-    @timeout(hours=4)
-    @told
-    @shares
-    @card(type="blank")
-    @step
+    @training_step(cpu=4, memory=16_000, hours=4, retries=1, has_card=True)
     def train_tensorflow(self):
-        """A multilayer perceptron, and the same without history as a fallback."""
+        """Train a multilayer perceptron, and a fallback without history."""
         self._train("tensorflow")
         self.next(self.select)
 
     def _train(self, framework):
-        from fraud.training import candidate, cards
+        from fraud.training.models import candidate
+        from fraud.training.reports import cards
 
         self.candidate = candidate.train(
-            framework, self.features_path, self.prepared.transactions, self.ends,
-            Path(self.workspace, framework), self.settings)
+            framework, self.prepared.feature_table, self.features_path,
+            self.prepared.transactions, self.ends, Path(self.workspace, framework), self.settings)
         current.card.extend(cards.training(self.candidate))
 
-    @resources(cpu=1, memory=4_000)
-    @timeout(hours=1)
-    @told
-    @shares
-    @card(type="blank")
-    @step
+    @training_step(cpu=1, memory=4_000, has_card=True)
     def select(self, inputs):
-        """The candidate with the higher F1 on late validation becomes the champion of the run."""
-        from fraud.training import assembly, cards, judgement, reference, splits
+        """Select the candidate with the higher F1 in the calibration period."""
+        from fraud.training.evaluation import test_report
+        from fraud.training.features import splits
+        from fraud.training.models.candidate import best
+        from fraud.training.registry import bundle_writer, reference
+        from fraud.training.reports import cards
 
         self.merge_artifacts(inputs, exclude=["candidate"])
         self.candidates = {branch.candidate.framework: branch.candidate for branch in inputs}
-        self.champion = max(self.candidates, key=lambda framework: self.candidates[
-            framework].metrics["validation_f1"])
+        self.selected = best(self.candidates.values())
         self.bundles = {framework: str(Path(self.workspace, framework, "bundle"))
                         for framework in self.candidates}
         for framework, directory in self.bundles.items():
-            assembly.write(self.candidates[framework], self._lineage(), Path(directory))
-        self.validated = str(Path(self.workspace, reference.FILE))
+            bundle_writer.write(self.candidates[framework], self._lineage(), Path(directory))
+        self.reference = str(Path(self.workspace, reference.FILE))
         reference.write(
-            judgement.loaded(self.bundles[self.champion]),
-            splits.read(self.features_path, self.prepared.transactions, splits.LATE, self.ends),
-            Path(self.validated), self.settings.seed)
-        current.card.extend(cards.selection(list(self.candidates.values()), self.champion))
+            test_report.load_bundle(self.bundles[self.selected]),
+            splits.read_split(self.features_path, self.prepared.transactions, splits.CALIBRATION,
+                              self.ends),
+            Path(self.reference), self.settings.seed)
+        current.card.extend(cards.selection(list(self.candidates.values()), self.selected))
         self.next(self.audit)
 
-    @resources(cpu=2, memory=16_000)
-    @timeout(hours=1)
-    @told
-    @shares
-    @card(type="blank")
-    @step
+    @training_step(cpu=2, memory=16_000, has_card=True)
     def audit(self):
-        """Block what leaks; judge both candidates and the standing champion on the test period,
-        which is read only here."""
-        from fraud.training import after_event, audit, cards, leakage, model_card, splits
+        """Stop on leakage; run the final test of both candidates and the incumbent on the test
+        period, which no other step reads."""
+        from fraud.training.promotion import final_test
+        from fraud.training.reports import cards, model_card
 
-        part = self.perturbed
-        self.leakage = leakage.audit(
-            str(Path(self.features_path, splits.FOLDER.format(splits.TRAIN))), self.perturbed_path,
-            self.prepared.transactions, part, self.ends[splits.TRAIN], after_event.read(
-                self.prepared.source, self.prepared.transactions, part.first, part.end,
-                Path(self.workspace)), self.settings.audit, self.settings.seed)
-        current.card.extend(cards.leakage(self.leakage, self.settings.audit))
-        leakage.check(self.leakage)
-        audited = audit.audit(
-            self.features_path, self.prepared.transactions, self.ends, self.bundles, self.champion,
-            Path(self.workspace, "standing"), self.settings)
-        self.judgements, self.verdict = audited.judgements, audited.verdict
+        self.leakage = self._leakage()
+        test = final_test.final_test(
+            self.features_path, self.prepared.transactions, self.ends, self.bundles, self.selected,
+            Path(self.workspace, "incumbent"), self.settings)
+        self.reports, self.decision = test.reports, test.decision
         self.model_card = model_card.model_card(
-            self.prepared, self._lineage(), self.candidates[self.champion], audited, self.leakage)
-        current.card.extend(cards.audit(list(self.judgements.values()), self.verdict))
-        current.card.extend(cards.diagnosis(audited, self.settings.policy.review_cost))
+            self.prepared, self._lineage(), self.candidates[self.selected], test, self.leakage)
+        current.card.extend(cards.final_test(list(self.reports.values()), self.decision))
+        current.card.extend(cards.diagnosis(test, self.settings.alerts.review_cost))
         current.card.append(Markdown(self.model_card))
         self.next(self.register)
 
-    @resources(cpu=1, memory=4_000)
-    @timeout(hours=1)
-    @told
-    @shares
-    @step
+    def _leakage(self):
+        from fraud.training.features import splits
+        from fraud.training.leakage import checks, post_event_columns
+        from fraud.training.reports import cards
+
+        columns = post_event_columns.read_columns(
+            self.prepared.source, self.prepared.transactions, self.copy.first, self.copy.end,
+            Path(self.workspace))
+        leakage = checks.audit(
+            str(Path(self.features_path, splits.FOLDER.format(splits.TRAIN))),
+            self.copy_features_path, self.prepared.transactions, self.copy,
+            self.ends[splits.TRAIN], columns, self.settings.audit, self.settings.seed)
+        current.card.extend(cards.leakage(leakage, self.settings.audit))
+        checks.check(leakage)
+        return leakage
+
+    @training_step(cpu=1, memory=4_000)
     def register(self):
-        """Record the run in MLflow, register its champion, promote it if the gate says so."""
-        from fraud.training import registration
+        """Record the run in MLflow, register its selected candidate, promote it if the gate
+        allows."""
+        from fraud.training.promotion import registration
 
         self.registered = registration.register(
-            self.candidates, self.champion, self.judgements, self.verdict, self._lineage(),
-            self.model_card, Path(self.validated), self.settings, self.why)
+            self.candidates, self.selected, self.reports, self.decision, self._lineage(),
+            self.model_card, Path(self.reference), self.settings, self.reason)
         self.next(self.end)
 
     def _lineage(self):
-        from fraud.training import splits
-        from fraud.training.assembly import Lineage
+        from fraud.training.features import splits
+        from fraud.training.registry.lineage import Lineage
 
         return Lineage(data_digest=self.prepared.digest, data_file=self.prepared.source,
-                       data_md5=self.data_md5, git_commit=self.git_commit,
+                       data_md5=self.data_md5, time_base=self.prepared.time_base,
+                       mapping_digest=self.prepared.mapping_digest, git_commit=self.git_commit,
                        metaflow_run=f"{current.flow_name}/{current.run_id}",
-                       trained_at=self.trained_at, tuned_until=self.ends[splits.LATE])
+                       trained_at=self.trained_at, tuned_until=self.ends[splits.CALIBRATION])
 
-    @resources(cpu=1, memory=1_000)
-    @timeout(hours=1)
-    @told
-    @step
+    @training_step(cpu=1, memory=1_000)
     def end(self):
-        """Say what was found, who won and why, and what to do next."""
-        from fraud.training import summary
+        """Summarise the run: data, candidates, decision, next commands."""
+        from fraud.training.reports import summary
 
-        print(summary.of_run(self.prepared, self.candidates, self.champion, self.judgements,
-                             self.verdict, self.registered))
+        self.summary = summary.of_run(
+            self.prepared, self.candidates, self.selected, self.reports, self.decision,
+            self.registered, self.settings.alerts.alerts_per_day)
+        print("\n".join(f"| {line}".rstrip() for line in self.summary.splitlines()))
 
 
 if __name__ == "__main__":
-    TrainFlow()
+    run_command(TrainFlow)

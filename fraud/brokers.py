@@ -1,44 +1,66 @@
-"""How Kafka's brokers are reached, by whoever reads or writes a topic. Imports no client."""
+"""The connection to Kafka's brokers, for every reader and writer of topics. Imports no client."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, overload
+
+from msgspec import Meta
 
 from fraud.settings import Settings, from_environment
 
-BROKERS = "KAFKA_BOOTSTRAP_SERVERS"     # as every Kafka client calls it
+BROKERS = "KAFKA_BOOTSTRAP_SERVERS"     # the variable of every Kafka client
+Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class BrokerSettings(Settings, frozen=True):
-    """Every field is the environment variable `FRAUD_` with its name in capitals; the brokers may
-    come from `KAFKA_BOOTSTRAP_SERVERS` too.
+    """The settings of Kafka, added to those of scoring.
+
+    Each field is the variable `FRAUD_` and its name in capitals; `KAFKA_BOOTSTRAP_SERVERS` names
+    the brokers where `FRAUD_BROKERS` does not.
     """
 
-    brokers: str = "localhost:9092"             # HOST:PORT, separated by commas
-    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_ca_file: str = ""                     # the authority of the brokers, if not a known one
-    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_user: str = ""
-    kafka_password: str = ""
-    topic_labels: str = "labels"                # verdicts, for monitoring
+    brokers: Annotated[str, Meta(description=(
+        "addresses of the brokers, HOST:PORT, separated by commas; without it "
+        "`KAFKA_BOOTSTRAP_SERVERS`"))] = "localhost:9092"
+    kafka_security: Annotated[Security, Meta(description=(
+        "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"))] = "PLAINTEXT"
+    kafka_ca_file: Annotated[str, Meta(description=(
+        "a file with the certificate authority of the brokers; empty: those of the system"))] = ""
+    kafka_mechanism: Annotated[Mechanism, Meta(description=(
+        "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`: how a user logs in"))] = "SCRAM-SHA-512"
+    kafka_user: Annotated[str, Meta(description="a user for SASL; empty: no login")] = ""
+    kafka_password: Annotated[str, Meta(description="the password of that user")] = ""
+    topic_labels: Annotated[str, Meta(description="topic of labels, for monitoring")] = "labels"
 
 
 Kind = TypeVar("Kind", bound=BrokerSettings)
 
 
-def read(environment: Mapping[str, str], kind: type[Kind] = BrokerSettings) -> Kind:
-    """The settings.
+@overload
+def read_broker_settings(environment: Mapping[str, str]) -> BrokerSettings: ...
+
+
+@overload
+def read_broker_settings(environment: Mapping[str, str], kind: type[Kind]) -> Kind: ...
+
+
+def read_broker_settings(environment: Mapping[str, str], kind: type[Any] = BrokerSettings) -> Any:
+    """Return the settings of Kafka from environment variables.
+
+    Args:
+        kind: `BrokerSettings`, or the subclass of a program.
 
     Raises:
-        SettingsError: one cannot be used.
+        SettingsError: a value has the wrong type or is out of its range.
     """
     brokers = environment.get("FRAUD_BROKERS") or environment.get(BROKERS, "")
     return from_environment({**environment, "FRAUD_BROKERS": brokers}, kind)
 
 
 def connection(settings: BrokerSettings) -> dict[str, Any]:
-    """How kafka-python's clients reach the brokers."""
+    """Return the options by which kafka-python's clients reach the brokers."""
     options: dict[str, Any] = {"bootstrap_servers": settings.brokers.split(","),
                                "security_protocol": settings.kafka_security}
     if settings.kafka_ca_file:

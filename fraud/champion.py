@@ -1,7 +1,7 @@
-"""Which bundle serves: taken from where FRAUD_MODEL says, and followed when its pointer moves.
+"""The bundle that serves: loaded from FRAUD_MODEL, and replaced when its pointer changes.
 
-FRAUD_MODEL names a bundle directory, which stays as it is, or a folder or s3:// prefix with a
-`champion.json`, which is looked at again by `refresh`.
+FRAUD_MODEL names a bundle directory, which never changes, or a folder or s3:// prefix with a
+`champion.json`, which `refresh` reads again.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ class Champion:
     """The bundle that serves. Any thread may read it while another refreshes.
 
     Raises:
-        BundleError: there is none, or it must not be served.
+        BundleError: there is no bundle, or it must not be served.
     """
 
     def __init__(self, location: str):
-        self._place = _place(location)
-        self._pointer = self._place.pointer()
-        self.bundle = _load(self._place, self._pointer)
+        self._source = _source(location)
+        self._pointer = self._source.pointer()
+        self.bundle = _load(self._source, self._pointer)
 
     def refresh(self) -> bool:
-        """Take what the pointer names now; whether the bundle has changed.
+        """Load the bundle that the pointer names now; return True if it has changed.
 
-        Whatever is wrong with the new one is logged, and the old one stays.
+        A new bundle that must not be served is logged, and the old one stays.
         """
         try:
-            pointer = self._place.pointer()
-            if pointer == self._pointer:
+            pointer = self._source.pointer()
+            if pointer is None or pointer == self._pointer:
                 return False
-            self.bundle, self._pointer = _load(self._place, pointer), pointer
+            self.bundle, self._pointer = _load(self._source, pointer), pointer
         except BundleError as error:
             log.error("the champion stays at version %s: %s", self.bundle.manifest.version, error)
             return False
@@ -48,73 +48,75 @@ class Champion:
         return True
 
 
-class _Place(Protocol):
-    """Where bundles are."""
+class _BundleSource(Protocol):
+    """A location of bundles."""
 
     def pointer(self) -> Pointer | None:
-        """What champion.json says; None where the place is a bundle itself."""
+        """Return the content of champion.json; None where the location is a bundle."""
 
     def fetch(self, folder: str, directory: Path) -> Path:
-        """The local directory of a published bundle; `directory` may be used to hold it."""
+        """Return the local directory of a bundle; `directory` is free to hold a copy."""
 
 
-def _place(location: str) -> _Place:
+def _source(location: str) -> _BundleSource:
     if location.startswith("s3://"):
-        return _Prefix(location)
+        return _S3Prefix(location)
     if "://" in location:
         raise BundleError(f"FRAUD_MODEL is {location!r}: name a directory or an s3:// prefix")
-    return _Folder(location)
+    return _Directory(location)
 
 
-def _load(place: _Place, pointer: Pointer | None) -> Bundle:
+def _load(source: _BundleSource, pointer: Pointer | None) -> Bundle:
     with tempfile.TemporaryDirectory() as directory:
         if pointer is None:
-            return bundle.load(place.fetch("", Path(directory)))
-        loaded = bundle.load(place.fetch(pointer.folder, Path(directory)), pointer.sha256)
+            return bundle.load(source.fetch("", Path(directory)))
+        loaded = bundle.load(source.fetch(pointer.folder, Path(directory)), pointer.sha256)
     if loaded.policy_digest != pointer.policy_sha256:
         raise BundleError(f"{pointer.folder}/{POLICY_FILE}: sha256 is {loaded.policy_digest}, not "
                           f"the promised {pointer.policy_sha256}; publish the bundle again")
     return loaded
 
 
-def _parsed(where: str, raw: bytes) -> Pointer:
+def _parse_pointer(location: str, raw: bytes) -> Pointer:
     try:
         pointer = msgspec.json.decode(raw, type=Pointer)
     except msgspec.DecodeError as error:
-        raise BundleError(f"{where}: {error}; promote a version again") from None
+        raise BundleError(f"{location}: {error}; promote a version again") from error
     if Path(pointer.folder).name != pointer.folder:
-        raise BundleError(f"{where}: folder is {pointer.folder!r}, not one beside it; promote a "
-                          "version again")
+        raise BundleError(f"{location}: folder is {pointer.folder!r}, not the name of a folder in "
+                          "the same directory; promote a version again")
     return pointer
 
 
-class _Folder:
+class _Directory:
     """A local bundle, or a local folder of bundles."""
 
     def __init__(self, location: str):
         self._root = Path(location)
         if not location or not self._root.is_dir():
-            raise BundleError(f"FRAUD_MODEL is {location!r}, which is no directory; train a model, "
-                              "or name a bundle, a folder with champion.json or an s3:// prefix")
+            raise BundleError(f"FRAUD_MODEL is {location!r}, which is not a directory; train a "
+                              "model, or name a bundle, a folder with champion.json or an s3:// "
+                              "prefix")
 
     def pointer(self) -> Pointer | None:
         path = self._root / POINTER_FILE
         try:
-            return _parsed(str(path), path.read_bytes())
-        except FileNotFoundError:
+            return _parse_pointer(str(path), path.read_bytes())
+        except FileNotFoundError as error:
             if (self._root / MANIFEST_FILE).is_file():
                 return None
             raise BundleError(f"{self._root}: holds neither {POINTER_FILE} nor {MANIFEST_FILE}; "
-                              "train a model, or let FRAUD_MODEL name its folder") from None
+                              "train a model, or let FRAUD_MODEL name its folder") from error
         except OSError as error:
-            raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
+            raise BundleError(f"{path}: cannot be read ({error.strerror}); check its permissions"
+                              ) from error
 
     def fetch(self, folder: str, directory: Path) -> Path:
         return self._root / folder
 
 
-class _Prefix:
-    """A prefix of a bucket that holds bundles; AWS' own variables say how to reach it."""
+class _S3Prefix:
+    """A prefix of an S3 bucket that holds bundles; AWS' variables give region and credentials."""
 
     def __init__(self, location: str):
         import boto3
@@ -124,7 +126,7 @@ class _Prefix:
         self._client = boto3.client("s3")
 
     def pointer(self) -> Pointer:
-        return _parsed(f"{self._location}/{POINTER_FILE}", self._read(POINTER_FILE))
+        return _parse_pointer(f"{self._location}/{POINTER_FILE}", self._read(POINTER_FILE))
 
     def fetch(self, folder: str, directory: Path) -> Path:
         raw = self._read(f"{folder}/{MANIFEST_FILE}")
@@ -138,7 +140,8 @@ class _Prefix:
 
         key = f"{self._prefix}/{name}" if self._prefix else name
         try:
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            content: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except (BotoCoreError, ClientError) as error:
             raise BundleError(f"{self._location}/{name}: cannot be read ({error}); check "
-                              "FRAUD_MODEL, the credentials and AWS_ENDPOINT_URL") from None
+                              "FRAUD_MODEL, the credentials and AWS_ENDPOINT_URL") from error
+        return content

@@ -1,30 +1,31 @@
-"""What an account did before a payment: windows, what a count holds, what a store must do.
+"""The history of accounts: windows, counts, and the contract of every store.
 
-Counts are kept in hourly UTC buckets: any store can keep them with increments, and Spark can
-recompute them exactly. For a payment in bucket b, a window of n buckets is b-n+1..b, and of the
-current bucket it holds what came earlier, never the payment itself. Of an account the `DAY_BUCKETS`
-buckets up to its newest one are kept, whatever the wall clock says; older ones are forgotten.
-
-A store is asked twice about a payment: `claim` counts it and says what came before, `finish` keeps
-its answer. Between the two a caller may die: whoever claims the same payment again gets the same
-counts, and nothing is counted twice.
+`Store` states what a store promises. Payments are counted in hourly UTC buckets: any store can keep
+them with increments, and Spark can recompute them exactly. For a payment in bucket b, a window of n
+buckets is b-n+1..b; of bucket b it counts the earlier payments, never the payment itself. A store
+keeps the `DAY_BUCKETS` buckets of an account up to its newest one, whatever the wall clock says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
 
+from fraud.clock import HOUR_MS
+from fraud.errors import FraudError
+from fraud.packing import LARGEST, PackedSums, unpack, unpack_many
 from fraud.transaction import Transaction
 
-BUCKET_MS = 3_600_000
-HOUR_BUCKETS = 2       # the running hour and the one before: the last one to two hours
+BUCKET_MS = HOUR_MS
+HOUR_BUCKETS = 2            # the running hour and the one before: the last one to two hours
 DAY_BUCKETS = 24
-MAX_GAP_MS = BUCKET_MS      # between what a store was filled with and the first payment it records
+MAX_GAP_MS = BUCKET_MS      # longest gap between the end of a fill and the first claim
+
+IntOrArray = TypeVar("IntOrArray", int, np.ndarray)
 
 
 class Activity(NamedTuple):
@@ -37,7 +38,7 @@ class Activity(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """All that a payment's features know of history: both sides, both directions."""
+    """The history that features see: both accounts of a payment, both directions."""
 
     origin_sent: Activity
     origin_received: Activity
@@ -48,138 +49,136 @@ class Counts(NamedTuple):
 NAMES = tuple(f"{side}_{field}" for side in Counts._fields for field in Activity._fields)
 
 
-def counts_of(values) -> Counts:
-    """`Counts` from sixteen values, or arrays, in the order of `NAMES`."""
-    width = len(Activity._fields)
-    return Counts(*(Activity(*values[start:start + width])
-                    for start in range(0, len(NAMES), width)))
+def counts_of(values: Sequence[Any]) -> Counts:
+    """Return `Counts` of sixteen values, or arrays, in the order of `NAMES`."""
+    return Counts(Activity(*values[0:4]), Activity(*values[4:8]),
+                  Activity(*values[8:12]), Activity(*values[12:]))
 
 
-def bucket_of(event_time):
-    """The hourly bucket of a time in ms since the epoch, for an integer or an int64 array."""
+def bucket_of(event_time: IntOrArray) -> IntOrArray:
+    """Return the hourly bucket of a time in ms since the epoch."""
     return event_time // BUCKET_MS
 
 
-# What an account did in some time, in one integer: one addition counts a payment, one subtraction
-# forgets a bucket. From the lowest bit: count (32 bits) and cents (96) of sent payments, then the
-# same of received ones. No field runs over: 96 bits hold the cents of 10^14 of the largest
-# payments, 32 bits the payments of a day at 49,000 a second.
-Sums = int
-RECEIVED = 128                  # bits from a field of sent to that of received payments
-SUMS_BYTES = 32
-LARGEST = 2 ** 63 - 1           # cents that features can hold; what is more is seen as this
-_FIELDS = np.dtype([("count", "<u4"), ("cents", "<u8"), ("more_cents", "<u4")])
-
-
-def sums_of(sent_count: int, sent_cents: int, received_count: int, received_cents: int) -> Sums:
-    """Four numbers in one."""
-    return (sent_count | sent_cents << 32) | (received_count | received_cents << 32) << RECEIVED
-
-
-def split(sums: Sums) -> tuple[int, int, int, int]:
-    """The numbers that `sums_of` joined."""
-    sent, received = sums & (1 << RECEIVED) - 1, sums >> RECEIVED
-    return sent & 0xFFFFFFFF, sent >> 32, received & 0xFFFFFFFF, received >> 32
-
-
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """A payment that is counted and waits for its answer. All of it is the same at every retry."""
+    """A counted payment that waits for its answer. A repeated claim returns an equal one."""
 
     transaction_id: str
-    digest: bytes               # tells it from other payments with its transaction_id
-    origin_hour: Sums           # what came before it
-    origin_day: Sums
-    destination_hour: Sums
-    destination_day: Sums
-    sequence: int | None        # 1, 2, 3.. in the order of counting; None where a store has none
-    late: bool                  # one of its accounts had a payment with a later event_time before
-    recording_since: int        # ms since the epoch: what happened earlier may be missing
+    digest: bytes               # of the payment: tells apart payments with one transaction_id
+    origin_hour: PackedSums     # before the payment
+    origin_day: PackedSums
+    destination_hour: PackedSums
+    destination_day: PackedSums
+    store_sequence: int | None  # 1, 2, 3.. in the order of counting; None if the store has none
+    late: bool                  # an earlier payment of one of its accounts has a later event_time
+    recording_since: int        # ms since the epoch: earlier payments may be missing
 
     @property
     def counts(self) -> list[int]:
-        """What came before it, in the order of `NAMES`."""
+        """The counts before the payment, in the order of `NAMES`."""
         counts: list[int] = []
-        for of_hour, of_day in ((self.origin_hour, self.origin_day),
-                                (self.destination_hour, self.destination_day)):
-            hour, day = split(of_hour), split(of_day)
+        for packed_hour, packed_day in ((self.origin_hour, self.origin_day),
+                                        (self.destination_hour, self.destination_day)):
+            hour, day = unpack(packed_hour), unpack(packed_day)
             counts += hour[:2] + day[:2] + hour[2:] + day[2:]
         return [min(count, LARGEST) for count in counts]
 
     def is_complete(self, event_time: int) -> bool:
-        """Whether the store recorded the whole day before a payment with this event_time."""
+        """Return True if the store recorded the whole day before a payment of this event_time."""
         return self.recording_since <= (bucket_of(event_time) - DAY_BUCKETS + 1) * BUCKET_MS
 
 
 def counts_array(claims: Sequence[Claim]) -> np.ndarray:
-    """What came before each payment: int64, shape (16, claims), rows in the order of `NAMES`."""
-    raw = b"".join([sums.to_bytes(SUMS_BYTES, "little") for claim in claims for sums in (
-        claim.origin_hour, claim.origin_day, claim.destination_hour, claim.destination_day)])
-    fields = np.frombuffer(raw, _FIELDS).reshape(len(claims), 2, 2, 2)  # side, window, direction
-    too_large = (fields["more_cents"] > 0) | (fields["cents"] > LARGEST)
-    cents = np.where(too_large, LARGEST, fields["cents"])
-    values = np.stack([fields["count"], cents], axis=-1).astype(np.int64)
-    return values.transpose(1, 3, 2, 4, 0).reshape(len(NAMES), len(claims))
+    """Return the counts before each payment: int64, shape (16, claims), in the order of `NAMES`."""
+    packed = [sums for claim in claims for sums in (
+        claim.origin_hour, claim.origin_day, claim.destination_hour, claim.destination_day)]
+    side_window = unpack_many(packed).reshape(len(claims), 2, 2, 2, 2)
+    return side_window.transpose(1, 3, 2, 4, 0).reshape(len(NAMES), len(claims))
 
 
-class Finished(msgspec.Struct, frozen=True, gc=False):
-    """The same payment was answered before."""
+class AlreadyAnswered(msgspec.Struct, frozen=True, gc=False):
+    """The result of a claim of a payment that has an answer."""
 
     answer: bytes
 
 
-class Reused(msgspec.Struct, frozen=True, gc=False):
-    """Another payment was claimed under the same transaction_id."""
+class IdConflict(msgspec.Struct, frozen=True, gc=False):
+    """The result of a claim whose transaction_id belongs to another payment."""
 
 
-class Past(NamedTuple):
-    """What is kept of one account."""
+ClaimResult = Claim | AlreadyAnswered | IdConflict
+
+
+class AccountSnapshot(NamedTuple):
+    """The history of one account, as one store hands it to another."""
 
     account: str
-    newest: int                 # its latest event_time
-    buckets: dict[int, Sums]    # by number; the largest is that of `newest`
+    newest: int                         # its latest event_time
+    buckets: dict[int, PackedSums]      # by bucket number; the largest is that of `newest`
 
 
-class StoreUnavailable(Exception):
-    """A store did not answer in time, or cannot be trusted. What it was asked to do may be done."""
+class StoreUnavailable(FraudError):
+    """A store that did not answer in time or cannot be trusted. The call may have taken effect."""
 
 
-class StoreNotEmpty(Exception):
-    """A store that has recorded payments must not be filled: some would be counted twice."""
+class StoreNotEmpty(FraudError):
+    """A store that has recorded payments and must not be filled: some would count twice."""
+
+
+class StoreContractError(RuntimeError):
+    """A defect of a store: it broke the contract of `Store`."""
 
 
 class Store(Protocol):
-    """Where history is kept. Any thread may use it, and any method may raise `StoreUnavailable`;
-    it may then be called again with the same arguments.
+    """The contract of a store of history. Any thread may call any method.
+
+    A store promises:
+
+    1. Atomic claims. A payment is counted on both of its accounts, or not at all, and a claim shows
+       all payments that were claimed before it and none that is claimed after it.
+    2. Idempotence. A repeated claim counts nothing again and returns the same counts, or the answer
+       once there is one. A caller may therefore die between `claim` and `finish`: repeating both
+       is safe.
+    3. One answer. The first answer that `finish` keeps is final; everybody gets these bytes.
+    4. Complete results. `claim` and `finish` return one result per argument, in their order.
+    5. No silent gaps. `recording_since` of a claim is a time from which on nothing is missing.
+    6. A deadline. A call that cannot finish in time raises `StoreUnavailable`. It may have taken
+       effect; the caller may repeat it with the same arguments.
+
+    Transaction ids are known for `FRAUD_IDEMPOTENCY_HOURS`, accounts for at least a day after their
+    last payment; the store in memory may forget the oldest ids and idle accounts earlier when it is
+    full, and the latter move `recording_since`. tests/fraud/stores/test_contract.py holds every
+    store to this.
     """
 
-    def claim(self, payments: Sequence[Transaction], now: int) -> list[Claim | Finished | Reused]:
-        """Count each payment once and say what came before it, one result a payment.
+    def claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult]:
+        """Count each payment once, and return the counts before it.
 
         Args:
-            payments: are counted in this order, and later ones see the earlier ones.
-            now: ms since the epoch; when recording began, for a store that is empty or was filled
-                with what ends more than `MAX_GAP_MS` before.
+            payments: counted in this order; later ones see the earlier ones.
+            now: ms since the epoch: the start of recording, for a store that is empty or was filled
+                with history that ends more than `MAX_GAP_MS` earlier.
         """
 
     def finish(self, claims: Sequence[Claim], answers: Sequence[bytes]) -> list[bytes]:
         """Keep each answer unless its payment has one already, and return the kept ones."""
 
     def answer(self, transaction_id: str) -> bytes | None:
-        """The kept answer of a payment, if it has one."""
+        """Return the kept answer of a payment, if it has one."""
 
-    def fill(self, pasts: Iterable[Past], since: int, until: int) -> None:
-        """Take over what is known from elsewhere, complete from `since` to `until` (ms).
+    def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
+        """Take over history from elsewhere that is complete from `since` to `until` (ms).
 
         Raises:
-            StoreNotEmpty: it has recorded payments or was filled already.
+            StoreNotEmpty: the store has recorded payments or was filled already.
         """
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 def digest(payment: Transaction) -> bytes:
-    """Sixteen bytes that tell payments with one transaction_id apart."""
+    """Return sixteen bytes that differ between payments with one transaction_id."""
     return sha256(_encode(payment)).digest()[:16]
 
 

@@ -1,26 +1,30 @@
-"""Logs as JSON lines: what happens goes to stderr, decisions to stdout or a file of their own."""
+"""Logs as JSON lines: events go to stderr, decisions to stdout or a file."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
-from fraud.scorer import Decision
+from fraud.decision import Decision
 
 LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "sanic.access")
 _encode = msgspec.json.Encoder().encode
 
 
 class JsonFormatter(logging.Formatter):
-    """One line a record; what is in its `fields` stands beside the message."""
+    """One line a record; the attribute `fields` of a record adds fields to its line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat("T", "milliseconds"),
-                "level": record.levelname.lower(), "logger": record.name,
-                "message": record.getMessage(), **getattr(record, "fields", {})}
+        time = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, Any] = {
+            "time": time.isoformat("T", "milliseconds"), "level": record.levelname.lower(),
+            "logger": record.name, "message": record.getMessage(),
+            **getattr(record, "fields", {})}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return _encode(line).decode()
@@ -36,20 +40,21 @@ def configure(level: str) -> None:
 
 
 class DecisionLog:
-    """Where decisions are written, a JSON line each, unbuffered: none is lost in a crash.
+    """The decision log: a JSON line a decision, unbuffered, so that a crash loses none.
 
     Args:
-        path: of a file that is appended to; "-" is stdout.
+        path: a file that is appended to; "-" is stdout.
     """
 
     def __init__(self, path: str):
         self._stream = (open(1, "ab", 0, closefd=False) if path == "-"
                         else open(path, "ab", 0))
 
-    def write(self, decisions: list[Decision]) -> None:
-        """Write decisions, each in one call: what is that short, workers on one pipe do not mix."""
+    def write(self, decisions: Sequence[Decision]) -> None:
+        """Write decisions, each in one call: short lines of workers on one pipe stay whole."""
         for decision in decisions:
             self._stream.write(_encode(decision) + b"\n")
 
     def close(self) -> None:
+        """Close the file."""
         self._stream.close()

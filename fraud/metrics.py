@@ -1,15 +1,16 @@
-"""What Prometheus is told of scoring, by the API and by the stream alike."""
+"""Prometheus metrics for scoring, the same for API and stream."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.bundle import Bundle
-from fraud.history import Store, StoreUnavailable
-from fraud.scorer import Answered, Refused
+from fraud.decision import Answered, Refused
+from fraud.history import AccountSnapshot, Claim, ClaimResult, Store, StoreUnavailable
+from fraud.transaction import Transaction
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -17,12 +18,12 @@ DECISIONS = Counter("fraud_decisions_total", "Payments decided, once each.",
                     ["decision", "history", "model_version"])
 AMOUNTS = Counter("fraud_amount_total", "Currency units of payments decided, once each.",
                   ["decision"])
-REPEATS = Counter("fraud_repeats_total", "Payments that had their answer already.")
+REPEATS = Counter("fraud_repeats_total", "Repeated payments: answered before.")
 REFUSALS = Counter("fraud_refusals_total", "Payments that were not scored.", ["code"])
 SCORES = Histogram("fraud_score", "Scores, calibrated probabilities of fraud.",
                    buckets=(0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99))
 REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
-HISTORY_SECONDS = Histogram("fraud_history_seconds", "Time of a trip to the history store.",
+HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the history store.",
                             ["trip"], buckets=SECONDS)
 HISTORY_ERRORS = Counter("fraud_history_errors_total", "Trips that failed or missed the deadline.",
                          ["trip"])
@@ -30,38 +31,53 @@ MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for 
               ["model_version", "model_digest", "policy_version", "policy_digest", "framework"],
               multiprocess_mode="livemax")
 TRAINED = Gauge("fraud_model_trained_timestamp_seconds",
-                "When the training of the model that serves began; 0 where it does not say.",
+                "Start of the training of the model that serves; 0: unknown.",
                 multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
        MODEL, TRAINED)
 
 
 class TimedStore:
-    """A store of history whose trips are timed."""
+    """A `Store` whose claims and finishes are timed."""
 
     def __init__(self, store: Store):
-        self.claim, self.finish = _timed("claim", store.claim), _timed("finish", store.finish)
-        self.answer, self.fill, self.close = store.answer, store.fill, store.close
+        self._store = store
+
+    def claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult]:
+        with _Timer("claim"):
+            return self._store.claim(payments, now)
+
+    def finish(self, claims: Sequence[Claim], answers: Sequence[bytes]) -> list[bytes]:
+        with _Timer("finish"):
+            return self._store.finish(claims, answers)
+
+    def answer(self, transaction_id: str) -> bytes | None:
+        return self._store.answer(transaction_id)
+
+    def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
+        self._store.fill(snapshots, since, until)
+
+    def close(self) -> None:
+        self._store.close()
 
 
-def _timed(trip: str, call):
-    seconds, errors = HISTORY_SECONDS.labels(trip), HISTORY_ERRORS.labels(trip)
+class _Timer:
+    """Observes the seconds of a trip to the store, and counts it if it fails."""
 
-    def timed(*arguments):
-        started = time.perf_counter()
-        try:
-            return call(*arguments)
-        except StoreUnavailable:
-            errors.inc()
-            raise
-        finally:
-            seconds.observe(time.perf_counter() - started)
+    def __init__(self, trip: str):
+        self._trip = trip
 
-    return timed
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        HISTORY_SECONDS.labels(self._trip).observe(time.perf_counter() - self._started)
+        if kind is not None and issubclass(kind, StoreUnavailable):
+            HISTORY_ERRORS.labels(self._trip).inc()
 
 
 def observe(outcomes: Sequence[Answered | Refused]) -> None:
-    """Count what became of payments."""
+    """Count the outcomes of payments."""
     for outcome in outcomes:
         if isinstance(outcome, Refused):
             REFUSALS.labels(outcome.code).inc()
@@ -77,7 +93,7 @@ def observe(outcomes: Sequence[Answered | Refused]) -> None:
 
 
 def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
-    """Say which model and policy serve now, and that the ones before no longer do."""
+    """Publish the model and policy that serve now, in place of the ones before."""
     if before:
         MODEL.labels(*_labels(before)).set(0)
     MODEL.labels(*_labels(bundle)).set(1)

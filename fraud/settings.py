@@ -1,49 +1,83 @@
-"""What is configured, read once from the environment where a program starts, typed and frozen."""
+"""Configuration: read once from the environment where a program starts, typed and frozen.
+
+The description of each field states its unit and range; docs/reference.md is generated from them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, overload
 
 import msgspec
+from msgspec import Meta
 
-Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+from fraud.errors import FraudError
+
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
+Count = Annotated[int, Meta(ge=1)]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-class SettingsError(ValueError):
-    """A setting that cannot be used. The message names it, its value and the fix."""
+class SettingsError(FraudError):
+    """A setting that cannot be used. The message names the variable, its value and the fix."""
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Every field is the environment variable `FRAUD_` with its name in capitals."""
+    """The settings of scoring: each field is the variable `FRAUD_` and its name in capitals."""
 
-    model: str = "models"           # a bundle directory; a directory or s3:// with champion.json
-    history: str = "memory://"      # memory://, memory:///FILE, redis://..., dynamodb://TABLE
-    history_deadline_ms: Positive | None = None     # of a trip; 20 on Redis, 150 on DynamoDB
-    id_hours: Positive = 24.0       # how long a transaction_id is known
-    memory_ids: Count = 200_000     # in memory at most: 0.5 KiB each
-    memory_accounts: Annotated[int, msgspec.Meta(ge=1_000)] = 1_000_000     # 0.6 KiB each
-    max_ahead_minutes: Positive = 5.0       # how far event_time may be ahead of the wall clock
-    clock: Literal["wall", "event"] = "wall"        # event: for replays; nothing is too far ahead
-    account_key: str = ""           # of the HMAC by which logs name accounts
-    model_seconds: Positive = 10.0  # between two looks at champion.json
-    drain_seconds: Positive = 15.0  # to finish what was accepted, after SIGTERM
-    decision_log: str = "-"         # a file, or - for stdout
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    model: Annotated[str, Meta(description=(
+        "a bundle directory, or a folder or `s3://` prefix with `champion.json`"))] = "models"
+    history: Annotated[str, Meta(description=(
+        "the store of history: `memory://`, `memory:///FILE`, `redis://HOST:PORT/NUMBER` "
+        "(also `rediss://`, `unix://`) or `dynamodb://TABLE`"))] = "memory://"
+    history_deadline_ms: Annotated[Positive | None, Meta(description=(
+        "milliseconds for a call to the store, above 0; empty: 20 for Redis, 150 for DynamoDB"
+        ))] = None
+    idempotency_hours: Annotated[Positive, Meta(description=(
+        "hours for which a `transaction_id` and its answer are known, above 0"))] = 24.0
+    memory_ids: Annotated[Count, Meta(description=(
+        "limit on the transaction ids of the store in memory, at least 1; 0.5 KiB each"
+        ))] = 200_000
+    memory_accounts: Annotated[int, Meta(ge=1_000, description=(
+        "limit on the accounts of the store in memory, at least 1,000; 0.6 KiB each"
+        ))] = 1_000_000
+    max_clock_skew_minutes: Annotated[Positive, Meta(description=(
+        "minutes that `event_time` may be ahead of the clock, above 0"))] = 5.0
+    clock: Annotated[Literal["wall", "event"], Meta(description=(
+        "`wall`; or `event` for replays: no payment is too far ahead, and recording starts at the "
+        "first `event_time`"))] = "wall"
+    account_key: Annotated[str, Meta(description=(
+        "key of the HMAC that replaces account names in logs; empty: a random one for each process"
+        ))] = ""
+    model_refresh_seconds: Annotated[Positive, Meta(description=(
+        "seconds between checks of `champion.json`, above 0"))] = 10.0
+    drain_seconds: Annotated[Positive, Meta(description=(
+        "seconds to finish accepted payments after SIGTERM, above 0"))] = 15.0
+    decision_log: Annotated[str, Meta(description=(
+        "a file to append decisions to; `-` for stdout"))] = "-"
+    log_level: Annotated[LogLevel, Meta(description=(
+        "`debug`, `info`, `warning` or `error`: level of the log on stderr"))] = "info"
 
 
 Kind = TypeVar("Kind", bound=Settings)
 
 
-def from_environment(environment: Mapping[str, str], kind: type[Kind] = Settings) -> Kind:
-    """Settings from environment variables; one that is not set, or empty, has its default.
+@overload
+def from_environment(environment: Mapping[str, str]) -> Settings: ...
+
+
+@overload
+def from_environment(environment: Mapping[str, str], kind: type[Kind]) -> Kind: ...
+
+
+def from_environment(environment: Mapping[str, str], kind: type[Any] = Settings) -> Any:
+    """Return settings from environment variables; an unset or empty one has its default.
 
     Args:
-        kind: `Settings`, or what a program adds to it.
+        kind: `Settings`, or the subclass of a program.
 
     Raises:
-        SettingsError: a value is not one, or out of its limits.
+        SettingsError: a value has the wrong type or is out of its range.
     """
     given = {field: environment.get(_variable(field)) for field in kind.__struct_fields__}
     values = {field: value for field, value in given.items() if value}
@@ -51,9 +85,16 @@ def from_environment(environment: Mapping[str, str], kind: type[Kind] = Settings
         try:
             msgspec.convert({field: value}, kind, strict=False)
         except msgspec.ValidationError as error:
-            why = str(error).split(" - at ")[0]
-            raise SettingsError(f"{_variable(field)} is {value!r}: {why}") from None
+            problem = str(error).split(" - at ")[0]
+            raise SettingsError(f"{_variable(field)} is {value!r}: {problem}; "
+                                f"give {description(kind, field)}") from error
     return msgspec.convert(values, kind, strict=False)
+
+
+def description(kind: type[msgspec.Struct], field: str) -> str:
+    """Return the description of a field, with its unit and range."""
+    fields = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
+    return str(fields[field].get("description", "another value"))
 
 
 def _variable(field: str) -> str:

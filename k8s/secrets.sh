@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# An overlay with secrets of your own, in the folder k8s/overlays/mine, which git ignores. Only the
+# Create an overlay with new secrets in k8s/overlays/mine, which git ignores. Only the
 # hash of the API's key is deployed; the key itself stays in the file `key`.
 set -euo pipefail
 mine=$(dirname "$0")/overlays/mine
 if [ -e "$mine" ]; then
-    echo "error: $mine is there already, and its keys may be in use: move it away first" >&2
+    echo "error: $mine exists already and its keys may be in use; move it first" >&2
     exit 1
 fi
 umask 077

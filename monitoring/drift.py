@@ -1,76 +1,86 @@
-"""Whether payments and scores are distributed as they were: like hours of the week, column by
-column.
+"""Drift of payments and scores, column by column, between like hours of the week.
 
-Two things must hold before a column is said to drift. Chance must not explain the difference: a
-test for each column, corrected for their number by the false discovery rate (Y. Benjamini,
-Y. Hochberg, "Controlling the false discovery rate", 1995). And it must have weight: the share of
-payments that would have to move to make both alike, which for numbers is the Kolmogorov-Smirnov
-distance and for categories the total variation distance. Of a million payments every difference is
-significant, and of two thousand every one looks large.
+Drift is reported when a change is both statistically significant and large enough to matter.
+Significance is a test for each column, corrected for their number by the false discovery rate
+(Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", 1995). Size is the share of
+payments that would have to move to make both distributions equal: the Kolmogorov-Smirnov distance
+of numbers, the total variation distance of categories. With a million payments every difference is
+significant, and with two thousand every difference looks large.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fraud import features
+from fraud import clock
 from monitoring.settings import LeastShare, ReportSettings
 
-HOUR = 3_600_000            # ms
 MONDAY = 72                 # hours from a Monday to the epoch, a Thursday
 WEEK = 168                  # hours
-FLAGS = ("empties_account", "exceeds_balance")
-# Hours are compared with like hours, and the type as one column rather than five.
-NOT_COMPARED = {name for name in features.NAMES if features.GROUPS[name] in ("type", "time of day")}
-CATEGORIES = ("type", *FLAGS)
-NUMBERS = (*(name for name in features.NAMES if name not in NOT_COMPARED.union(FLAGS)), "score")
-OF_A_PAYMENT = ("amount", "type")
+CATEGORIES = ("type", "empties_account", "exceeds_balance")      # all others are numbers
+PAYMENT_COLUMNS = ("amount", "type")
 
 
 class Column(msgspec.Struct, frozen=True):
-    """What one column says."""
+    """The result for one column."""
 
     name: str
-    share_moved: float      # of payments: 0 both are alike, 1 they have nothing in common
-    least_share: float      # from which it has weight
-    p_value: float          # of the difference, if chance alone were at work
+    share_moved: float      # of payments: 0 equal distributions, 1 disjoint ones
+    least_share: float      # from which a change matters
+    p_value: float          # of the difference under chance
     q_value: float          # the same, corrected for the number of columns
     drifted: bool
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """What all columns say; `why` where there is too little to say anything."""
+    """The result for all columns; `why` says that there is too little data."""
 
-    payments: int           # of each side, in like hours
-    hours_of_week: int      # that both sides have
-    columns: list[Column]   # drifted ones first, then most moved; empty where there is too little
+    payments: int           # on each side, in like hours
+    hours_of_week: int      # present on both sides
+    columns: list[Column]   # drifted ones first, then most moved; empty with too little data
     why: str = ""
 
     @property
     def share(self) -> float:
-        """Of the columns, without the score, that drifted."""
+        """The share of the columns, without the score, that drifted."""
         of_data = [column.drifted for column in self.columns if column.name != "score"]
         return sum(of_data) / len(of_data) if of_data else 0.0
 
 
+def compared_columns(features: Sequence[str]) -> list[str]:
+    """Return the columns that are compared.
+
+    Like hours are compared, and the type is one column rather than one for each type.
+
+    Args:
+        features: names of the model's features.
+    """
+    return [*(name for name in features if name != "hour_of_day" and not name.startswith("is_")),
+            "type", "score"]
+
+
 def like_hours(reference: np.ndarray, current: np.ndarray, seed: int
                ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in both, as many of each hour of the week from one as from the other.
+    """Return positions in both sides, equally many for each hour of the week.
 
     Args:
         reference, current: event_time in ms since the epoch, of any lengths.
     """
     rng = np.random.default_rng(seed)
-    hours = [(times // HOUR + MONDAY) % WEEK for times in (reference, current)]
-    counts = np.minimum(*(np.bincount(its, minlength=WEEK) for its in hours))
-    return tuple(_drawn(its, counts, rng) for its in hours)
+    reference_hours, current_hours = (
+        (times // clock.HOUR_MS + MONDAY) % WEEK for times in (reference, current))
+    counts = np.minimum(np.bincount(reference_hours, minlength=WEEK),
+                        np.bincount(current_hours, minlength=WEEK))
+    return _draw(reference_hours, counts, rng), _draw(current_hours, counts, rng)
 
 
-def _drawn(hours: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Positions of `counts[h]` of each hour h, at random, in their order."""
+def _draw(hours: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return positions of `counts[h]` random rows of each hour h, in their order."""
     shuffled = rng.permutation(hours.size)
     ordered = shuffled[np.argsort(hours[shuffled], kind="stable")]
     starts = np.searchsorted(hours[ordered], np.arange(WEEK))
@@ -78,18 +88,23 @@ def _drawn(hours: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> n
     return np.sort(ordered[rank < counts[hours[ordered]]])
 
 
-def compare(reference: pd.DataFrame, current: pd.DataFrame, settings: ReportSettings) -> Drift:
-    """Compare payments of like hours, see `like_hours`: tables of equal length."""
+def compare(reference: pd.DataFrame, current: pd.DataFrame, features: Sequence[str],
+            settings: ReportSettings) -> Drift:
+    """Compare payments of like hours, from `like_hours`: tables of equal length.
+
+    Args:
+        features: names of the model's features.
+    """
     rows, least = len(current), settings.drift.min_payments
-    hours = np.unique(current["event_time"].to_numpy() // HOUR % WEEK).size
+    hours = np.unique(current["event_time"].to_numpy() // clock.HOUR_MS % WEEK).size
     if rows < least:
-        return Drift(rows, hours, [], f"{rows:,} payments fall into hours of the week that the "
+        return Drift(rows, hours, [], f"{rows:,} payments are in hours of the week that the "
                                       f"reference has too; {least:,} are needed")
-    moved = {name: _numbers(reference[name], current[name]) for name in NUMBERS} | {
-        name: _categories(reference[name], current[name]) for name in CATEGORIES}
+    moved = {name: (_categories if name in CATEGORIES else _numbers)(reference[name], current[name])
+             for name in compared_columns(features)}
     q_values = stats.false_discovery_control([p for _, p in moved.values()])
     columns = [_column(name, share, p, float(q), settings)
-               for (name, (share, p)), q in zip(moved.items(), q_values)]
+               for (name, (share, p)), q in zip(moved.items(), q_values, strict=True)]
     columns.sort(key=lambda column: (not column.drifted, -column.share_moved))
     return Drift(rows, hours, columns)
 
@@ -104,12 +119,15 @@ def _column(name: str, share: float, p_value: float, q_value: float,
 def _least(name: str, shares: LeastShare) -> float:
     if name == "score":
         return shares.score
-    return shares.payment if name in OF_A_PAYMENT else shares.account
+    return shares.payment if name in PAYMENT_COLUMNS else shares.account
 
 
 def _numbers(reference: pd.Series, current: pd.Series) -> tuple[float, float]:
-    found = stats.ks_2samp(reference, current, method="asymp")
-    return float(found.statistic), float(found.pvalue)
+    reference, current = reference.dropna(), current.dropna()      # NaN: not known
+    if reference.empty or current.empty:
+        return (0.0, 1.0) if reference.empty and current.empty else (1.0, 0.0)
+    test = stats.ks_2samp(reference, current, method="asymp")
+    return float(test.statistic), float(test.pvalue)
 
 
 def _categories(reference: pd.Series, current: pd.Series) -> tuple[float, float]:

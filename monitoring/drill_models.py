@@ -1,4 +1,4 @@
-"""The models of the drill: trained as the flow does, on what was known at a moment."""
+"""The models of the drill: trained like those of the flow, on what was known at a moment."""
 
 from __future__ import annotations
 
@@ -7,27 +7,31 @@ from typing import NamedTuple
 import numpy as np
 
 from fraud import bundle
-from fraud.training import boosted_trees, evaluation
 from fraud.training import settings as training_settings
-from fraud.training.simulate import START
-from monitoring.changing_fraud import DAY, DAYS, Month
+from fraud.training.evaluation.calibration import fit_calibration
+from fraud.training.evaluation.thresholds import choose_thresholds
+from fraud.training.models import boosted_trees
+from fraud.training.simulate.simulator import START
+from monitoring.concept_drift import DAY, DAYS, Month
 
-LATE = 3                # days before a retraining, which set its threshold
+CALIBRATION_DAYS = 3        # days before a retraining, which set its threshold
+ALERTS = 100                # for the review threshold, which the drill does not use
 SEED = 7
 TREES = training_settings.BoostedTrees(
     max_depth=6, learning_rate=0.15, rounds=200, early_stopping_rounds=25, min_child_weight=5.0,
     subsample=0.8, colsample_bytree=0.8, max_bin=256)
+Labelled = tuple[np.ndarray, np.ndarray]        # features and labels
 
 
 class Parts(NamedTuple):
-    """Features and labels in order of time: what to fit, when to stop, where to set thresholds."""
+    """Features and labels in order of time: for fitting, early stopping and calibration."""
 
-    fit: tuple[np.ndarray, np.ndarray]
-    early: tuple[np.ndarray, np.ndarray]
-    late: tuple[np.ndarray, np.ndarray]
+    fit: Labelled
+    early_stopping: Labelled
+    calibration: Labelled
 
 
-class Model(NamedTuple):
+class DrillModel(NamedTuple):
     """A booster with its calibration and decline threshold."""
 
     booster: object
@@ -35,59 +39,59 @@ class Model(NamedTuple):
     decline: float
 
     def declined(self, matrix: np.ndarray) -> np.ndarray:
-        """Which payments it declines: bool."""
+        """Return a mask of the payments that it declines."""
         logits = boosted_trees.logits(self.booster, matrix)
         return bundle.calibrated(logits, self.calibration) >= self.decline
 
 
-def train(parts: Parts) -> Model:
-    """Train as the flow does, on parts of its own."""
-    booster, _ = boosted_trees.fit(*parts.fit, *parts.early, TREES, SEED)
-    matrix, label = parts.late
+def train(parts: Parts) -> DrillModel:
+    """Train like the flow does."""
+    booster, _ = boosted_trees.fit(*parts.fit, *parts.early_stopping, TREES, SEED)
+    matrix, label = parts.calibration
     logits = boosted_trees.logits(booster, matrix)
-    calibration = evaluation.fit_calibration(logits, label)
+    calibration = fit_calibration(logits, label)
     scores = bundle.calibrated(logits, calibration)
-    return Model(booster, calibration, evaluation.choose_thresholds(scores, label, 100).decline)
+    return DrillModel(booster, calibration, choose_thresholds(scores, label, ALERTS).decline)
 
 
 def parts_before(before: Month) -> Parts:
-    """Of a month of which everything is known."""
+    """Return the parts of a month whose labels are all known."""
     return Parts(*(before.labelled(before.days(DAYS * first, DAYS * last))
                    for first, last in ((0.03, 0.65), (0.65, 0.75), (0.75, 1.0))))
 
 
-def parts_at(day: int, before: Month, of: Month) -> Parts:
-    """Of the month before and of what is known on a day: its last days set the threshold."""
-    old, known = parts_before(before), of.known_by(START + day * DAY)
-    new, late = (of.labelled(known & of.days(*days)) for days in ((0, day - LATE),
-                                                                  (day - LATE, day)))
-    return Parts(_joined(old.fit, new), old.late, late)
+def parts_at(day: int, before: Month, month: Month) -> Parts:
+    """Return the parts of the month before and of the labels known on a day of this month."""
+    old, known = parts_before(before), month.known_by(START + day * DAY)
+    new = month.labelled(known & month.days(0, day - CALIBRATION_DAYS))
+    calibration = month.labelled(known & month.days(day - CALIBRATION_DAYS, day))
+    return Parts(_joined(old.fit, new), old.calibration, calibration)
 
 
-def parts_of_all(before: Month, of: Month, learned: np.ndarray) -> Parts:
-    """Of the month before and of payments whose verdicts are all given, three in ten of which set
-    the threshold.
+def parts_of_all(before: Month, month: Month, learned: np.ndarray) -> Parts:
+    """Return the parts of the month before and of payments whose labels are all known.
+
+    Three in ten of the latter calibrate.
 
     Args:
-        learned: which payments of the month: bool.
+        learned: a mask of payments of the month.
     """
-    old, late = parts_before(before), _share(of, 0.3)
-    return Parts(_joined(old.fit, of.labelled(learned & ~late)), old.late,
-                 of.labelled(learned & late))
+    old, calibrates = parts_before(before), _share(month, 0.3)
+    return Parts(_joined(old.fit, month.labelled(learned & ~calibrates)), old.calibration,
+                 month.labelled(learned & calibrates))
 
 
-def half(of: Month) -> np.ndarray:
-    """Half of the incidents and half of all other payments: bool."""
-    return _share(of, 0.5)
+def half(month: Month) -> np.ndarray:
+    """Return a mask of half of the incidents and half of all other payments."""
+    return _share(month, 0.5)
 
 
-def _share(of: Month, share: float) -> np.ndarray:
-    rng, incident = np.random.default_rng([SEED, round(100 * share)]), of.table["incident_id"]
-    codes, names = incident.factorize()
+def _share(month: Month, share: float) -> np.ndarray:
+    rng = np.random.default_rng([SEED, round(100 * share)])
+    codes, names = month.table["incident_id"].factorize()
     return np.where(codes >= 0, rng.random(len(names) + 1)[codes] < share,
                     rng.random(len(codes)) < share)
 
 
-def _joined(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
-            ) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
+def _joined(first: Labelled, second: Labelled) -> Labelled:
+    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])

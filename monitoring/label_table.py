@@ -1,4 +1,4 @@
-"""Labels as a table: one row a verdict, of a CSV or Parquet file or from elsewhere."""
+"""Labels as a table, one row each, from a CSV or Parquet file."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ import pyarrow as pa
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason
 
-NEEDED = {"transaction_id": "string", "is_fraud": "Int64", "label_time": "Int64"}
+REQUIRED = {"transaction_id": "string", "is_fraud": "Int64", "label_time": "Int64"}
 OPTIONAL = {"incident_id": "string", "fraud_type": "string", "source": "string"}
-COLUMNS = (*NEEDED, *OPTIONAL)
+COLUMNS = (*REQUIRED, *OPTIONAL)
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The labels in a CSV or Parquet file, with all of `COLUMNS`.
+def read_label_table(path: Path) -> pd.DataFrame:
+    """Return the labels in a CSV or Parquet file, with all of `COLUMNS`.
 
     Raises:
-        TrainingError: it cannot be read, lacks a column or holds something else than labels.
+        TrainingError: it cannot be read, lacks a column or holds something other than labels.
     """
-    try:
-        table = (pd.read_parquet(path) if path.suffix == ".parquet"
-                 else pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""]))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise TrainingError(f"{path}: cannot be read ({reason(error)}); give labels as CSV or "
-                            "Parquet") from None
-    if missing := [name for name in NEEDED if name not in table]:
+    table = _read(path)
+    if missing := [name for name in REQUIRED if name not in table]:
         raise TrainingError(f"{path}: has no column {missing[0]!r}; it needs "
-                            f"{', '.join(NEEDED)}")
+                            f"{', '.join(REQUIRED)}")
     table = table.reindex(columns=list(COLUMNS))
-    for name in NEEDED:
+    for name in REQUIRED:
         if table[name].isna().any():
             row = int(table[name].isna().to_numpy().argmax())
-            raise TrainingError(f"{path}: row {row} has no {name}; leave payments without a "
-                                "verdict out")
+            raise TrainingError(f"{path}: row {row} has no {name}; leave unlabelled payments out")
     try:
-        table = table.astype(NEEDED | OPTIONAL)
+        table = table.astype(REQUIRED | OPTIONAL)
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{path}: is_fraud and label_time must be integers "
-                            f"({reason(error)})") from None
-    odd = table[~table["is_fraud"].isin((0, 1))]
-    if len(odd):
-        raise TrainingError(f"{path}: {odd['transaction_id'].iloc[0]} has is_fraud "
-                            f"{odd['is_fraud'].iloc[0]}; write 0 or 1")
+                            f"({reason(error)})") from error
+    invalid = table[~table["is_fraud"].isin((0, 1))]
+    if len(invalid):
+        raise TrainingError(f"{path}: {invalid['transaction_id'].iloc[0]} has is_fraud "
+                            f"{invalid['is_fraud'].iloc[0]}; write 0 or 1")
     return table
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise TrainingError(f"{path}: cannot be read ({reason(error)}); give labels as CSV or "
+                            "Parquet") from error

@@ -1,6 +1,6 @@
-"""What people read: Evidently's pages, that show what was compared beside what was found.
+"""Pages for people: Evidently's reports of the compared distributions, below our results.
 
-They hold all they need: a browser asks nobody for anything.
+They are self-contained: a browser needs no network.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from monitoring.drift import CATEGORIES, NUMBERS, Drift
+from monitoring.drift import CATEGORIES, Drift
 
 METHOD = "share_moved"
 STYLE = ("font: 14px/1.5 monospace; max-width: 100ch; margin: 2em auto; white-space: pre-wrap; "
@@ -24,40 +24,44 @@ BARE = """<!DOCTYPE html>
 
 def of_drift(drift: Drift, reference: pd.DataFrame, current: pd.DataFrame, summary: str,
              path: Path) -> None:
-    """Write the page of drift: a summary, then each column with both of its distributions."""
+    """Write the drift page: a summary, then each column with both distributions."""
     if drift.why:
         path.write_text(_with(summary, BARE))
         return
     evidently = _evidently()
     _register_method({column.name: column.share_moved for column in drift.columns})
-    definition = evidently.DataDefinition(numerical_columns=list(NUMBERS),
-                                          categorical_columns=list(CATEGORIES))
-    # 1, which no column exceeds, where the difference may be chance.
-    found = evidently.Report([evidently.metrics.ValueDrift(
+    names = [column.name for column in drift.columns]
+    definition = evidently.DataDefinition(
+        numerical_columns=[name for name in names if name not in CATEGORIES],
+        categorical_columns=[name for name in names if name in CATEGORIES])
+    # A threshold of 1, which no column exceeds, if the difference may be chance.
+    report = evidently.Report([evidently.metrics.ValueDrift(
         column=column.name, method=METHOD,
         threshold=column.least_share if column.drifted else 1.0) for column in drift.columns])
-    _save(found, definition, reference, current, summary, path)
+    _save(report, definition, reference, current, summary, path)
 
 
 def of_performance(reference: pd.DataFrame | None, current: pd.DataFrame, summary: str,
                    path: Path) -> None:
-    """Write the page of performance on payments with a verdict, the reference's beside."""
+    """Write the performance page: labelled payments, and those of the reference."""
     evidently = _evidently()
-    # With scores beside them Evidently calls fraud what has at least 0.5, whatever was declined.
+    # Given scores, Evidently would use a threshold of 0.5 instead of the decisions.
     definition = evidently.DataDefinition(
         categorical_columns=["is_fraud", "declined"],
         classification=[evidently.BinaryClassification(
             target="is_fraud", prediction_labels="declined")])
-    tables = [None if its is None else pd.DataFrame({
-        "is_fraud": its["is_fraud"].astype("int8"),
-        "declined": (its["decision"] == "decline").astype("int8")})
-        for its in (reference, current)]
-    found = evidently.Report([evidently.presets.ClassificationQuality(conf_matrix=True)])
-    _save(found, definition, *tables, summary, path)
+    report = evidently.Report([evidently.presets.ClassificationQuality(conf_matrix=True)])
+    _save(report, definition, None if reference is None else _outcomes(reference),
+          _outcomes(current), summary, path)
+
+
+def _outcomes(payments: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"is_fraud": payments["is_fraud"].astype("int8"),
+                         "declined": (payments["decision"] == "decline").astype("int8")})
 
 
 def _evidently():
-    os.environ["DO_NOT_TRACK"] = "1"        # else it reports to its vendor
+    os.environ["DO_NOT_TRACK"] = "1"        # otherwise it reports to its vendor
     import evidently
     import evidently.metrics
     import evidently.presets
@@ -66,27 +70,28 @@ def _evidently():
 
 
 def _register_method(shares: dict[str, float]) -> None:
-    """Tell Evidently what was found: it shows the numbers of `monitoring.drift`, and no others."""
+    """Register our shares with Evidently, which then shows the numbers of `monitoring.drift`."""
     from evidently.legacy.calculations.stattests import registry
     from evidently.legacy.core import ColumnType
 
-    def found(reference: pd.Series, current: pd.Series, kind: str, threshold: float):
+    def share_moved(reference: pd.Series, current: pd.Series, kind: str, threshold: float):
         share = shares[current.name]
         return share, share >= threshold
 
     registry.register_stattest(registry.StatTest(
-        METHOD, "share of payments moved", [ColumnType.Numerical, ColumnType.Categorical]), found)
+        METHOD, "share of payments moved", [ColumnType.Numerical, ColumnType.Categorical]),
+        share_moved)
 
 
 def _save(report, definition, reference: pd.DataFrame | None, current: pd.DataFrame, summary: str,
           path: Path) -> None:
     from evidently import Dataset
 
-    sides = [None if its is None else Dataset.from_pandas(its, data_definition=definition)
-             for its in (current, reference)]
+    sides = [None if side is None else Dataset.from_pandas(side, data_definition=definition)
+             for side in (current, reference)]
     path.write_text(_with(summary, report.run(*sides).get_html_str(as_iframe=False)))
 
 
 def _with(summary: str, page: str) -> str:
-    """A page that begins with a text."""
+    """Return a page that begins with a text."""
     return page.replace("<body>", f'<body><section style="{STYLE}">{escape(summary)}</section>', 1)

@@ -1,4 +1,4 @@
-"""How good decisions were, on payments that have a verdict: declined is to have called it fraud."""
+"""Performance of decisions on labelled payments; a decline counts as a prediction of fraud."""
 
 from __future__ import annotations
 
@@ -6,75 +6,76 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from fraud.training import evaluation, incidents
+from fraud.training.evaluation import incidents, metrics
 from monitoring.settings import ReportSettings
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """One period."""
+    """The measurements of one period."""
 
     labelled: int
     frauds: int
     f1: float
-    f1_low: float               # the 95 % interval, see `evaluation.f1_interval`
+    f1_low: float               # the 95 % interval, see `metrics.f1_interval`
     f1_high: float
     precision: float
     recall: float
-    money_stopped: float        # currency units, by incident, see `incidents.outcome`
+    money_stopped: float        # currency units, by incident, see `incidents.incident_outcomes`
     money_missed: float
     minutes_to_detection: float | None      # median; None where no incident was stopped
 
 
 class Performance(msgspec.Struct, frozen=True):
-    """The present against the reference; `why` where there is too little to say anything."""
+    """The current period and the reference; `why` says that there is too little data."""
 
     current: Measured | None
-    reference: Measured | None      # None where the reference has no verdicts
+    reference: Measured | None      # None if the reference has no labels
     labelled_share: float           # of the payments
-    unjudged_share: float           # of the declined payments, those without a verdict
+    unlabelled_share: float         # of the declined payments
     why: str = ""
 
     @property
     def f1_fall(self) -> float:
-        """How much lower than in the reference F1 is at least: the upper end of its interval.
+        """The least fall of F1 from the reference: by the upper end of its interval.
 
-        0 where either is not known.
+        0 if either is unknown.
         """
         if self.current is None or self.reference is None:
             return 0.0
         return self.reference.f1 - self.current.f1_high
 
 
-def measure(judged: pd.DataFrame, seed: int) -> Measured:
-    """Measure payments with verdicts, among them at least one fraud and one other.
+def measure(labelled: pd.DataFrame, seed: int) -> Measured:
+    """Measure labelled payments, among them at least one fraud and one other.
 
     Args:
-        judged: event_time, amount, decision, is_fraud, incident_id (null: one of its own).
+        labelled: event_time, amount, decision, is_fraud, incident_id (null: a separate one).
     """
-    judged = judged.sort_values("event_time", kind="stable")
-    label = judged["is_fraud"].to_numpy(np.int8)
-    flagged = (judged["decision"] == "decline").to_numpy()
-    names = judged["incident_id"].astype(object).to_numpy()
-    incident = np.where(pd.isna(names), [f"row {row}" for row in range(len(judged))], names)
-    fraud, found = label == 1, int((flagged & (label == 1)).sum())
-    low, high = evaluation.f1_interval(flagged, label, incident, seed)
-    outcome = incidents.outcome(
-        incident[fraud], judged["event_time"].to_numpy()[fraud],
-        judged["amount"].to_numpy()[fraud], flagged[fraud])
-    minutes = outcome.median_minutes_to_detection
+    labelled = labelled.sort_values("event_time", kind="stable")
+    label = labelled["is_fraud"].to_numpy(np.int8)
+    flagged = (labelled["decision"] == "decline").to_numpy()
+    names = labelled["incident_id"].astype(object).to_numpy()
+    incident = np.where(pd.isna(names), [f"row {row}" for row in range(len(labelled))], names)
+    fraud, true_positives = label == 1, int((flagged & (label == 1)).sum())
+    low, high = metrics.f1_interval(flagged, label, incident, seed)
+    outcomes = incidents.incident_outcomes(
+        incident[fraud], labelled["event_time"].to_numpy()[fraud],
+        labelled["amount"].to_numpy()[fraud], flagged[fraud])
+    minutes = outcomes.median_minutes_to_detection
     return Measured(
-        labelled=len(judged), frauds=int(fraud.sum()),
-        f1=2 * found / (int(flagged.sum()) + int(fraud.sum())), f1_low=low, f1_high=high,
-        precision=found / max(1, int(flagged.sum())), recall=found / int(fraud.sum()),
-        money_stopped=outcome.money_stopped, money_missed=outcome.money_missed,
+        labelled=len(labelled), frauds=int(fraud.sum()),
+        f1=2 * true_positives / (int(flagged.sum()) + int(fraud.sum())), f1_low=low, f1_high=high,
+        precision=true_positives / max(1, int(flagged.sum())),
+        recall=true_positives / int(fraud.sum()),
+        money_stopped=outcomes.money_stopped, money_missed=outcomes.money_missed,
         minutes_to_detection=None if np.isnan(minutes) else minutes)
 
 
-def enough(judged: pd.DataFrame, settings: ReportSettings) -> str:
-    """Why so many verdicts are too few to measure; empty where they are enough."""
-    least, frauds = settings.performance, int((judged["is_fraud"] == 1).sum())
-    if len(judged) < least.min_labelled:
-        return f"{len(judged):,} payments have a verdict; {least.min_labelled:,} are needed"
+def shortage(labelled: pd.DataFrame, settings: ReportSettings) -> str:
+    """Return why there are too few labels to measure; empty if there are enough."""
+    least, frauds = settings.performance, int((labelled["is_fraud"] == 1).sum())
+    if len(labelled) < least.min_labelled:
+        return f"{len(labelled):,} payments are labelled; {least.min_labelled:,} are needed"
     if frauds < least.min_frauds:
-        return f"{frauds:,} payments are known as fraud; {least.min_frauds:,} are needed"
+        return f"{frauds:,} payments are labelled as fraud; {least.min_frauds:,} are needed"
     return ""

@@ -1,36 +1,37 @@
-"""Compare what was decided of late with what the champion saw in validation.
+"""Report of drift and performance: recent decisions against the champion's calibration period.
 
-    python -m fraud.training.registry reference monitored
+    python -m fraud.training.registry reference --out monitored
     python -m monitoring.report --reference monitored/reference.parquet \\
         --decisions decisions.jsonl --labels labels.csv --out report
 
 writes report.html (and performance.html) for people, report.json for programs and report.prom for
-Prometheus. Where there is not enough data to say something, it says so.
+Prometheus. With too little data, the report says so.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pandas as pd
 
+from fraud import clock
+from fraud.command_line import Arguments, command, parser
 from fraud.training.errors import TrainingError
 from fraud.training.files import not_writable
 from monitoring import drift, exposition, labels, page, performance, settings, windows
 from monitoring.drift import Drift
-from monitoring.labels import Known
+from monitoring.labels import LabelledPayments
 from monitoring.performance import Performance
-from monitoring.settings import ReportSettings
+from monitoring.settings import ReportSettings, read_settings
 from monitoring.windows import Window
+
+INDENT = " " * 11
 
 
 class Period(msgspec.Struct, frozen=True):
-    """What one side of the comparison is."""
+    """One side of the comparison."""
 
     source: str
     model_version: str
@@ -56,92 +57,93 @@ class Report(msgspec.Struct, frozen=True):
         return [column.name for column in self.drift.columns if column.drifted]
 
 
-def make(reference: Window, current: Window, known: Known | None, settings: ReportSettings,
-         directory: Path) -> Report:
-    """Compare, and write the four files.
+def make(reference: Window, current: Window, known: LabelledPayments | None,
+         settings: ReportSettings, directory: Path) -> Report:
+    """Compare two windows, and write the report's files; pages of an earlier report are removed.
 
     Args:
-        known: of the current payments; None without labels.
+        known: labels of the current payments; None without labels.
 
     Raises:
         TrainingError: the directory is not writable.
     """
-    places = drift.like_hours(reference.payments["event_time"].to_numpy(),
-                              current.payments["event_time"].to_numpy(), settings.seed)
-    like = [side.payments.iloc[its] for side, its in zip((reference, current), places)]
-    judged = _judged(reference.payments, settings)
+    like = _like_hours(reference.payments, current.payments, settings)
+    labelled = _labelled(reference.payments, settings)
     report = Report(
-        made_at=time.time_ns() // 1_000_000,
+        made_at=clock.now_ms(),
         reference=_period(reference), current=_period(current),
-        drift=drift.compare(*like, settings),
-        performance=known and _performance(judged, known, settings),
-        labels=known.told if known else {})
+        drift=drift.compare(*like, reference.features, settings),
+        performance=_performance(labelled, known, settings) if known else None,
+        labels=known.counts if known else {})
     try:
         directory.mkdir(parents=True, exist_ok=True)
         text = summary(report)
         page.of_drift(report.drift, *like, text, directory / "report.html")
-        if report.performance and not report.performance.why:
-            page.of_performance(judged, known.labelled, text, directory / "performance.html")
+        performance_page = directory / "performance.html"
+        performance_page.unlink(missing_ok=True)
+        if known and report.performance and not report.performance.why:
+            page.of_performance(labelled, known.labelled, text, performance_page)
         (directory / "report.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(report), indent=2))
         exposition.write(report, directory / "report.prom")
     except OSError as error:
-        raise not_writable(directory, error) from None
+        raise not_writable(directory, error) from error
     return report
 
 
-def read(path: Path) -> Report:
-    """A report.json.
+def load_report(path: Path) -> Report:
+    """Load a report.json.
 
     Raises:
-        TrainingError: it cannot be read, or is none.
+        TrainingError: it cannot be read, or is not a report.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Report)
     except (OSError, msgspec.DecodeError) as error:
-        raise TrainingError(f"{path}: is no report ({error}); make one with python -m "
-                            "monitoring.report") from None
+        raise TrainingError(f"{path}: is not a report ({error}); make one with python -m "
+                            "monitoring.report") from error
 
 
 def summary(report: Report) -> str:
-    """What the report says, in a few lines."""
-    lines = [_about("Reference", report.reference), _about("Decisions", report.current)]
-    lines += [f"           {count:,} lines left out: {why}"
-              for why, count in report.current.left_out.items() if count]
-    lines.append("Drift      " + _of_drift(report))
-    lines += [f"           {column.name}: {column.share_moved:.1%} of the payments moved"
+    """Return the report in a few lines."""
+    lines = [_period_line("Reference", report.reference),
+             _period_line("Decisions", report.current)]
+    lines += [f"{INDENT}{count:,} lines left out: {reason}"
+              for reason, count in report.current.left_out.items() if count]
+    lines.append("Drift      " + _drift_line(report))
+    lines += [f"{INDENT}{column.name}: {column.share_moved:.1%} of the payments moved"
               for column in report.drift.columns if column.drifted]
-    lines.append("Labels     " + _of_performance(report.performance))
+    lines.append("Labels     " + _performance_lines(report.performance))
     return "\n".join(lines)
 
 
-def _of_drift(report: Report) -> str:
-    found = report.drift
-    if found.why:
-        return f"not enough data: {found.why}"
-    return (f"{len(report.drifted) or 'none'} of {len(found.columns)} columns, on "
-            f"{found.payments:,} payments a side in {found.hours_of_week} hours of the week")
+def _drift_line(report: Report) -> str:
+    result = report.drift
+    if result.why:
+        return f"not enough data: {result.why}"
+    return (f"{len(report.drifted) or 'none'} of {len(result.columns)} columns drifted, among "
+            f"{result.payments:,} payments on each side in {result.hours_of_week} hours of the "
+            "week")
 
 
-def _of_performance(found: Performance | None) -> str:
-    if found is None:
+def _performance_lines(result: Performance | None) -> str:
+    if result is None:
         return "none given"
-    told = (f"{found.labelled_share:.1%} of the payments have a verdict; of those declined "
-            f"{found.unjudged_share:.1%} have none")
-    if found.why:
-        return f"not enough data: {found.why}\n           {told}"
-    now, then = found.current, found.reference
-    return (f"F1 {now.f1:.3f} (95 % {now.f1_low:.3f} to {now.f1_high:.3f}), precision "
-            f"{now.precision:.3f}, recall {now.recall:.3f}"
-            + (f"; reference F1 {then.f1:.3f}" if then else "") + f"\n           {told}")
+    shares = (f"{result.labelled_share:.1%} of the payments are labelled; "
+              f"{result.unlabelled_share:.1%} of the declined ones are not")
+    current, reference = result.current, result.reference
+    if current is None:
+        return f"not enough data: {result.why}\n{INDENT}{shares}"
+    compared = f"; reference F1 {reference.f1:.3f}" if reference else ""
+    return (f"F1 {current.f1:.3f} (95 % {current.f1_low:.3f} to {current.f1_high:.3f}), precision "
+            f"{current.precision:.3f}, recall {current.recall:.3f}{compared}\n{INDENT}{shares}")
 
 
-def _about(name: str, period: Period) -> str:
-    if period.first_time is None:
+def _period_line(name: str, period: Period) -> str:
+    if period.first_time is None or period.last_time is None:
         return f"{name}  no payments in {period.source}"
-    first, last = (f"{datetime.fromtimestamp(moment / 1_000, UTC):%Y-%m-%d %H:%M}"
-                   for moment in (period.first_time, period.last_time))
-    return (f"{name}  {period.payments:,} payments of {first} to {last}, model version "
+    return (f"{name}  {period.payments:,} payments from {clock.utc_minute(period.first_time)} to "
+            f"{clock.utc_minute(period.last_time)}, model version "
             f"{period.model_version or 'unknown'}, from {period.source}")
 
 
@@ -151,51 +153,54 @@ def _period(window: Window) -> Period:
     return Period(window.source, window.model_version, len(times), first, last, window.left_out)
 
 
-def _judged(payments: pd.DataFrame, settings: ReportSettings) -> pd.DataFrame | None:
-    """The payments, if they have verdicts enough to be measured."""
-    has = "is_fraud" in payments and not performance.enough(payments, settings)
-    return payments if has else None
+def _like_hours(reference: pd.DataFrame, current: pd.DataFrame, settings: ReportSettings
+                ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    ours, theirs = drift.like_hours(reference["event_time"].to_numpy(),
+                                    current["event_time"].to_numpy(), settings.seed)
+    return reference.iloc[ours], current.iloc[theirs]
 
 
-def _performance(reference: pd.DataFrame | None, known: Known, settings: ReportSettings
-                 ) -> Performance:
-    judged, total = known.labelled, max(1, len(known.payments))
-    why = performance.enough(judged, settings)
+def _labelled(payments: pd.DataFrame, settings: ReportSettings) -> pd.DataFrame | None:
+    """Return the payments if they have enough labels to be measured."""
+    is_enough = "is_fraud" in payments and not performance.shortage(payments, settings)
+    return payments if is_enough else None
+
+
+def _performance(reference: pd.DataFrame | None, known: LabelledPayments,
+                 settings: ReportSettings) -> Performance:
+    labelled, total = known.labelled, max(1, len(known.payments))
+    why = performance.shortage(labelled, settings)
     return Performance(
-        current=None if why else performance.measure(judged, settings.seed),
+        current=None if why else performance.measure(labelled, settings.seed),
         reference=None if reference is None else performance.measure(reference, settings.seed),
-        labelled_share=len(judged) / total, unjudged_share=known.share_unjudged, why=why)
+        labelled_share=len(labelled) / total, unlabelled_share=known.unlabelled_share, why=why)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m monitoring.report", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reference", type=Path, required=True,
-                        help="reference.parquet of the champion, or an earlier decision log")
-    parser.add_argument("--decisions", type=Path, nargs="+", required=True, help="decision logs")
-    parser.add_argument("--labels", nargs="+",
-                        help="CSV or Parquet files, or kafka:TOPIC, see monitoring.labels")
-    parser.add_argument("--as-of", type=labels.moment, default=None,
-                        help="use labels known by then (ISO 8601; default: now)")
-    parser.add_argument("--out", type=Path, required=True, help="a directory, made if absent")
-    parser.add_argument("--settings", type=Path, default=settings.FOLDER / "report.toml",
-                        help="when to speak of drift (default: the file beside this module)")
-    try:
-        print(summary(_run(parser.parse_args(arguments))))
-    except TrainingError as error:
-        sys.exit(f"error: {error}")
+@command
+def main(arguments: Arguments) -> None:
+    options = parser("python -m monitoring.report", __doc__)
+    options.add_argument("--reference", type=Path, required=True,
+                         help="reference.parquet of the champion, or an earlier decision log")
+    options.add_argument("--decisions", type=Path, nargs="+", required=True, help="decision logs")
+    options.add_argument("--labels", nargs="+",
+                         help="CSV or Parquet files, or kafka:TOPIC, see monitoring.labels")
+    options.add_argument("--as-of", type=labels.moment, default=None,
+                         help="use labels known by then (ISO 8601; default: now)")
+    options.add_argument("--out", type=Path, required=True, help="a directory, made if absent")
+    options.add_argument("--settings", type=Path, default=settings.FOLDER / "report.toml",
+                         help="when drift is reported (default: monitoring/report.toml)")
+    print(summary(_run(options.parse_args(arguments))))
 
 
 def _run(options: argparse.Namespace) -> Report:
-    its = settings.read(options.settings, ReportSettings)
+    chosen = read_settings(options.settings, ReportSettings)
     reference = windows.of_reference(options.reference)
-    current = windows.of_log(options.decisions, reference.model_version)
+    current = windows.of_log(options.decisions, reference.model_version, reference.features)
     known = None
     if options.labels:
-        as_of = options.as_of or time.time_ns() // 1_000_000
-        known = labels.known_by(as_of, current.payments, labels.read(*options.labels))
-    return make(reference, current, known, its, options.out)
+        as_of = options.as_of or clock.now_ms()
+        known = labels.known_by(as_of, current.payments, labels.read_labels(*options.labels))
+    return make(reference, current, known, chosen, options.out)
 
 
 if __name__ == "__main__":

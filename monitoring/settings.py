@@ -1,4 +1,4 @@
-"""What monitoring is told by its TOML files, parsed once, typed and frozen."""
+"""Settings of monitoring: its TOML files, parsed once, typed and frozen."""
 
 from __future__ import annotations
 
@@ -14,35 +14,41 @@ from fraud.training.settings import Count, Positive, Share, Strict
 FOLDER = Path(__file__).parent
 
 
-class Drift(Strict):
+class DriftThresholds(Strict, frozen=True):
+    """[drift] of report.toml."""
+
     false_discovery_rate: Share
-    min_payments: Count
+    min_payments: Count             # in like hours, on each side
 
 
-class LeastShare(Strict):
+class LeastShare(Strict, frozen=True):
+    """[least_share] of report.toml: the share of payments moved that matters, by kind of column."""
+
     payment: Share
     account: Share
     score: Share
 
 
-class Performance(Strict):
+class PerformanceMinimums(Strict, frozen=True):
+    """[performance] of report.toml: the least data for a measurement."""
+
     min_labelled: Count
     min_frauds: Count
 
 
-class ReportSettings(Strict):
-    """report.toml"""
+class ReportSettings(Strict, frozen=True):
+    """report.toml: when drift and performance are reported."""
 
     seed: int
-    drift: Drift
+    drift: DriftThresholds
     least_share: LeastShare
-    performance: Performance
+    performance: PerformanceMinimums
 
 
-class Policy(Strict):
+class RetrainingTriggers(Strict, frozen=True):
     """retraining.toml: when a retraining is due."""
 
-    drift_share: Share
+    drift_share: Share              # of the columns that drifted
     f1_fall: Share
     max_age_days: Positive
 
@@ -50,13 +56,13 @@ class Policy(Strict):
 Kind = TypeVar("Kind", bound=Strict)
 
 
-def read(path: Path, kind: type[Kind]) -> Kind:
-    """The settings in a file.
+def read_settings(path: Path, kind: type[Kind]) -> Kind:
+    """Return the settings in a file.
 
     Raises:
-        TrainingError: it cannot be read, or a key is missing, unknown or out of its limits.
+        TrainingError: it cannot be read, or a key is missing, unknown or out of range.
     """
     try:
         return msgspec.convert(tomllib.loads(path.read_text()), kind)
     except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise TrainingError(f"{path}: {error}; mend that file") from None
+        raise TrainingError(f"{path}: {error}; fix that file") from error

@@ -1,4 +1,4 @@
-"""Where the notebooks work: the project's folder, and what `make train` left there."""
+"""The workspace of the notebooks: the project's folder, runs of the flow and the champion."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Missing(Exception):
-    """There is nothing to look at yet. A notebook shows the message alone, which names what to run.
-    """
+    """Data that a notebook needs is missing. Only the message is shown; it names the command."""
 
     def _render_traceback_(self) -> list[str]:      # IPython's hook
         return [str(self)]
 
 
 def enter() -> None:
-    """Work in the project's folder, as commands do, and import its programs from there."""
+    """Change to the project's folder, as commands expect, and import its programs from there."""
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
-    warnings.filterwarnings("ignore", "IProgress not found")    # of MLflow: no bars are shown
+    warnings.filterwarnings("ignore", "IProgress not found")    # from MLflow: no bars are shown
 
 
 def latest_run():
-    """Metaflow's latest run of the flow that ended well, whoever started it.
+    """Return the latest successful run of the flow, of any user.
 
     Raises:
-        Missing: there is none.
+        Missing: there is none, or its files were removed.
     """
     from metaflow import Flow, namespace
     from metaflow.exception import MetaflowNotFound
@@ -40,21 +39,45 @@ def latest_run():
     except MetaflowNotFound:
         run = None
     if run is None:
-        raise Missing(f"No run of the flow has ended well in {ROOT}: make train")
+        raise Missing(f"No training run has succeeded in {ROOT} yet; run `make train`")
+    return _with_files(run)
+
+
+def find_run(pathspec: str):
+    """Return the run of the flow that a path like "TrainFlow/1795580448020391" names.
+
+    Raises:
+        Missing: there is none, or its files were removed.
+    """
+    from metaflow import Run, namespace
+    from metaflow.exception import MetaflowNotFound
+
+    namespace(None)
+    try:
+        run = Run(pathspec)
+    except MetaflowNotFound:
+        raise Missing(f"The run {pathspec} is not in {ROOT}; run `make train`") from None
+    return _with_files(run)
+
+
+def _with_files(run):
+    folder = run.data.workspace
+    if not Path(folder).is_dir():
+        raise Missing(f"The files of the run {run.pathspec} are not in {folder}; run `make train`")
     return run
 
 
 def champion():
-    """The bundle that serves, from the folder or s3:// prefix that FRAUD_MODEL names.
+    """Return the champion's bundle, from the folder or s3:// prefix that FRAUD_MODEL names.
 
     Raises:
         Missing: there is none.
     """
     from fraud.bundle import BundleError
     from fraud.champion import Champion
-    from fraud.training import publication
+    from fraud.training.registry import publication
 
     try:
         return Champion(publication.target()).bundle
     except BundleError as error:
-        raise Missing(f"There is no champion ({error}): make train") from None
+        raise Missing(f"There is no champion ({error}); run `make train`") from None

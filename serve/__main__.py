@@ -4,8 +4,7 @@
     FRAUD_API_KEYS=HASH python -m serve --host 0.0.0.0 --workers 2
 
 Environment variables: FRAUD_MODEL (default models), FRAUD_HISTORY (default memory://),
-FRAUD_API_KEYS (hashes; make a key with python -m serve.keys). serve/settings.py and
-fraud/settings.py list all of them.
+FRAUD_API_KEYS (hashes; create a key with python -m serve.keys). docs/reference.md lists all.
 """
 
 from __future__ import annotations
@@ -13,37 +12,41 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
+import socket
 import tempfile
 from functools import partial
 from ipaddress import ip_address
+from typing import Any
 
-from fraud.bundle import BundleError
+from fraud.command_line import Arguments, command, parser
 from fraud.settings import SettingsError, from_environment
 from serve.settings import SHARED_DIRECTORY, ServeSettings
 
 logger = logging.getLogger("serve")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", default="127.0.0.1",
-                        help="address; any but loopback needs keys (default %(default)s)")
-    parser.add_argument("--port", type=int, default=8000,
-                        help="TCP port (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=1,
-                        help="processes; several share history on Redis or DynamoDB "
-                             "(default %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        settings = from_environment(os.environ, ServeSettings)
-        _check(options, settings)
-        if options.workers > 1:     # before prometheus_client is imported
-            os.environ.setdefault(SHARED_DIRECTORY, tempfile.mkdtemp(prefix="fraud-metrics-"))
+@command
+def main(arguments: Arguments) -> None:
+    options = _options(arguments)
+    settings = from_environment(os.environ, ServeSettings)
+    _check(options, settings)
+    if options.workers == 1:
+        serve(settings, options.host, options.port, 1)
+        return
+    with tempfile.TemporaryDirectory(prefix="fraud-metrics-") as directory:
+        os.environ.setdefault(SHARED_DIRECTORY, directory)      # before prometheus_client loads
         serve(settings, options.host, options.port, options.workers)
-    except (BundleError, SettingsError) as error:
-        sys.exit(f"error: {error}")
+
+
+def _options(arguments: Arguments) -> argparse.Namespace:
+    options = parser("python -m serve", __doc__)
+    options.add_argument("--host", default="127.0.0.1",
+                         help="address; any but loopback needs keys (default %(default)s)")
+    options.add_argument("--port", type=int, default=8000, help="TCP port (default %(default)s)")
+    options.add_argument("--workers", type=int, default=1,
+                         help="processes; several share history on Redis or DynamoDB "
+                              "(default %(default)s)")
+    return options.parse_args(arguments)
 
 
 def _check(options: argparse.Namespace, settings: ServeSettings) -> None:
@@ -52,7 +55,21 @@ def _check(options: argparse.Namespace, settings: ServeSettings) -> None:
                             "workers cannot share; use redis://... or --workers 1")
     if not settings.api_keys and not _is_loopback(options.host):
         raise SettingsError(f"--host is {options.host} and FRAUD_API_KEYS is empty, which would "
-                            "open the API to everyone; make a key with python -m serve.keys")
+                            "open the API to everyone; create a key with python -m serve.keys")
+    _check_port(options.host, options.port)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise SettingsError if the address cannot be bound, before anything says that it is."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"--port is {port}, which cannot be used on {host} ({reason}); choose "
+                            "another --port or --host") from error
 
 
 def _is_loopback(host: str) -> bool:
@@ -63,7 +80,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def serve(settings: ServeSettings, host: str, port: int, workers: int) -> None:
-    """Serve until SIGTERM or SIGINT; what was accepted by then is still answered."""
+    """Serve until SIGTERM or SIGINT; requests accepted by then are still answered."""
     from sanic import Sanic
     from sanic.worker.loader import AppLoader
 
@@ -73,18 +90,29 @@ def serve(settings: ServeSettings, host: str, port: int, workers: int) -> None:
     logs.configure(settings.log_level)
     if workers == 1:
         app = create_app(settings)
-        _say(app, host, port, settings)
+        _announce(app, host, port, settings)
         app.prepare(host=host, port=port, single_process=True, access_log=False, motd=False)
         Sanic.serve_single(app)
         return
     loader = AppLoader(factory=partial(create_worker, settings))
     app = loader.load()
-    _say(app, host, port, settings)
+    app.main_process_ready(_stop_while_starting)
+    _announce(app, host, port, settings)
     app.prepare(host=host, port=port, workers=workers, access_log=False, motd=False)
     Sanic.serve(primary=app, app_loader=loader)
 
 
-def _say(app, host: str, port: int, settings: ServeSettings) -> None:
+def _stop_while_starting(app: Any) -> None:
+    """Let SIGTERM stop the workers even before all of them have started.
+
+    Sanic's manager waits until all have, and would wait for the stopped ones forever.
+    """
+    manager = app.manager
+    all_have_started = manager._all_workers_ack
+    manager._all_workers_ack = lambda: manager._shutting_down or all_have_started()
+
+
+def _announce(app: Any, host: str, port: int, settings: ServeSettings) -> None:
     open_to = "callers with a key" if settings.api_keys else "everyone on this machine, no key set"
     logger.info("model %s on http://%s:%s, open to %s",
                 app.ctx.service.bundle.manifest.version, host, port, open_to)

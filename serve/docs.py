@@ -1,6 +1,6 @@
-"""The API described: an OpenAPI document made from the types it uses, and its page at /docs.
+"""Documentation of the API: an OpenAPI document made from its types, and the page /docs.
 
-The page's script and style come with the swagger-ui-py package: a reader needs no network.
+The page's script and style come with the swagger-ui-py package, so it works without a network.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from sanic import HTTPResponse, Request, Sanic
-from sanic.response import html, raw
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import html, raw, redirect
 
-from fraud.scorer import Answer
-from fraud.transaction import Wire
-from serve.problems import MEDIA_TYPE, Problem
+from fraud.decision import Answer
+from fraud.transaction import Payment
+from serve.problems import MEDIA_TYPE, TITLES, Problem
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 PAGE = """<!doctype html>
@@ -27,39 +28,60 @@ PAGE = """<!doctype html>
 </html>"""
 START = 'SwaggerUIBundle({url: "/docs/openapi.json", dom_id: "#docs"});'
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-EXAMPLE = {
+DESCRIPTION = "Score payments: how likely each is fraud, why, and which model decided."
+PAYMENT, ANSWER, PROBLEM = ({"$ref": f"#/components/schemas/{name}"}
+                            for name in ("Payment", "Answer", "Problem"))
+EITHER = {"type": "array", "items": {"anyOf": [ANSWER, PROBLEM]}}
+PAYMENT_EXAMPLE = {
     "transaction_id": "t-1", "event_time": 1_704_103_200_000, "type": "TRANSFER",
     "amount": 181_000.5, "origin": "C1231006815", "destination": "C1900366749",
     "origin_balance": 181_000.5, "destination_balance": 0,
 }
+ANSWER_EXAMPLE = {
+    "transaction_id": "t-1", "score": 0.811, "decision": "decline", "reasons": [{
+        "code": "amount-against-balance", "text": "Takes all of the 181,000.50 the sender holds",
+        "logit_drop": 10.18, "value": {"balance_left": 0.0}, "reference": {"balance_left": 3.3e6}}],
+    "history": "partial", "late": False, "idempotent": True, "model_version": "1",
+    "policy_version": "1.1",
+}
+PROBLEM_EXAMPLE = {"type": "invalid-payment", "title": "Invalid payment", "status": 422,
+                   "detail": "amount is missing; give a number from 0 to 1,000,000,000,000, in "
+                             "currency units"}
+blueprint = Blueprint("docs")
 
 
-def add_routes(app: Sanic) -> None:
-    """Serve the page, its assets and the document."""
-    app.add_route(_page, "/docs", name="docs")
-    app.add_route(_start, "/docs/start.js", name="docs_start")
-    app.add_route(_document, "/docs/openapi.json", name="openapi")
-    app.add_route(_asset, "/docs/<name:str>", name="docs_asset")
+@blueprint.get("/")
+async def root(request: Request) -> HTTPResponse:
+    """Redirect to the page."""
+    return redirect("/docs")
 
 
-async def _page(request: Request) -> HTTPResponse:
+@blueprint.get("/docs")
+async def page(request: Request) -> HTTPResponse:
+    """Serve the page."""
     return html(PAGE, headers={"content-security-policy": POLICY})
 
 
-async def _start(request: Request) -> HTTPResponse:
+@blueprint.get("/docs/start.js")
+async def start(request: Request) -> HTTPResponse:
+    """Serve the script that shows the document."""
     return raw(START.encode(), content_type="text/javascript")
 
 
-async def _document(request: Request) -> HTTPResponse:
+@blueprint.get("/docs/openapi.json")
+async def openapi(request: Request) -> HTTPResponse:
+    """Serve the document."""
     return raw(_encoded(), content_type="application/json")
 
 
-async def _asset(request: Request, name: str) -> HTTPResponse:
-    if name not in ASSETS:
+@blueprint.get("/docs/<name:str>")
+async def asset(request: Request, name: str) -> HTTPResponse:
+    """Serve the script and style of swagger-ui-py."""
+    package = find_spec("swagger_ui")
+    if name not in ASSETS or package is None or package.origin is None:
         return HTTPResponse(status=404)
-    folder = Path(find_spec("swagger_ui").origin).parent / "static"
-    return raw((folder / name).read_bytes(), content_type=ASSETS[name],
-               headers={"cache-control": "max-age=86400"})
+    content = (Path(package.origin).parent / "static" / name).read_bytes()
+    return raw(content, content_type=ASSETS[name], headers={"cache-control": "max-age=86400"})
 
 
 @cache
@@ -67,61 +89,72 @@ def _encoded() -> bytes:
     return msgspec.json.encode(document())
 
 
-def document() -> dict:
-    """The OpenAPI 3.1 document."""
-    schemas, components = msgspec.json.schema_components(
-        (Wire, Answer, Problem), ref_template="#/components/schemas/{name}")
-    payment, answer, problem = schemas
-    components["Wire"]["example"] = EXAMPLE
-    components["Wire"]["description"] = "A payment that asks to be authorised."
-    for money in ("amount", "origin_balance", "destination_balance"):
-        components["Wire"]["properties"][money]["multipleOf"] = 0.01
-
-    def problems(*statuses: int) -> dict:
-        return {str(status): {"description": "Problem details", "content": {
-            MEDIA_TYPE: {"schema": problem}}} for status in statuses}
-
-    def answers(description: str, schema: dict, media_type: str = "application/json") -> dict:
-        return {"200": {"description": description, "content": {media_type: {"schema": schema}}}}
-
-    either = {"type": "array", "items": {"anyOf": [answer, problem]}}
+def document() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Fraud detection", "version": "1",
-                 "description": "How likely a payment is fraud, why, and by which model."},
+        "info": {"title": "Fraud detection", "version": "1", "description": DESCRIPTION},
         "security": [{"key": []}],
         "paths": {
-            "/v1/score": {"post": {
-                "summary": "Score one payment",
-                "description": "A transaction_id is scored once: repeated, it gets the same "
-                               "answer; with another payment it is refused (409).",
-                "requestBody": {"required": True, "content": {
-                    "application/json": {"schema": payment}}},
-                "responses": {**answers("The answer", answer),
-                              **problems(400, 401, 409, 413, 415, 422)}}},
-            "/v1/score/batch": {"post": {
-                "summary": "Score payments in their order",
-                "description": "A JSON array, or lines with Content-Type application/x-ndjson; "
-                               "the answer has the same form, and an answer or a problem for "
-                               "each payment.",
-                "requestBody": {"required": True, "content": {
-                    "application/json": {"schema": {"type": "array", "items": payment}}}},
-                "responses": {**answers("An answer or a problem for each payment", either),
-                              **problems(400, 401, 413, 415)}}},
-            "/v1/decisions/{transaction_id}": {"get": {
-                "summary": "The stored answer to a payment",
-                "parameters": [{"name": "transaction_id", "in": "path", "required": True,
-                                "schema": {"type": "string", "minLength": 1}}],
-                "responses": {**answers("The answer", answer), **problems(400, 401, 404, 503)}}},
-            "/v1/model": {"get": {
-                "summary": "What is serving, with its lineage",
-                "responses": {**answers("Manifest, policy and their digests", {"type": "object"}),
-                              **problems(401)}}},
-            "/healthz": {"get": {"summary": "The process answers", "security": [],
-                                 "responses": answers("It does", {"type": "object"})}},
-            "/readyz": {"get": {"summary": "Payments can be scored", "security": [],
-                                "responses": answers("They can", {"type": "object"})}},
+            "/v1/score": {"post": _operation(
+                "Score a payment", "A transaction_id is scored once. Sent again, it gets the same "
+                "answer; with another payment it is refused (409).",
+                _content(ANSWER), (400, 401, 409, 413, 415, 422), _body(PAYMENT))},
+            "/v1/score/batch": {"post": _operation(
+                "Score payments in their order", "Send a JSON array, or lines with Content-Type "
+                "application/x-ndjson. The response has the same form, with an answer or a problem "
+                "for each payment.",
+                _content(EITHER), (400, 401, 413, 415),
+                _body({"type": "array", "items": PAYMENT}))},
+            "/v1/decisions/{transaction_id}": {"get": _operation(
+                "Read the stored answer to a payment", "Answers are kept for 24 hours by default.",
+                _content(ANSWER), (400, 401, 404, 503), {"parameters": [
+                    {"name": "transaction_id", "in": "path", "required": True,
+                     "description": "The caller's id of the payment",
+                     "schema": {"type": "string", "minLength": 1}, "example": "t-1"}]})},
+            "/v1/model": {"get": _operation(
+                "Describe the model that serves", "Manifest and policy of the bundle, with their "
+                "digests: the lineage of every decision.", _content({"type": "object"}), (401,))},
+            "/healthz": {"get": _operation(
+                "Check that the process answers", "", _content({"type": "object"}), (),
+                {"security": []})},
+            "/readyz": {"get": _operation(
+                "Check that payments can be scored", "", _content({"type": "object"}), (),
+                {"security": []})},
         },
-        "components": {"schemas": components, "securitySchemes": {
-            "key": {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": _schemas(), "securitySchemes": {
+            "key": {"type": "http", "scheme": "bearer",
+                    "description": "A key from `python -m serve.keys`; not needed on a server "
+                                   "without keys"}}},
     }
+
+
+def _schemas() -> dict[str, Any]:
+    """Return the schemas of the types, under the names that readers expect."""
+    _, components = msgspec.json.schema_components(
+        (Payment, Answer, Problem), ref_template="#/components/schemas/{name}")
+    payment, answer, problem = (components.pop(name) for name in ("Payment", "Answer", "Problem"))
+    payment |= {"title": "Payment", "description": "A payment that asks to be authorised.",
+                "example": PAYMENT_EXAMPLE}
+    for money in ("amount", "origin_balance", "destination_balance"):
+        payment["properties"][money]["multipleOf"] = 0.01
+    answer |= {"description": "Score, decision and reasons.", "example": ANSWER_EXAMPLE}
+    problem |= {"description": "An error, as RFC 9457 defines it.", "example": PROBLEM_EXAMPLE}
+    return {"Payment": payment, "Answer": answer, "Problem": problem, **components}
+
+
+def _operation(summary: str, description: str, content: dict[str, Any], problems: tuple[int, ...],
+               more: dict[str, Any] | None = None) -> dict[str, Any]:
+    responses: dict[str, Any] = {"200": {"description": "Success", "content": content}}
+    for status in problems:
+        responses[str(status)] = {"description": TITLES[status],
+                                  "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
+    return {"summary": summary, "description": description, "responses": responses, **(more or {})}
+
+
+def _content(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

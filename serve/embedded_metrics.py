@@ -1,6 +1,6 @@
-"""The metrics of /metrics as lines in CloudWatch's embedded metric format, for Lambda.
+"""The metrics of /metrics in CloudWatch's embedded metric format, for Lambda.
 
-Nothing can scrape a function. CloudWatch reads these lines from its log and makes metrics of them:
+A function cannot be scraped. CloudWatch turns these lines of its log into metrics:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
 
@@ -25,8 +25,7 @@ class Series(NamedTuple):
 
 
 class EmbeddedMetrics:
-    """Tells what has changed since it was asked before: increments of counters, the mean of what
-    histograms have observed, gauges that have another value.
+    """Reports changes since the last call: increments of counters, means of histograms, gauges.
 
     Args:
         metrics: of prometheus_client.
@@ -38,7 +37,7 @@ class EmbeddedMetrics:
         self._before: dict[Series, tuple[float, float]] = {}
 
     def lines(self, now: int) -> bytes:
-        """One line for each series that changed.
+        """Return one line for each series that changed.
 
         Args:
             now: ms since the epoch.
@@ -74,7 +73,7 @@ class EmbeddedMetrics:
 
 
 def _values(metric: Metric) -> dict[Series, tuple[float, float]]:
-    """Of each series its value, or its sum and count."""
+    """Return the value of each series, or its sum and count."""
     values: dict[Series, tuple[float, float]] = {}
     for sample in metric.samples:
         labels = tuple((name, str(value)) for name, value in sample.labels.items())

@@ -1,6 +1,6 @@
-"""What Prometheus is told of HTTP, and the text that it reads from /metrics.
+"""Prometheus metrics of HTTP, and the text of /metrics.
 
-With several workers, the text is that of files that they share.
+Several workers share their metrics through files.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from fraud import metrics
 from serve.settings import SHARED_DIRECTORY
 
-REQUESTS = Histogram("fraud_http_request_seconds", "Time to answer a request.",
+REQUESTS = Histogram("fraud_http_request_seconds", "Seconds to answer a request.",
                      ["route", "status"], buckets=metrics.SECONDS)
-BATCHES = Histogram("fraud_batch_payments", "Payments in a batch request.",
+BATCHES = Histogram("fraud_batch_payments", "Payments of a batch request.",
                     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
 ALL = (REQUESTS, BATCHES, *metrics.ALL)
 
 
 def exposition() -> tuple[bytes, str]:
-    """The text for Prometheus, of all workers, and its content type."""
+    """Return the text for Prometheus, of all workers, and its content type."""
     registry = REGISTRY
     if os.environ.get(SHARED_DIRECTORY):
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)     # type: ignore[no-untyped-call]
     return generate_latest(registry), CONTENT_TYPE_LATEST

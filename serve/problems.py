@@ -1,8 +1,9 @@
-"""Errors as problem details (RFC 9457): what is wrong with which field, and the fix."""
+"""Errors as problem details (RFC 9457): field, value and fix."""
 
 from __future__ import annotations
 
 import logging
+from typing import Annotated
 
 import msgspec
 from sanic import HTTPResponse, Request
@@ -19,33 +20,37 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of an error. `type` is a code that programs can rely on."""
+    """The body of an error response."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    transaction_id: str = ""
+    type: Annotated[str, msgspec.Meta(
+        description="Stable code of the problem, such as invalid-payment or id-reused")]
+    title: Annotated[str, msgspec.Meta(description="Name of the HTTP status")]
+    status: Annotated[int, msgspec.Meta(description="HTTP status")]
+    detail: Annotated[str, msgspec.Meta(description="Field, value and fix, for people")]
+    transaction_id: Annotated[str, msgspec.Meta(
+        description="The payment of a batch that the problem concerns")] = ""
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem."""
+    """A problem that ends a request."""
 
     def __init__(self, status: int, code: str, detail: str):
-        super().__init__(detail)
+        super().__init__(status, code, detail)
         self.problem = problem(status, code, detail)
 
 
 def problem(status: int, code: str, detail: str, transaction_id: str = "") -> Problem:
+    """Return a problem with the title of its status."""
     return Problem(code, TITLES[status], status, detail, transaction_id)
 
 
-def response(what: Problem) -> HTTPResponse:
-    return HTTPResponse(msgspec.json.encode(what), what.status, content_type=MEDIA_TYPE)
+def response(body: Problem) -> HTTPResponse:
+    """Return the response with a problem as its body."""
+    return HTTPResponse(msgspec.json.encode(body), body.status, content_type=MEDIA_TYPE)
 
 
-def of_exception(request: Request, error: Exception) -> HTTPResponse:
-    """The response to an exception that ended a request; says nothing of the inside."""
+def from_exception(request: Request, error: Exception) -> HTTPResponse:
+    """Return the response to an exception that ended a request, without internals."""
     if isinstance(error, ProblemError):
         return response(error.problem)
     if isinstance(error, SanicException) and error.status_code in TITLES:
@@ -63,9 +68,9 @@ def of_exception(request: Request, error: Exception) -> HTTPResponse:
 def _of_sanic(request: Request, error: SanicException) -> str:
     match error.status_code:
         case 404:
-            return f"there is no {request.path}; /docs lists what there is"
+            return f"there is no {request.path}; /docs lists all routes"
         case 405:
-            return f"{request.method} is not allowed on {request.path}; /docs lists what is"
+            return f"{request.method} is not allowed on {request.path}; /docs lists the methods"
         case 413:
             return ("the body is larger than allowed; send fewer payments a request, to "
                     "/v1/score/batch")

@@ -1,16 +1,25 @@
-"""What the server is told by its environment, beside what scoring is told (`fraud.settings`)."""
+"""Settings of the API, in addition to those of scoring (`fraud.settings`)."""
 
 from __future__ import annotations
 
-from fraud.settings import Count, Positive, Settings
+from typing import Annotated
 
-SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"   # prometheus-client's own variable: workers' metrics
+import msgspec
+
+from fraud.settings import Settings
+
+SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"   # prometheus-client's variable: workers' metrics
 
 
 class ServeSettings(Settings, frozen=True):
     """Every field is the environment variable `FRAUD_` with its name in capitals."""
 
-    api_keys: str = ""                      # sha256 of each key, separated by commas
-    batch_payments: Count = 1_000           # in a batch request at most
-    body_bytes: Count = 1_048_576           # of a request at most
-    request_seconds: Positive = 10.0        # to receive a request, and to answer it
+    api_keys: Annotated[str, msgspec.Meta(
+        description="sha256 of each API key, separated by commas; empty: loopback only, and no "
+                    "start on Lambda")] = ""
+    batch_payments: Annotated[int, msgspec.Meta(
+        ge=1, description="payments of a batch request, at most")] = 1_000
+    body_bytes: Annotated[int, msgspec.Meta(
+        ge=1, description="bytes of a request body, at most")] = 1_048_576
+    request_seconds: Annotated[float, msgspec.Meta(
+        gt=0, le=1e6, description="seconds to receive a request, and to answer it")] = 10.0

@@ -1,8 +1,8 @@
-"""What scores a batch of payments: the deployed API.
+"""The deployed API as a scoring backend.
 
-A payment that is sent again has the same transaction_id and so the same answer: whatever is unclear
-is asked again. The API keeps decision log and metrics of scoring; which answers it knew before, it
-does not say.
+A payment that is sent again keeps its transaction_id and so its answer: after any doubt the request
+is repeated. The API keeps decision log and metrics of scoring; it does not say which answers it
+knew before.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from fraud.history import StoreUnavailable
 from fraud.settings import SettingsError
 from fraud.transaction import Transaction
-from stream.messages import Answer, Poison, encode
+from stream.messages import Poison, StreamAnswer, encode
+from stream.scoring import ScoringUnavailable
 from stream.settings import StreamSettings
 
 PATH = "/v1/score/batch"
-REFUSALS = (409, 422)           # of one payment: it will never be scored
+REFUSALS = (409, 422)           # statuses of a payment that will never be scored
 _raw = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class _Item(msgspec.Struct):
-    """What is to be known of an answer, or of a problem in its place."""
+    """The fields needed of an answer, or of a problem in its place."""
 
     type: str = ""
     status: int = 200
@@ -40,7 +40,7 @@ class Api:
     """Scores through the API at a URL.
 
     Raises:
-        SettingsError: the URL is none.
+        SettingsError: the URL is invalid.
     """
 
     def __init__(self, url: str, settings: StreamSettings):
@@ -54,26 +54,27 @@ class Api:
         if settings.stream_api_key:
             self._headers["Authorization"] = f"Bearer {settings.stream_api_key}"
 
-    def score(self, payments: Sequence[Transaction]) -> list[Answer | Poison]:
-        status, body = self._asked(b"[" + b",".join(map(encode, payments)) + b"]")
+    def score(self, payments: Sequence[Transaction]) -> list[StreamAnswer | Poison]:
+        status, body = self._post(b"[" + b",".join(map(encode, payments)) + b"]")
         if status != 200:
-            raise StoreUnavailable(f"the API answers {status}: {body[:500]!r}")
+            raise ScoringUnavailable(f"the API answered {status}: {body[:500]!r}")
         try:
-            told = [_outcome(item) for item in _raw.decode(body)]
+            outcomes = [_outcome(item) for item in _raw.decode(body)]
         except msgspec.DecodeError as error:
-            raise StoreUnavailable(f"the API answers what is no answer: {error}") from None
-        if len(told) != len(payments):
-            raise StoreUnavailable(f"the API answers {len(told)} of {len(payments)} payments")
-        return told
+            raise ScoringUnavailable(f"the API sent an invalid response: {error}") from error
+        if len(outcomes) != len(payments):
+            raise ScoringUnavailable(
+                f"the API answered {len(outcomes)} of {len(payments)} payments")
+        return outcomes
 
-    def _asked(self, body: bytes) -> tuple[int, bytes]:
+    def _post(self, body: bytes) -> tuple[int, bytes]:
         try:
             try:
                 return self._request(body)
-            except ConnectionError:         # it closed what was idle for long
+            except ConnectionError:         # it closed an idle connection
                 return self._request(body)
         except (OSError, HTTPException) as error:
-            raise StoreUnavailable(f"the API is away: {error!r}") from None
+            raise ScoringUnavailable(f"the API is unavailable: {error!r}") from error
 
     def _request(self, body: bytes) -> tuple[int, bytes]:
         try:
@@ -85,18 +86,18 @@ class Api:
             raise
 
     def refresh(self) -> None:
-        """The API follows the champion itself."""
+        """Do nothing: the API follows the champion."""
 
     def close(self) -> None:
         self._connection.close()
 
 
-def _outcome(body: msgspec.Raw) -> Answer | Poison:
+def _outcome(body: msgspec.Raw) -> StreamAnswer | Poison:
     item = _item.decode(body)
     if item.status in REFUSALS:
         return Poison(item.type, item.detail)
     if item.status != 200:
-        raise StoreUnavailable(f"the API answers a payment {item.status}: {item.detail}")
+        raise ScoringUnavailable(f"the API answered {item.status} to a payment: {item.detail}")
     if not item.idempotent:
-        raise StoreUnavailable("the API answers without history")
-    return Answer(bytes(body), known=False)
+        raise ScoringUnavailable("the API answered without history")
+    return StreamAnswer(bytes(body), known=False)

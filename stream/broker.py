@@ -1,4 +1,4 @@
-"""A real Kafka broker of one node (KRaft), for tests and the demo: it needs Java 17, nothing else.
+"""A real Kafka broker of one node (KRaft), for tests and the demo; it needs only Java 17 or newer.
 
     python -m stream.broker --port 9092
 
@@ -8,13 +8,11 @@ stream/jars.txt and kept in FRAUD_CACHE (default ~/.cache/fraud-detector).
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -26,6 +24,9 @@ from urllib.request import urlopen
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+
+from fraud.command_line import Arguments, command, parser
+from fraud.errors import FraudError
 
 MAVEN_CENTRAL = "https://repo.maven.apache.org/maven2"
 JARS = Path(__file__).with_name("jars.txt")
@@ -51,16 +52,16 @@ group.min.session.timeout.ms=1000
 """
 
 
-class BrokerError(Exception):
-    """A broker cannot be had. The message names thing, value and fix."""
+class BrokerError(FraudError):
+    """A broker that cannot run. The message names the value and the fix."""
 
 
 class Broker:
     """A broker process on this machine, which can be killed and started again with its data.
 
     Args:
-        directory: receives its data, configuration and log; its own, and made if absent.
-        port: of 127.0.0.1; a free one by default.
+        directory: receives its data, configuration and log; made if absent.
+        port: on 127.0.0.1; a free one by default.
 
     Raises:
         BrokerError: Java or a jar is missing, or the broker does not start.
@@ -82,14 +83,15 @@ class Broker:
         self.start()
 
     def _format(self) -> None:
-        done = subprocess.run(
+        formatted = subprocess.run(
             [*self._java, "kafka.tools.StorageTool", "format", "--config", self._properties,
              "--cluster-id", "fraud-detector-0000000"], capture_output=True, text=True)
-        if done.returncode:
-            raise BrokerError(f"Kafka cannot use {self._properties.parent}: {done.stderr.strip()}")
+        if formatted.returncode:
+            raise BrokerError(
+                f"Kafka cannot use {self._properties.parent}: {formatted.stderr.strip()}")
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start the broker, and return when it answers."""
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*self._java, "kafka.Kafka", self._properties], stdout=log, stderr=log)
@@ -111,7 +113,7 @@ class Broker:
             return False
 
     def stop(self) -> None:
-        """Stop it in order."""
+        """Stop the broker gracefully."""
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
@@ -119,25 +121,27 @@ class Broker:
             self.kill()
 
     def kill(self) -> None:
+        """Kill the broker."""
         self.process.kill()
         self.process.wait()
 
 
 def jars(environment: Mapping[str, str]) -> list[Path]:
-    """The jars of Kafka, downloaded where they are not in the cache yet.
+    """Return the jars of Kafka, downloaded unless they are in the cache.
 
     Raises:
-        BrokerError: one cannot be downloaded, or is not what jars.txt says.
+        BrokerError: one cannot be downloaded, or differs from jars.txt.
     """
     cache = Path(environment.get("FRAUD_CACHE") or Path.home() / ".cache/fraud-detector")
     repository = environment.get("MAVEN_REPOSITORY") or MAVEN_CENTRAL
     lines = [line.split() for line in JARS.read_text().splitlines() if not line.startswith("#")]
     with ThreadPoolExecutor(DOWNLOADS) as pool:
-        return list(pool.map(lambda line: _jar(*line, cache / "jars", repository), lines))
+        return list(pool.map(
+            lambda line: _jar(line[0], line[1], cache / "jars", repository), lines))
 
 
 def _jar(digest: str, path: str, cache: Path, repository: str) -> Path:
-    """One jar of the cache; it is there under its name only when it is whole and right."""
+    """Return one jar of the cache; it gets its name only once it is complete and verified."""
     jar = cache / path
     if jar.exists():
         return jar
@@ -146,11 +150,11 @@ def _jar(digest: str, path: str, cache: Path, repository: str) -> Path:
         with urlopen(url, timeout=60) as response:
             content = response.read()
     except (URLError, OSError) as error:
-        raise BrokerError(f"{url}: cannot be downloaded ({error}); let MAVEN_REPOSITORY name a "
-                          "mirror of Maven Central") from None
-    if (found := sha256(content).hexdigest()) != digest:
-        raise BrokerError(f"{url}: sha256 is {found}, not {digest} as {JARS.name} says; do not "
-                          "use it, and ask who runs that repository")
+        raise BrokerError(f"{url}: cannot be downloaded ({error}); set MAVEN_REPOSITORY to a "
+                          "mirror of Maven Central") from error
+    if (actual := sha256(content).hexdigest()) != digest:
+        raise BrokerError(f"{url}: sha256 is {actual}, not {digest} as in {JARS.name}; do not "
+                          "use it, and ask the owner of that repository")
     jar.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=jar.parent, delete=False) as partial:
         partial.write(content)
@@ -163,29 +167,26 @@ def _java(environment: Mapping[str, str]) -> str:
     java = shutil.which("java", path=f"{home}/bin" if home else environment.get("PATH"))
     if not java:
         raise BrokerError("Java is missing, and Kafka needs 17 or newer: "
-                          "apt-get install openjdk-17-jre-headless")
+                          "apt-get install default-jre-headless")
     return java
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now."""
+    """Return a port of 127.0.0.1 that is free now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+        return int(free.getsockname()[1])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stream.broker", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, default=9092,
-                        help="of 127.0.0.1 (default %(default)s)")
-    options = parser.parse_args(arguments)
+@command
+def main(arguments: Arguments) -> None:
+    options = parser("python -m stream.broker", __doc__)
+    options.add_argument("--port", type=int, default=9092,
+                         help="on 127.0.0.1 (default %(default)s)")
+    port = options.parse_args(arguments).port
     with tempfile.TemporaryDirectory(prefix="fraud-kafka-") as directory:
-        try:
-            broker = Broker(Path(directory), options.port)
-        except BrokerError as error:
-            sys.exit(f"error: {error}")
-        print(f"Kafka on {broker.address} until Ctrl-C; its data goes with it", flush=True)
+        broker = Broker(Path(directory), port)
+        print(f"Kafka on {broker.address} until Ctrl-C; its data is deleted then", flush=True)
         ends = {signal.SIGINT, signal.SIGTERM}
         signal.pthread_sigmask(signal.SIG_BLOCK, ends)
         signal.sigwait(ends)

@@ -1,4 +1,4 @@
-"""Kafka's clients, set up as exactly-once needs them."""
+"""Kafka clients, configured for exactly-once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECONNECT_MS = 1_000            # between attempts, at most
 
 
 def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
-    """A member of the scorers' group: it sees what is committed, and commits nothing itself."""
+    """Return a member of the scorers' group: it reads committed messages and commits nothing."""
     reader = KafkaConsumer(**connection(settings), **{
         "group_id": settings.stream_group,
         "auto_offset_reset": "earliest",
@@ -36,7 +36,7 @@ def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
 
 
 def transactional(settings: StreamSettings, name: str) -> KafkaProducer:
-    """A transactional producer. `init_transactions` ends what one of its name left open before."""
+    """Return a transactional producer; `init_transactions` aborts what its name left open."""
     return producer(
         settings, transactional_id=f"{settings.stream_group}-{name}",
         transaction_timeout_ms=settings.session_ms,
@@ -44,7 +44,7 @@ def transactional(settings: StreamSettings, name: str) -> KafkaProducer:
 
 
 def producer(settings: StreamSettings, **changes: Any) -> KafkaProducer:
-    """An idempotent producer, for messages of any size that topics take."""
+    """Return an idempotent producer, for messages of any size that topics accept."""
     return KafkaProducer(**connection(settings), **{
         "allow_auto_create_topics": False,
         "batch_size": BATCH_BYTES,
@@ -58,18 +58,18 @@ def producer(settings: StreamSettings, **changes: Any) -> KafkaProducer:
 
 
 def check_topics(reader: KafkaConsumer, settings: StreamSettings) -> None:
-    """Whether the topics are there and fit together.
+    """Check that the topics exist and fit together.
 
     Raises:
-        SettingsError: not so.
+        SettingsError: a topic is missing or has too few partitions.
     """
     names = (settings.topic_transactions, settings.topic_decisions, settings.topic_dead_letters)
     counts = {name: len(reader.partitions_for_topic(name) or ()) for name in names}
     for name, count in counts.items():
         if not count:
-            raise SettingsError(f"topic {name!r} is missing on {settings.brokers}; make it with "
+            raise SettingsError(f"topic {name!r} is missing on {settings.brokers}; create it with "
                                 "python -m stream.topics")
         if count < counts[settings.topic_transactions]:
             raise SettingsError(f"topic {name!r} has {count} partitions and "
                                 f"{settings.topic_transactions!r} has "
-                                f"{counts[settings.topic_transactions]}; give it as many")
+                                f"{counts[settings.topic_transactions]}; give it at least as many")

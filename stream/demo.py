@@ -1,9 +1,9 @@
-"""The whole stream on this machine: broker, Redis, topics, scorer, producer, and what it decides.
+"""A whole stream on this machine: broker, Redis, topics, scorer, producer, and live decisions.
 
     python -m stream.demo --seconds 60
 
-Needs a champion in FRAUD_MODEL (default models) and Java 17; without a redis-server, history is in
-memory. Everything that it starts ends with it.
+Needs a champion in FRAUD_MODEL (default models) and Java 17 or newer; without a redis-server,
+history is in memory. All processes end with the demo; its decision log stays in the folder --out.
 """
 
 from __future__ import annotations
@@ -15,79 +15,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer
-from kafka.consumer.fetcher import ConsumerRecord
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from fraud.brokers import connection
-from fraud.bundle import BundleError
 from fraud.champion import Champion
-from fraud.settings import SettingsError
+from fraud.command_line import Arguments, command, parser
+from fraud.errors import FraudError
 from stream import topics
-from stream.broker import Broker, BrokerError, free_port
-from stream.settings import StreamSettings, read
+from stream.broker import Broker, free_port
+from stream.demo_view import View
+from stream.settings import StreamSettings, read_stream_settings
 
 PRODUCER = Path(__file__).with_name("producer.py")
-SHOWN = 12                      # decisions in the table
-RATE_SECONDS = 5                # over which the rate is measured
 LATENCY = "fraud_stream_latency_seconds"
+FIRST_DECISION_SECONDS = 120    # limit on the time until the first one
+LOG_TAIL = 2_000                # characters of a failed program's log
 
 
-class View:
-    """What is shown of the decisions and dead letters that came."""
-
-    def __init__(self):
-        self.decisions: Counter[str] = Counter()
-        self.dead_letters: Counter[str] = Counter()
-        self._notable: deque[dict] = deque(maxlen=SHOWN)
-        self._times: deque[float] = deque()
-        self.milliseconds = 0.0         # from message to committed decision, on average
-
-    def add_decision(self, record: ConsumerRecord, now: float) -> None:
-        answer = msgspec.json.decode(record.value)
-        self.decisions[answer["decision"]] += 1
-        if answer["decision"] != "approve":
-            self._notable.append(answer)
-        self._times.append(now)
-
-    def add_dead_letter(self, record: ConsumerRecord) -> None:
-        self.dead_letters[dict(record.headers)["reason"].decode()] += 1
-
-    def rate(self, now: float) -> float:
-        """Decisions a second, lately."""
-        while self._times and self._times[0] < now - RATE_SECONDS:
-            self._times.popleft()
-        return len(self._times) / RATE_SECONDS
-
-    def render(self, now: float) -> Group:
-        table = Table("payment", "score", "decision", "history", "reasons", expand=True)
-        for answer in self._notable:
-            table.add_row(
-                answer["transaction_id"], f"{answer['score']:.3f}", answer["decision"],
-                answer["history"], ", ".join(reason["code"] for reason in answer["reasons"]),
-                style="red" if answer["decision"] == "decline" else "yellow")
-        counts = ", ".join(f"{count:,} {name}" for name, count in self.decisions.most_common())
-        dead = ", ".join(f"{count} {name}" for name, count in self.dead_letters.most_common())
-        return Group(table, f"{counts or 'waiting for decisions'}; {self.rate(now):,.0f} a second, "
-                     f"{self.milliseconds:,.0f} ms from message to decision",
-                     f"dead letters: {dead or 'none'}")
+class DemoError(FraudError):
+    """The demo cannot go on. The message holds the end of a program's log."""
 
 
 @contextmanager
-def _program(*command: str, log: Path, variables: dict[str, str]
-             ) -> Iterator[subprocess.Popen]:
-    """A process while it is needed; what it says goes to a file."""
+def _program(*arguments: str, log: Path, variables: dict[str, str]
+             ) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process in the block; its output goes to a file."""
     with open(log, "wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file,
+        process = subprocess.Popen(arguments, stdout=file, stderr=file,
                                    env={**os.environ, **variables})
     try:
         yield process
@@ -97,44 +58,74 @@ def _program(*command: str, log: Path, variables: dict[str, str]
 
 
 def _watch(settings: StreamSettings, view: View, seconds: float,
-           processes: list[subprocess.Popen]) -> None:
-    """Show what comes until the time is over, or a process ended that should not."""
-    end = time.monotonic() + seconds
-    reader = KafkaConsumer(settings.topic_decisions, settings.topic_dead_letters,
-                           **connection(settings), isolation_level="read_committed",
-                           auto_offset_reset="earliest")
+           programs: dict[Path, subprocess.Popen[bytes]]) -> None:
+    """Show decisions for some seconds, counted from the first one.
+
+    Raises:
+        DemoError: a program failed, or no decision came.
+    """
+    started, first = time.monotonic(), None
+    reader = KafkaConsumer(settings.topic_transactions, settings.topic_decisions,
+                           settings.topic_dead_letters, **connection(settings),
+                           isolation_level="read_committed", auto_offset_reset="earliest")
     with reader, Live(console=Console(), refresh_per_second=4) as live:
-        while (now := time.monotonic()) < end:
-            for partition, records in reader.poll(250).items():
-                for record in records:
-                    if partition.topic == settings.topic_decisions:
-                        view.add_decision(record, now)
-                    else:
-                        view.add_dead_letter(record)
+        while first is None or time.monotonic() < first + seconds:
+            now = time.monotonic()
+            _read(reader, settings, view, now)
             view.milliseconds = _latency(settings) or view.milliseconds
             live.update(view.render(now))
-            if any(process.poll() for process in processes):
-                return
+            _check_programs(programs)
+            if first is None and view.decisions:
+                first = now
+            if first is None and now > started + FIRST_DECISION_SECONDS:
+                raise DemoError(f"no decision came within {FIRST_DECISION_SECONDS} s\n"
+                                + "\n".join(map(_tail, programs)))
+
+
+def _read(reader: KafkaConsumer, settings: StreamSettings, view: View, now: float) -> None:
+    polled = reader.poll(250)
+    for topic in (settings.topic_transactions, settings.topic_decisions,
+                  settings.topic_dead_letters):         # a payment before its decision
+        for partition in (partition for partition in polled if partition.topic == topic):
+            for record in polled[partition]:
+                if topic == settings.topic_transactions:
+                    view.add_payment(record)
+                elif topic == settings.topic_decisions:
+                    view.add_decision(record, now)
+                else:
+                    view.add_dead_letter(record)
+
+
+def _check_programs(programs: dict[Path, subprocess.Popen[bytes]]) -> None:
+    for log, process in programs.items():
+        if process.poll():
+            raise DemoError(f"{log.stem} ended with {process.returncode}:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text()[-LOG_TAIL:]
 
 
 def _latency(settings: StreamSettings) -> float | None:
-    """Milliseconds from message to committed decision, on average, as the scorer measures them."""
+    """Return the scorer's mean of milliseconds from message to committed decision."""
     try:
         with urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=1) as response:
             samples = dict(line.rsplit(" ", 1) for line in response.read().decode().splitlines()
                            if line.startswith((f"{LATENCY}_sum", f"{LATENCY}_count")))
         return 1000 * float(samples[f"{LATENCY}_sum"]) / float(samples[f"{LATENCY}_count"])
     except (OSError, KeyError, ZeroDivisionError):
-        return None                     # it is starting
+        return None                     # the scorer is starting
 
 
-def demo(options: argparse.Namespace) -> int:
-    """Run everything; the exit code.
+def demo(options: argparse.Namespace) -> None:
+    """Run everything until the time is over, or Ctrl-C.
 
     Raises:
-        BrokerError, BundleError, SettingsError: something is missing.
+        BrokerError, BundleError, DemoError, SettingsError: something is missing or failed.
     """
-    Champion(read(os.environ).model)    # says what is missing before anything is started
+    Champion(read_stream_settings(os.environ).model)    # raises before anything is started
+    decisions = _decision_log(options.out)
+    view = View()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fraud-demo-")))
         print("starting Kafka (the first time it is downloaded: 43 MB)", flush=True)
@@ -143,31 +134,36 @@ def demo(options: argparse.Namespace) -> int:
         variables = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "FRAUD_CLOCK": "event",
                      "FRAUD_HISTORY": _history(stack, directory),
                      "FRAUD_METRICS_PORT": str(free_port()),
-                     "FRAUD_DECISION_LOG": str(directory / "decisions.jsonl")}
-        settings = read({**os.environ, **variables})
+                     "FRAUD_DECISION_LOG": str(decisions)}
+        settings = read_stream_settings({**os.environ, **variables})
         with KafkaAdminClient(**connection(settings)) as admin:
             topics.create(admin, topics.wanted(settings, topics.PARTITIONS, 1))
-        logs = directory / "scorer.log", directory / "producer.log"
-        processes = [
-            stack.enter_context(_program(sys.executable, "-m", "stream.scorer", "--demo",
-                                         log=logs[0], variables=variables)),
-            stack.enter_context(_program(sys.executable, str(PRODUCER), *options.producer,
-                                         log=logs[1], variables=variables))]
+        scorer, producer = directory / "scorer.log", directory / "producer.log"
+        programs = {
+            scorer: stack.enter_context(_program(
+                sys.executable, "-m", "stream.scorer", "--demo", log=scorer, variables=variables)),
+            producer: stack.enter_context(_program(
+                sys.executable, str(PRODUCER), *options.producer, log=producer,
+                variables=variables))}
         try:
-            _watch(settings, View(), options.seconds, processes)
+            _watch(settings, view, options.seconds, programs)
         except KeyboardInterrupt:
-            return 0
-        for process, log in zip(processes, logs):
-            if process.poll():
-                print(log.read_text()[-2_000:], file=sys.stderr)
-                return 1
-    return 0
+            print()                     # the summary below a ^C
+    print(f"{view.summary()}\nThe decision log is {decisions}: make report DECISIONS={decisions}")
+
+
+def _decision_log(directory: Path) -> Path:
+    """Return the path of an empty decision log; an earlier demo's is replaced."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "decisions.jsonl"
+    path.unlink(missing_ok=True)
+    return path
 
 
 def _history(stack: ExitStack, directory: Path) -> str:
-    """The URL of a Redis of our own, or of memory."""
+    """Return the URL of a Redis that is started here, or of memory."""
     if not shutil.which("redis-server"):
-        print("no redis-server here: history is in memory")
+        print("redis-server is not installed: history is in memory")
         return "memory://"
     port = str(free_port())
     stack.enter_context(_program("redis-server", "--port", port, "--save", "", "--dir",
@@ -175,18 +171,17 @@ def _history(stack: ExitStack, directory: Path) -> str:
     return f"redis://127.0.0.1:{port}/0"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stream.demo", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120,
-                        help="how long it runs (default %(default)s)")
-    parser.add_argument("producer", nargs="*", default=["--rate", "500", "--corrupt", "0.01"],
-                        help="after --: what stream/producer.py is told "
-                        "(default --rate 500 --corrupt 0.01)")
-    try:
-        sys.exit(demo(parser.parse_args(arguments)))
-    except (BrokerError, BundleError, SettingsError) as error:
-        sys.exit(f"error: {error}")
+@command
+def main(arguments: Arguments) -> None:
+    options = parser("python -m stream.demo", __doc__)
+    options.add_argument("--seconds", type=float, default=120,
+                         help="how long it runs from the first decision (default %(default)s)")
+    options.add_argument("--out", type=Path, default=Path("data/demo"),
+                         help="folder of the decision log (default %(default)s)")
+    options.add_argument("producer", nargs="*", default=["--rate", "500", "--corrupt", "0.01"],
+                         help="after --: options of stream/producer.py "
+                              "(default --rate 500 --corrupt 0.01)")
+    demo(options.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a message is: a payment or poison; and what is produced for it: a decision or a dead letter.
+"""Messages: a payment or poison comes in, a decision or a dead letter goes out.
 
-Both lie in a partition of the same number as the message, and say where it lay in the headers
-`source-partition` and `source-offset`.
+An outcome is written to the partition with the message's number; its headers `source-partition` and
+`source-offset` name the message.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from typing import NamedTuple
 import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
 
-from fraud.transaction import TYPES, InvalidTransaction, Transaction, Wire, parse
+from fraud.transaction import InvalidTransaction, Payment, Transaction, parse
 
 PAYMENT_BYTES = 65_536          # a payment with the longest names has less than 4,000
-DETAIL_CHARACTERS = 500         # what is wrong may quote what was sent
-HEADROOM_BYTES = 16_384         # of a dead letter, for its headers and Kafka's own
+DETAIL_CHARACTERS = 500         # a detail may quote the message
+HEADROOM_BYTES = 16_384         # of a dead letter, for headers and Kafka's overhead
 DUPLICATE = ("duplicate", b"true")
 
 Headers = list[tuple[str, bytes]]
 
 
 class Poison(NamedTuple):
-    """A message that cannot be scored, ever.
+    """A message that can never be scored.
 
-    `reason` is not-json, invalid-payment, too-large, null-value, bad-key, id-reused or
-    event-time-ahead; `detail` names field, value and fix.
+    `reason` is not-json, invalid-payment, too-large, null-value, bad-key, id-reused,
+    event-time-ahead or unknown-type; `detail` names field, value and fix.
     """
 
     reason: str
     detail: str
 
 
-class Answer(NamedTuple):
-    """What a payment is answered.
+class StreamAnswer(NamedTuple):
+    """The answer to a payment.
 
     `known`: the answer was kept before this message was scored. The payment was sent again, or a
     scorer stopped between keeping the answer and committing it.
@@ -52,13 +52,13 @@ class Produced(NamedTuple):
     headers: Headers
 
 
-def read(record: ConsumerRecord) -> Transaction | Poison:
-    """What a message says."""
+def parse_message(record: ConsumerRecord) -> Transaction | Poison:
+    """Return the payment of a message, or the reason why it cannot be scored."""
     value = record.value
     if value is None:
         return Poison("null-value", "the message has no value; send a payment as JSON")
     if len(value) > PAYMENT_BYTES:
-        return Poison("too-large", f"the value has {len(value)} bytes; a payment has no more than "
+        return Poison("too-large", f"the value has {len(value)} bytes; a payment has at most "
                       f"{PAYMENT_BYTES}")
     try:
         payment = parse(value)
@@ -79,15 +79,20 @@ def _is_json(value: bytes) -> bool:
 
 
 def encode(payment: Transaction) -> bytes:
-    """The message of a payment: JSON, as `fraud.transaction.parse` takes it."""
-    return _encode(Wire(
-        payment.transaction_id, payment.event_time, TYPES[payment.type_code],
+    """Return the message of a payment: JSON for `fraud.transaction.parse`."""
+    return _encode(Payment(
+        payment.transaction_id, payment.event_time, payment.type,
         payment.amount_cents / 100, payment.origin, payment.destination,
-        payment.origin_balance_cents / 100, payment.destination_balance_cents / 100))
+        _units(payment.origin_balance_cents), _units(payment.destination_balance_cents)))
 
 
-def decision(record: ConsumerRecord, payment: Transaction, answer: Answer) -> Produced:
-    """The decision on a payment; with the header `duplicate` where its answer was known."""
+def _units(cents: int | None) -> float | None:
+    return None if cents is None else cents / 100
+
+
+def decision(record: ConsumerRecord, payment: Transaction, answer: StreamAnswer
+             ) -> Produced:
+    """Return the decision on a payment, with the header `duplicate` if its answer was known."""
     headers = _source(record)
     if answer.known:
         headers.append(DUPLICATE)
@@ -95,11 +100,11 @@ def decision(record: ConsumerRecord, payment: Transaction, answer: Answer) -> Pr
 
 
 def dead_letter(record: ConsumerRecord, poison: Poison, limit: int) -> Produced:
-    """A message that cannot be scored, as it was, with the reason.
+    """Return the dead letter of a message: unchanged, with the reason.
 
     Args:
-        limit: bytes of the largest message that may be produced. What does not fit is cut, and
-            the header `truncated` says how long it was.
+        limit: bytes of the largest message that may be produced. A larger one is cut, and the
+            header `truncated` holds its size.
     """
     room = limit - HEADROOM_BYTES
     key, value = record.key, record.value
@@ -112,7 +117,7 @@ def dead_letter(record: ConsumerRecord, poison: Poison, limit: int) -> Produced:
         key = key and key[:room // 2]
         value = value and value[:room - len(key or b"")]
     if key is None and value is None:
-        value = b""                     # Kafka's client sends no message without either
+        value = b""                     # Kafka's client refuses a message without both
     return Produced(record.partition, key, value, headers)
 
 

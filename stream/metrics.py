@@ -1,4 +1,4 @@
-"""What Prometheus is told of the stream, beside what it is told of scoring (`fraud.metrics`)."""
+"""Prometheus metrics of the stream, in addition to those of scoring (`fraud.metrics`)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ MESSAGES = Counter("fraud_stream_messages_total", "Messages whose outcome is com
 BATCHES = Histogram("fraud_stream_batch_messages", "Messages of a transaction.",
                     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
 LATENCY = Histogram("fraud_stream_latency_seconds",
-                    "From the timestamp of a message to its committed outcome.",
+                    "Seconds from the timestamp of a message to its committed outcome.",
                     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600))
 LAG = Gauge("fraud_stream_lag_messages", "Messages not yet committed.", ["partition"])
 DEAD_LETTERS = Counter("fraud_stream_dead_letters_total", "Messages that cannot be scored.",
                        ["reason"])
 ABORTED = Counter("fraud_stream_aborted_total",
-                  "Transactions given up; their messages are scored again.", ["error"])
-OUTAGES = Counter("fraud_stream_outages_total", "Batches put off, as store or API were away.")
+                  "Aborted transactions; their messages are scored again.", ["error"])
+OUTAGES = Counter("fraud_stream_outages_total",
+                  "Batches postponed because store or API was unavailable.")

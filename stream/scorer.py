@@ -1,52 +1,47 @@
-"""Score a stream of payments: from the topic transactions to decisions, each exactly once.
+"""Score a stream of payments: each message of the topic transactions gets exactly one outcome.
 
     python -m stream.scorer                             with the champion in FRAUD_MODEL
     python -m stream.scorer --api http://localhost:8000 through a deployed API
-    python -m stream.scorer --demo                      with history in memory, gone with it
+    python -m stream.scorer --demo                      with history in memory, lost at the end
 
 Environment variables: KAFKA_BOOTSTRAP_SERVERS (default localhost:9092), FRAUD_HISTORY, FRAUD_MODEL
-(default models). stream/settings.py and fraud/settings.py list all of them. Start as many as the
-topic has partitions; each takes its share.
+(default models). docs/reference.md lists all of them. Start up to as many scorers as the topic has
+partitions; they share them.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
-import sys
 from threading import Event, Timer
 
 from prometheus_client import start_http_server
 
 from fraud import logs
-from fraud.bundle import BundleError
+from fraud.command_line import Arguments, command, parser
 from fraud.settings import SettingsError
 from stream.api import Api
 from stream.scoring import InProcess, Scoring
-from stream.settings import StreamSettings, read
+from stream.settings import StreamSettings, read_stream_settings
 from stream.worker import Worker
 
 logger = logging.getLogger("stream")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stream.scorer", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--api", metavar="URL", help="score through the API at this address")
-    how.add_argument("--demo", action="store_true", help="allow history in memory")
-    options = parser.parse_args(arguments)
-    try:
-        settings = read(os.environ)
-        run(settings, scoring(settings, options.api, options.demo))
-    except (BundleError, SettingsError) as error:
-        sys.exit(f"error: {error}")
+@command
+def main(arguments: Arguments) -> None:
+    options = parser("python -m stream.scorer", __doc__)
+    backend = options.add_mutually_exclusive_group()
+    backend.add_argument("--api", metavar="URL", help="score through the API at this address")
+    backend.add_argument("--demo", action="store_true", help="allow history in memory")
+    chosen = options.parse_args(arguments)
+    settings = read_stream_settings(os.environ)
+    run(settings, open_backend(settings, chosen.api, chosen.demo))
 
 
-def scoring(settings: StreamSettings, api: str | None, demo: bool) -> Scoring:
-    """What scores.
+def open_backend(settings: StreamSettings, api: str | None, demo: bool) -> Scoring:
+    """Open the scoring backend.
 
     Raises:
         BundleError: there is no model that may be served.
@@ -60,19 +55,19 @@ def scoring(settings: StreamSettings, api: str | None, demo: bool) -> Scoring:
     return InProcess(settings)
 
 
-def run(settings: StreamSettings, how: Scoring) -> None:
-    """Score until SIGTERM or SIGINT; the batch in hand is finished then."""
+def run(settings: StreamSettings, backend: Scoring) -> None:
+    """Score until SIGTERM or SIGINT; the current batch is finished then."""
     logs.configure(settings.log_level)
     try:
         server, _ = start_http_server(settings.metrics_port, settings.metrics_host)
     except OSError as error:
         raise SettingsError(f"FRAUD_METRICS_PORT is {settings.metrics_port}: {error.strerror}; "
-                            "give each scorer of a machine a port of its own") from None
+                            "give each scorer of a machine another port") from error
     logger.info("scoring %s on %s; metrics on http://%s:%s", settings.topic_transactions,
                 settings.brokers, settings.metrics_host, server.server_port)
     stop = Event()
 
-    def end(*_) -> None:
+    def end(*_: object) -> None:
         stop.set()
         timer = Timer(settings.drain_seconds, os._exit, [1])    # as safe as any crash
         timer.daemon = True
@@ -81,9 +76,9 @@ def run(settings: StreamSettings, how: Scoring) -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     try:
-        Worker(settings, how).run(stop)
+        Worker(settings, backend).run(stop)
     finally:
-        how.close()
+        backend.close()
         server.shutdown()
 
 

@@ -1,32 +1,38 @@
-"""What scores a batch of payments: a model and a store in this process."""
+"""Scoring backends of the stream: a model and a store in this process; the API is `stream.api`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from fraud.scorer import Refused
+from fraud.decision import Refused
+from fraud.errors import FraudError
+from fraud.history import StoreUnavailable
 from fraud.service import Service
 from fraud.transaction import Transaction
-from stream.messages import Answer, Poison
+from stream.messages import Poison, StreamAnswer
 from stream.settings import StreamSettings
 
 
-class Scoring(Protocol):
-    """Whatever scores."""
+class ScoringUnavailable(FraudError):
+    """A backend cannot score now. Nothing is lost: the same payments may be scored again."""
 
-    def score(self, payments: Sequence[Transaction]) -> list[Answer | Poison]:
-        """What becomes of payments, in their order.
+
+class Scoring(Protocol):
+    """A scoring backend."""
+
+    def score(self, payments: Sequence[Transaction]) -> list[StreamAnswer | Poison]:
+        """Return the outcome of each payment, in their order.
 
         Raises:
-            StoreUnavailable: not now. Nothing is lost: call it again.
+            ScoringUnavailable: not now; call it again.
         """
 
     def refresh(self) -> None:
-        """Take up what changed meanwhile, as a new champion."""
+        """Adopt changes, such as a new champion."""
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
 
 
 class InProcess:
@@ -37,11 +43,19 @@ class InProcess:
     """
 
     def __init__(self, settings: StreamSettings):
-        self._service = Service(settings, degrade=False)
+        self._service = Service(settings, fallback_on_store_error=False)
         self._service.name_model()
-        self.refresh, self.close = self._service.refresh, self._service.close
 
-    def score(self, payments: Sequence[Transaction]) -> list[Answer | Poison]:
+    def score(self, payments: Sequence[Transaction]) -> list[StreamAnswer | Poison]:
+        try:
+            outcomes = self._service.score(payments)
+        except StoreUnavailable as error:
+            raise ScoringUnavailable(str(error)) from error
         return [Poison(outcome.code, outcome.message) if isinstance(outcome, Refused)
-                else Answer(outcome.body, outcome.decision is None)
-                for outcome in self._service.score(payments)]
+                else StreamAnswer(outcome.body, outcome.decision is None) for outcome in outcomes]
+
+    def refresh(self) -> None:
+        self._service.refresh()
+
+    def close(self) -> None:
+        self._service.close()

@@ -1,4 +1,4 @@
-"""What the stream is told by its environment, beside what scoring is told (`fraud.settings`)."""
+"""Settings of the stream, in addition to those of scoring and Kafka (`fraud.brokers`)."""
 
 from __future__ import annotations
 
@@ -7,39 +7,46 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from fraud import brokers
 from fraud.brokers import BrokerSettings
 from fraud.settings import Count, Positive
 
-Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
-
 
 class StreamSettings(BrokerSettings, frozen=True):
     """Every field is the environment variable `FRAUD_` with its name in capitals."""
 
-    topic_transactions: str = "transactions"
-    topic_decisions: str = "decisions"
-    topic_dead_letters: str = "transactions.dead-letter"
+    topic_transactions: Annotated[str, Meta(description="topic of payments")] = "transactions"
+    topic_decisions: Annotated[str, Meta(description="topic of decisions")] = "decisions"
+    topic_dead_letters: Annotated[str, Meta(description=(
+        "topic of messages that cannot be scored"))] = "transactions.dead-letter"
+    stream_group: Annotated[str, Meta(description=(
+        "consumer group, whose members share the partitions; also the prefix of transactional ids"
+        ))] = "fraud-scorer"
+    stream_instance: Annotated[str, Meta(description=(
+        "stable name of one scorer: after a restart it aborts its open transaction at once; "
+        "empty: a random one"))] = msgspec.field(default_factory=lambda: secrets.token_hex(4))
+    stream_batch: Annotated[Count, Meta(description=(
+        "messages of one transaction, at most"))] = 1_000
+    session_ms: Annotated[Count, Meta(description=(
+        "milliseconds of silence after which other scorers take over; also the longest that a "
+        "transaction stays open"))] = 10_000
+    backoff_seconds: Annotated[Positive, Meta(description=(
+        "seconds between retries, at most, above 0"))] = 10.0
+    metrics_host: Annotated[str, Meta(description=(
+        "address of the scorer's metrics"))] = "127.0.0.1"
+    metrics_port: Annotated[int, Meta(ge=0, le=65_535, description=(
+        "port of the scorer's metrics; 0: any free one"))] = 9101
+    stream_api_key: Annotated[str, Meta(description="API key, for `--api`")] = ""
+    stream_api_seconds: Annotated[Positive, Meta(description=(
+        "seconds for the API to answer a batch, above 0"))] = 10.0
 
-    stream_group: str = "fraud-scorer"          # consumer group: its members share the partitions
-    stream_instance: str = msgspec.field(default_factory=lambda: secrets.token_hex(4))
-    # of one scorer alone: who starts again under the same name ends at once what it left open
-    stream_batch: Count = 1_000             # messages scored and committed at once, at most
-    session_ms: Count = 10_000                  # silence after which others take its partitions,
-    # and a transaction that is open so long is aborted: it must not outlive the session
-    backoff_seconds: Positive = 10.0            # at most, between attempts while something is away
 
-    metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 9101                   # 0: any that is free
-    stream_api_key: str = ""                    # for --api
-    stream_api_seconds: Positive = 10.0         # to answer a batch
-
-
-def read(environment: Mapping[str, str]) -> StreamSettings:
-    """The settings.
+def read_stream_settings(environment: Mapping[str, str]) -> StreamSettings:
+    """Return the settings.
 
     Raises:
         SettingsError: one cannot be used.
     """
-    return brokers.read(environment, StreamSettings)
+    return brokers.read_broker_settings(environment, StreamSettings)

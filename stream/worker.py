@@ -1,10 +1,9 @@
 """The loop of a scorer: messages in, decisions and dead letters out, each message exactly once.
 
-A batch is one Kafka transaction of its decisions, its dead letters and its offsets. The broker
-takes the offsets only from a member of the group in the generation in which the batch was polled,
-so nothing that this process still holds can be committed after others took over (KIP-447). After
-any failure the producer is replaced, which ends what it left open, and reading goes on behind what
-is committed: there is one way back, however it failed.
+A batch is one Kafka transaction of decisions, dead letters and offsets. The broker accepts offsets
+only from a group member in the generation that polled the batch, so a process that others replaced
+can commit nothing (KIP-447). After any failure the producer is replaced, which aborts its open
+transaction, and reading resumes after the last commit: every failure recovers in the same way.
 """
 
 from __future__ import annotations
@@ -20,16 +19,15 @@ from operator import attrgetter
 from threading import Event
 from typing import NamedTuple
 
-from kafka import (ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata,
-                   TopicPartition)
+from kafka import (
+    ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition)
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
-from fraud.history import StoreUnavailable
 from fraud.transaction import Transaction
 from stream import clients, messages, metrics
-from stream.messages import Poison, Produced
-from stream.scoring import Scoring
+from stream.messages import Poison, Produced, StreamAnswer
+from stream.scoring import Scoring, ScoringUnavailable
 from stream.settings import StreamSettings
 from stream.topics import DEAD_LETTER_BYTES
 
@@ -40,15 +38,15 @@ log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """What one poll brought."""
+    """The messages of one poll."""
 
     records: list[ConsumerRecord]
-    offsets: dict[TopicPartition, OffsetAndMetadata]    # behind it
-    member: ConsumerGroupMetadata                       # who polled it: the broker's fence
+    offsets: dict[TopicPartition, OffsetAndMetadata]    # after the batch
+    member: ConsumerGroupMetadata                       # that polled it: the broker's fence
 
 
 class Outputs(NamedTuple):
-    """What becomes of a batch."""
+    """The outcomes of a batch."""
 
     decisions: list[Produced]
     dead_letters: list[Produced]
@@ -56,10 +54,10 @@ class Outputs(NamedTuple):
 
 
 class Worker:
-    """A member of the consumer group. One thread runs it.
+    """A member of the consumer group, for one thread.
 
     Raises:
-        SettingsError: a topic is missing, or topics do not fit together.
+        SettingsError: a topic is missing, or the topics do not fit together.
     """
 
     def __init__(self, settings: StreamSettings, scoring: Scoring):
@@ -70,84 +68,75 @@ class Worker:
         self._refreshed = self._measured = 0.0
 
     def run(self, stop: Event) -> None:
-        """Score until `stop` is set; the batch in hand is finished then."""
+        """Score until `stop` is set; the current batch is finished then."""
         failures = 0
         while not stop.is_set():
             try:
                 self._turn()
                 failures = 0
-            except (KafkaError, StoreUnavailable) as error:
+            except (KafkaError, ScoringUnavailable) as error:
                 failures += 1
                 self._give_up(error)
                 self._wait(stop, backoff(failures, self._settings.backoff_seconds))
         self._close()
 
     def _turn(self) -> None:
-        self._connect()
-        self._look_around()
-        batch = self.poll()
+        consumer, producer = self._connect()
+        self._maintain(consumer)
+        batch = self.poll(consumer)
         if batch:
             outputs = self.score(batch.records)
-            self.produce(batch, outputs)
-            self.commit()
+            self.produce(producer, batch, outputs)
+            self.commit(producer)
             _observe(batch, outputs)
 
-    def _connect(self) -> None:
-        """Have clients, and read behind what is committed."""
+    def _connect(self) -> tuple[KafkaConsumer, KafkaProducer]:
+        """Return the clients, connected and reading after the last commit."""
         if self._consumer is None:
             consumer = clients.consumer(self._settings)
             clients.check_topics(consumer, self._settings)
             self._consumer = consumer
         if self._producer is None:
-            self._producer = clients.transactional(self._settings,
-                                                   self._settings.stream_instance)
+            self._producer = clients.transactional(self._settings, self._settings.stream_instance)
             self._producer.init_transactions()
         if self._must_rewind:
-            self._rewind()
+            _rewind(self._consumer)
+            self._must_rewind = False
+        return self._consumer, self._producer
 
-    def _rewind(self) -> None:
-        for partition in self._consumer.assignment():
-            committed = self._consumer.committed(partition, timeout_ms=clients.REQUEST_MS)
-            if committed is None:
-                self._consumer.seek_to_beginning(partition)
-            else:
-                self._consumer.seek(partition, committed)
-        self._consumer.resume(*self._consumer.paused())
-        self._must_rewind = False
-
-    def poll(self) -> Batch | None:
-        """The next messages: of a partition in their order, of several by their timestamps."""
-        polled = self._consumer.poll(POLL_MS, self._settings.stream_batch)
-        # At once: a generation learnt later would let through what was polled in an earlier one.
-        member = self._consumer.group_metadata()
+    def poll(self, consumer: KafkaConsumer) -> Batch | None:
+        """Poll messages: in order within a partition, by timestamp across partitions."""
+        polled = consumer.poll(POLL_MS, self._settings.stream_batch)
+        # At once: a later generation would accept a batch that was polled in an earlier one.
+        member = consumer.group_metadata()
         if not polled:
             return None
         if member.generation_id < 0:
             raise KafkaError("the group dropped this scorer while it polled")
-        return Batch(
-            list(merge(*polled.values(), key=attrgetter("timestamp"))),
-            {partition: OffsetAndMetadata(records[-1].offset + 1)
-             for partition, records in polled.items()}, member)
+        offsets = {partition: OffsetAndMetadata(records[-1].offset + 1)
+                   for partition, records in polled.items()}
+        return Batch(list(merge(*polled.values(), key=attrgetter("timestamp"))), offsets, member)
 
     def score(self, records: Sequence[ConsumerRecord]) -> Outputs:
-        """Decisions and dead letters; payments that the store refuses are dead letters too."""
-        told = [messages.read(record) for record in records]
-        payments = [payment for payment in told if isinstance(payment, Transaction)]
-        scored = iter(self._scoring.score(payments) if payments else ())
+        """Return decisions and dead letters; payments that the store refuses are dead letters."""
+        parsed = [messages.parse_message(record) for record in records]
+        payments = [message for message in parsed if isinstance(message, Transaction)]
+        answers = self._scoring.score(payments) if payments else []
         outputs = Outputs([], [], Counter())
-        for record, payment in zip(records, told):
-            outcome = next(scored) if isinstance(payment, Transaction) else payment
+        answer_of = _by_position(parsed, answers)
+        for position, (record, message) in enumerate(zip(records, parsed, strict=True)):
+            outcome = message if isinstance(message, Poison) else answer_of[position]
             if isinstance(outcome, Poison):
                 outputs.reasons[outcome.reason] += 1
                 outputs.dead_letters.append(
                     messages.dead_letter(record, outcome, DEAD_LETTER_BYTES))
-            else:
-                outputs.decisions.append(messages.decision(record, payment, outcome))
+            elif isinstance(message, Transaction):
+                outputs.decisions.append(messages.decision(record, message, outcome))
         return outputs
 
-    def produce(self, batch: Batch, outputs: Outputs) -> None:
+    def produce(self, producer: KafkaProducer, batch: Batch, outputs: Outputs) -> None:
         """Put the outcomes of a batch and its offsets into a transaction."""
-        producer, settings = self._producer, self._settings
+        settings = self._settings
         producer.begin_transaction()
         for topic, produced in ((settings.topic_decisions, outputs.decisions),
                                 (settings.topic_dead_letters, outputs.dead_letters)):
@@ -155,18 +144,18 @@ class Worker:
                 producer.send(topic, value, key, headers, partition)
         producer.send_offsets_to_transaction(batch.offsets, batch.member)
 
-    def commit(self) -> None:
-        """Make the transaction visible, as a whole."""
-        self._producer.commit_transaction()
+    def commit(self, producer: KafkaProducer) -> None:
+        """Commit the transaction, which makes all of it visible."""
+        producer.commit_transaction()
 
-    def _give_up(self, error: KafkaError | StoreUnavailable) -> None:
+    def _give_up(self, error: KafkaError | ScoringUnavailable) -> None:
         self._must_rewind = True
-        if isinstance(error, StoreUnavailable):     # no transaction was begun
+        if isinstance(error, ScoringUnavailable):     # no transaction was begun
             metrics.OUTAGES.inc()
-            log.warning("scoring is put off: %s", error)
+            log.warning("scoring is postponed: %s", error)
             return
         metrics.ABORTED.labels(type(error).__name__).inc()
-        log.warning("starting anew behind what is committed: %s", error)
+        log.warning("resuming after the last commit: %s", error)
         if self._producer:
             with suppress(KafkaError):
                 self._producer.close(timeout=0)
@@ -182,28 +171,20 @@ class Worker:
             try:
                 self._consumer.pause(*self._consumer.assignment())
                 self._consumer.poll(min(round(left * 1000), POLL_MS))
-                self._look_around()
+                self._maintain(self._consumer)
             except KafkaError as error:
                 log.warning("waiting for the broker: %s", error)
                 stop.wait(min(left, POLL_MS / 1000))
 
-    def _look_around(self) -> None:
-        """Follow the champion, and measure the lag, now and then."""
+    def _maintain(self, consumer: KafkaConsumer) -> None:
+        """Follow the champion and measure the lag, at intervals."""
         now = time.monotonic()
-        if now > self._refreshed + self._settings.model_seconds:
+        if now > self._refreshed + self._settings.model_refresh_seconds:
             self._refreshed = now
             self._scoring.refresh()
         if now > self._measured + LAG_SECONDS:
             self._measured = now
-            self._measure_lag()
-
-    def _measure_lag(self) -> None:
-        partitions = self._consumer.assignment()
-        ends = self._consumer.end_offsets(partitions, timeout_ms=clients.REQUEST_MS)
-        metrics.LAG.clear()             # of partitions that others have now
-        for partition in partitions:
-            position = self._consumer.position(partition, timeout_ms=clients.REQUEST_MS)
-            metrics.LAG.labels(partition.partition).set(ends[partition] - (position or 0))
+            _measure_lag(consumer)
 
     def _close(self) -> None:
         """Leave the group, so that others take over at once."""
@@ -213,11 +194,46 @@ class Worker:
                     client.close()
 
 
-def backoff(failures: int, limit: float) -> float:
-    """Seconds to wait after so many failures in a row: twice as long each time, up to `limit`,
-    and by chance up to a half less, so that scorers do not come back all at once.
+def _by_position(parsed: Sequence[Transaction | Poison], answers: Sequence[StreamAnswer | Poison]
+                 ) -> dict[int, StreamAnswer | Poison]:
+    """Return the answer to each payment, by its position among the messages.
+
+    Raises:
+        ValueError: there are more or fewer answers than payments.
     """
-    return random.uniform(0.5, 1) * min(limit, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 30))
+    positions = [position for position, message in enumerate(parsed)
+                 if isinstance(message, Transaction)]
+    return dict(zip(positions, answers, strict=True))
+
+
+def _rewind(consumer: KafkaConsumer) -> None:
+    """Continue reading after the last commit."""
+    for partition in consumer.assignment():
+        committed = consumer.committed(partition, timeout_ms=clients.REQUEST_MS)
+        if committed is None:
+            consumer.seek_to_beginning(partition)
+        else:
+            consumer.seek(partition, committed)
+    consumer.resume(*consumer.paused())
+
+
+def _measure_lag(consumer: KafkaConsumer) -> None:
+    partitions = consumer.assignment()
+    ends = consumer.end_offsets(partitions, timeout_ms=clients.REQUEST_MS)
+    metrics.LAG.clear()             # of partitions that moved to others
+    for partition in partitions:
+        position = consumer.position(partition, timeout_ms=clients.REQUEST_MS)
+        metrics.LAG.labels(partition.partition).set(ends[partition] - (position or 0))
+
+
+def backoff(failures: int, limit: float) -> float:
+    """Return the seconds to wait after a number of failures in a row.
+
+    They double each time, up to `limit`, less a random part of up to a half, so that scorers do not
+    return all at once.
+    """
+    seconds: float = min(limit, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 30))
+    return random.uniform(0.5, 1) * seconds
 
 
 def _observe(batch: Batch, outputs: Outputs) -> None:

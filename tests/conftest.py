@@ -1,6 +1,7 @@
 """Small real values and real servers that tests everywhere share."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,42 @@ import redis
 from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
-from fraud import bundle, features
+from fraud import bundle
 from fraud.brokers import BROKERS
-from fraud.training import assembly, feature_job, simulate
-from fraud.training.candidate import Candidate, Variant
+from fraud.features import DEFAULT
+from fraud.training.features import spark_job
+from fraud.training.models.candidate import Candidate, Variant
+from fraud.training.registry import bundle_writer
+from fraud.training.registry.lineage import Lineage
+from fraud.training.simulate import simulator
+from fraud.transaction import TYPES
 from stream.broker import Broker
 from tests.flows.running import Flow, written
 from tests.redis_server import RedisServer
+from tests.tools import MISSING
 
 hypothesis.settings.register_profile("suite", deadline=None)      # a busy machine is no defect
 hypothesis.settings.load_profile("suite")
+
+SLOW_FIXTURES = {"spark", "broker", "trained"}      # a JVM, a broker, a training run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests as slow that use a slow fixture: `make test-fast` leaves them out."""
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Name the programs that skipped tests need, in one line with the command that brings them."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
+    missing = {match[1] for reason in reasons
+               if (match := re.search(MISSING.format(r"([\w.-]+)"), reason))}
+    if missing:
+        terminalreporter.write_line(
+            f"Tests were skipped that need {', '.join(sorted(missing))}: "
+            "make programs tools (as root, or with sudo)", yellow=True)
 
 
 def linear_model(width: int) -> bytes:
@@ -45,7 +72,7 @@ def linear_model(width: int) -> bytes:
 def linear_candidate(directory: Path, framework: str = "xgboost") -> Candidate:
     """A candidate of linear models, its files in a directory."""
     variants = {}
-    for name, names in (("model", features.NAMES), ("fallback", features.FALLBACK_NAMES)):
+    for name, names in (("model", DEFAULT.names), ("fallback", DEFAULT.fallback_names)):
         path = directory / f"{framework}-{name}" / f"{name}.onnx"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(linear_model(len(names)))
@@ -56,8 +83,8 @@ def linear_candidate(directory: Path, framework: str = "xgboost") -> Candidate:
         variants[name] = Variant(
             onnx=str(path), native="", manifest=manifest, seconds=1.0,
             thresholds=bundle.Thresholds(review=0.5, decline=0.75),
-            curves={"train_logloss": [0.2, 0.1], "early_logloss": [0.3, 0.2]})
-    return Candidate(framework, {"rounds": 2}, **variants)
+            curves={"train_logloss": [0.2, 0.1], "early_stopping_logloss": [0.3, 0.2]})
+    return Candidate(framework, {"rounds": 2}, TYPES, (), **variants)
 
 
 @pytest.fixture
@@ -71,7 +98,7 @@ def make_bundle(make_candidate) -> Callable[..., str]:
     """Writes the bundle of a version of a linear model into a directory; gives its digest."""
 
     def make(directory: Path, version: str = "1", **lineage) -> str:
-        return assembly.write(make_candidate(), assembly.Lineage(**{
+        return bundle_writer.write(make_candidate(), Lineage(**{
             "data_digest": "d" * 64, "git_commit": "c" * 40, "metaflow_run": "TrainFlow/7",
             "version": version, **lineage}), directory)
 
@@ -99,26 +126,26 @@ def bucket(monkeypatch):
 @pytest.fixture(scope="session")
 def spark():
     """The one Spark session of all tests."""
-    with feature_job.session("local[2]") as session:
+    with spark_job.session("local[2]") as session:
         yield session
 
 
 @pytest.fixture(scope="session")
 def bundle_directory(tmp_path_factory):
     """A bundle of two small models that were trained to find emptied accounts and quick senders."""
-    from fraud.training import boosted_trees
+    from fraud.training.models import boosted_trees
     from fraud.training.settings import BoostedTrees
 
     directory, chance = tmp_path_factory.mktemp("bundle"), np.random.default_rng(7)
     settings = BoostedTrees(max_depth=4, learning_rate=0.3, rounds=30, early_stopping_rounds=10,
                             min_child_weight=1, subsample=1.0, colsample_bytree=1.0, max_bin=64)
-    rows = chance.lognormal(2, 2, (4000, len(features.NAMES))).astype(np.float32)
-    rows[:, features.NAMES.index("empties_account")] = chance.random(4000) < 0.3
-    emptied = rows[:, features.NAMES.index("empties_account")] == 1
-    many_sent = rows[:, features.NAMES.index("origin_sent_count_hour")] > 5
+    rows = chance.lognormal(2, 2, (4000, len(DEFAULT.names))).astype(np.float32)
+    rows[:, DEFAULT.names.index("empties_account")] = chance.random(4000) < 0.3
+    emptied = rows[:, DEFAULT.names.index("empties_account")] == 1
+    many_sent = rows[:, DEFAULT.names.index("origin_sent_count_hour")] > 5
     manifests = {}
-    for name, names, label in (("model", features.NAMES, emptied | many_sent),
-                               ("fallback", features.FALLBACK_NAMES, emptied)):
+    for name, names, label in (("model", DEFAULT.names, emptied | many_sent),
+                               ("fallback", DEFAULT.fallback_names, emptied)):
         width, path = len(names), directory / f"{name}.onnx"
         booster, _ = boosted_trees.fit(rows[:3000, :width].copy(), label[:3000],
                                        rows[3000:, :width].copy(), label[3000:], settings, seed=7)
@@ -126,7 +153,7 @@ def bundle_directory(tmp_path_factory):
         manifests[name] = bundle.ModelManifest(
             file=path.name, sha256=bundle.sha256(path.read_bytes()), features=list(names),
             calibration=bundle.Calibration(slope=0.9, intercept=-0.1), metrics={},
-            medians=dict(zip(names, np.median(rows, axis=0).tolist())))
+            medians=dict(zip(names, np.median(rows[:, :width], axis=0).tolist(), strict=True)))
     (directory / bundle.MANIFEST_FILE).write_bytes(msgspec.json.encode(bundle.Manifest(
         name="fraud-detector", version="3", framework="xgboost", data_digest="", git_commit="",
         metaflow_run="", mlflow_run="", **manifests)))
@@ -140,7 +167,7 @@ def bundle_directory(tmp_path_factory):
 def payments(tmp_path_factory) -> Path:
     """A small simulated month as a Parquet file."""
     path = tmp_path_factory.mktemp("payments") / "payments.parquet"
-    simulate.write(simulate.simulate(60_000, seed=5), path)
+    simulator.write(simulator.simulate(60_000, seed=5), path)
     return path
 
 
@@ -156,7 +183,7 @@ def trained(tmp_path_factory, payments) -> tuple[Flow, str]:
 
 @pytest.fixture(scope="session")
 def acceptance() -> bool:
-    """Whether tests with a long form take it: `make acceptance` sets FRAUD_ACCEPTANCE=1."""
+    """True if tests with a long form take it: `make acceptance` sets FRAUD_ACCEPTANCE=1."""
     return os.environ.get("FRAUD_ACCEPTANCE") == "1"
 
 

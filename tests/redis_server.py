@@ -9,7 +9,7 @@ from stream.broker import free_port
 
 
 class RedisServer:
-    """A redis-server of our own, that can be killed and started again with its data."""
+    """A redis-server for one test, which can be killed and started again with its data."""
 
     def __init__(self, directory, *options: str):
         self.port = free_port()

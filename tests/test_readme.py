@@ -1,4 +1,4 @@
-"""The README's way from a clone to a scored payment, copied from it and run on a clone."""
+"""The README's commands from a clone to a scored payment, run on a clone."""
 
 import os
 import re
@@ -15,7 +15,8 @@ from tests.tools import ROOT
 
 README = (ROOT / "README.md").read_text()
 START = README.split("## From a clone to a scored payment")[1].split("\n## ")[0]
-COMMANDS = [block.strip("\n") for block in re.findall(r"((?:^    .*\n)+)", START, re.MULTILINE)]
+COMMANDS = [block.strip("\n") for block in re.findall(
+    r"((?:^    .*\n)+)", START.split("The answer:")[0], re.MULTILINE)]
 
 
 def test_there_are_three_commands_on_the_way():
@@ -24,18 +25,18 @@ def test_there_are_three_commands_on_the_way():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """What git has of this project, as it stands; the environment, which takes minutes, is lent."""
-    place = tmp_path_factory.mktemp("clone")
+    """A copy of the files in git, with a link to this environment, which takes minutes to make."""
+    copy = tmp_path_factory.mktemp("clone")
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True,
                            text=True).stdout.split("\0")
     for file in filter(None, files):
         if (ROOT / file).exists():
-            (place / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / file, place / file)
-    (place / ".venv").symlink_to(ROOT / ".venv")
+            (copy / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, copy / file)
+    (copy / ".venv").symlink_to(ROOT / ".venv")
     for file in ("requirements.txt", "pyproject.toml"):
-        os.utime(place / file, (0, 0))          # older than the environment: nothing to install
-    return place
+        os.utime(copy / file, (0, 0))          # older than the environment: nothing to install
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +47,20 @@ def environment(clone):
 
 @pytest.fixture(scope="module")
 def trained(clone, environment):
-    """What `make train` wrote on the screen."""
-    done = subprocess.run(["bash", "-c", COMMANDS[0]], cwd=clone, env=environment, text=True,
-                          capture_output=True)
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
-    return done.stdout
+    """The output of `make train`."""
+    training = subprocess.run(["bash", "-c", COMMANDS[0]], cwd=clone, env=environment, text=True,
+                              capture_output=True)
+    assert training.returncode == 0, training.stdout[-3_000:] + training.stderr[-3_000:]
+    return training.stdout
 
 
 @pytest.mark.system
 def test_both_candidates_compete_and_the_winner_is_promoted(trained):
     f1 = {name: float(value) for name, value in re.findall(
-        r"\| +(xgboost|tensorflow) +([0-9.]+)", trained)}
+        r"^ *(xgboost|tensorflow) +([0-9.]+)", trained)}
     assert set(f1) == {"xgboost", "tensorflow"}
     assert 0.80 <= max(f1.values()) <= 0.97 and max(f1.values()) - min(f1.values()) <= 0.15
-    assert "Verdict   version 1 is promoted" in trained
+    assert "Decision  version 1 is promoted" in trained
 
 
 @pytest.mark.system

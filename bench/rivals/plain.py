@@ -1,4 +1,4 @@
-"""What is often built: FastAPI, one row of pandas, predict_proba of XGBoost's scikit-learn API.
+"""A common baseline: FastAPI, one row of pandas, predict_proba of XGBoost's scikit-learn API.
 
     python bench/rivals/plain.py MODEL PORT        MODEL as xgboost.Booster.save_model wrote it
 """

@@ -1,7 +1,7 @@
-"""The last day of one account, up to its newest bucket: what stores keep and count with.
+"""The last day of one account, up to its newest bucket: the unit that stores keep and count with.
 
-The newest bucket, the one before it and the sums of all are at hand, so that a payment in the
-newest bucket costs the same however much there is; the closed buckets are packed.
+The newest bucket, the one before it and the sums of all are separate fields, so that a payment in
+the newest bucket costs the same however long the history is; closed buckets are packed.
 """
 
 from __future__ import annotations
@@ -10,136 +10,149 @@ import struct
 
 import msgspec
 
-from fraud.history import (BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, RECEIVED, SUMS_BYTES, Claim, Past,
-                           Sums, split, sums_of)
+from fraud.history import BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, AccountSnapshot, Claim
+from fraud.packing import CENTS_SHIFT, PACKED_BYTES, RECEIVED_SHIFT, PackedSums, pack, unpack
 from fraud.transaction import Transaction
 
-# In what Redis reads, cents are two numbers, `LIMB`s and the rest, each summed for itself: its Lua
-# has only doubles, and the sum of 91 of the largest payments would not be exact. So it is up to
-# 900 million of them.
+# Redis' Lua has only doubles, in which the sum of 91 of the largest payments would not be exact. In
+# the encoding that Redis reads, cents are therefore two numbers, the number of `LIMB`s and the
+# remainder, each with its own sum: exact for 900 million of the largest payments.
 LIMB = 10 ** 7
 
-SUMS_IN_LIMBS = "IddIdd"        # count, cents in limbs and their rest of sent; of received
-BUCKET = "<I" + SUMS_IN_LIMBS   # of an encoded account: its number first
+SUMS_IN_LIMBS = "IddIdd"        # count, limbs and remainder of sent payments; of received ones
+BUCKET = "<I" + SUMS_IN_LIMBS   # of an encoded account: bucket number first
 _BUCKET, _NEWEST = struct.Struct(BUCKET), struct.Struct("<d")
 
-_CLOSED = struct.Struct(f"<I{SUMS_BYTES}s")     # number, sums
+_CLOSED = struct.Struct(f"<I{PACKED_BYTES}s")       # bucket number, sums
 
 
 class Account(msgspec.Struct, gc=False):
-    """What is kept of one account."""
+    """The history of one account."""
 
-    newest: int = 0              # the latest event_time
-    bucket: int = -DAY_BUCKETS   # of it
-    sums: Sums = 0               # of the newest bucket
-    previous: Sums = 0           # of the one before it
-    day: Sums = 0                # of all kept buckets
-    closed: bytes = b""          # all but the newest, oldest first
+    newest: int = 0                 # its latest event_time
+    bucket: int = -DAY_BUCKETS      # of `newest`
+    sums: PackedSums = 0            # of the newest bucket
+    previous: PackedSums = 0        # of the bucket before it
+    day: PackedSums = 0             # of all kept buckets
+    closed: bytes = b""             # all kept buckets but the newest, oldest first
 
-    def count(self, event_time: int, bucket: int, sums: Sums) -> tuple[Sums, Sums]:
-        """Count a payment of a bucket; returns what came before it, in the hour and in the day."""
+    def count(self, event_time: int, bucket: int,
+              sums: PackedSums) -> tuple[PackedSums, PackedSums]:
+        """Count a payment of a bucket, and return the sums of the hour and the day before it."""
         if bucket < self.bucket:
             return self._count_late(bucket, sums)
         if bucket > self.bucket:
             self._open(bucket)
         if event_time > self.newest:
             self.newest = event_time
-        own, day = self.sums, self.day
-        self.sums, self.day = own + sums, day + sums
-        return own + self.previous, day
+        newest, day = self.sums, self.day
+        self.sums, self.day = newest + sums, day + sums
+        return newest + self.previous, day
 
-    def buckets(self) -> dict[int, Sums]:
-        """Kept buckets by number, oldest first."""
+    def buckets(self) -> dict[int, PackedSums]:
+        """Return the kept buckets by number, oldest first."""
         closed = {number: int.from_bytes(sums, "little")
                   for number, sums in _CLOSED.iter_unpack(self.closed)}
         return {**closed, self.bucket: self.sums}
 
-    def keep(self, buckets: dict[int, Sums]) -> None:
-        """Hold the day up to the newest of these buckets."""
+    def keep(self, buckets: dict[int, PackedSums]) -> None:
+        """Replace the history by these buckets, as far as they are in the newest one's day."""
         self.bucket = max(buckets)
         kept = {number: buckets[number] for number in sorted(buckets)
                 if number > self.bucket - DAY_BUCKETS}
         self.day = sum(kept.values())
         self.sums = kept.pop(self.bucket)
         self.previous = kept.get(self.bucket - 1, 0)
-        self.closed = b"".join(_CLOSED.pack(number, sums.to_bytes(SUMS_BYTES, "little"))
+        self.closed = b"".join(_CLOSED.pack(number, sums.to_bytes(PACKED_BYTES, "little"))
                                for number, sums in kept.items())
 
     def _open(self, bucket: int) -> None:
-        """Make a later bucket the newest, and forget those that fall out of its day."""
-        own, passed = self.sums, bucket - self.bucket
+        """Make a later bucket the newest, and forget the buckets that leave its day."""
+        last, passed = self.sums, bucket - self.bucket
         if passed >= DAY_BUCKETS:
             self.sums = self.previous = self.day = 0
             self.bucket, self.closed = bucket, b""
             return
-        closed = self.closed + _CLOSED.pack(self.bucket, own.to_bytes(SUMS_BYTES, "little"))
-        self.previous = own if passed == 1 else 0
+        closed = self.closed + _CLOSED.pack(self.bucket, last.to_bytes(PACKED_BYTES, "little"))
+        self.previous = last if passed == 1 else 0
         self.bucket, self.sums = bucket, 0
         number, sums = _CLOSED.unpack_from(closed)
-        while number <= bucket - DAY_BUCKETS:       # the last one is not: it was the newest
+        while number <= bucket - DAY_BUCKETS:       # ends at the latest at the former newest one
             self.day -= int.from_bytes(sums, "little")
             closed = closed[_CLOSED.size:]
             number, sums = _CLOSED.unpack_from(closed)
         self.closed = closed
 
-    def _count_late(self, bucket: int, sums: Sums) -> tuple[Sums, Sums]:
+    def _count_late(self, bucket: int, sums: PackedSums) -> tuple[PackedSums, PackedSums]:
         kept = self.buckets()
-        hour = sum(had for number, had in kept.items() if bucket - HOUR_BUCKETS < number <= bucket)
-        day = sum(had for number, had in kept.items() if bucket - DAY_BUCKETS < number <= bucket)
+        hour = _sum(kept, bucket - HOUR_BUCKETS, bucket)
+        day = _sum(kept, bucket - DAY_BUCKETS, bucket)
         kept[bucket] = kept.get(bucket, 0) + sums
         self.keep(kept)
         return hour, day
 
 
-def claim(origin: Account, destination: Account, payment: Transaction, digest: bytes,
-          sequence: int | None, since: int) -> Claim:
-    """Count a payment on both sides."""
+def _sum(buckets: dict[int, PackedSums], after: int, last: int) -> PackedSums:
+    return sum(sums for number, sums in buckets.items() if after < number <= last)
+
+
+def claim(origin: Account, destination: Account | None, payment: Transaction, digest: bytes,
+          store_sequence: int | None, since: int) -> Claim:
+    """Count a payment on its accounts, and return its claim. No destination, no counts of it."""
     event_time = payment.event_time
     bucket = event_time // BUCKET_MS
-    sent = 1 | payment.amount_cents << 32       # `sums_of(1, cents, 0, 0)`
-    late = event_time < origin.newest or event_time < destination.newest
-    if origin is destination:
-        hour, day = origin.count(event_time, bucket, sent | sent << RECEIVED)
-        return Claim(payment.transaction_id, digest, hour, day, hour, day, sequence, late, since)
-    origin_hour, origin_day = origin.count(event_time, bucket, sent)
-    hour, day = destination.count(event_time, bucket, sent << RECEIVED)
+    sent = 1 | payment.amount_cents << CENTS_SHIFT      # `pack(1, amount_cents, 0, 0)`, but faster
+    received = sent << RECEIVED_SHIFT
+    late = event_time < origin.newest or (
+        destination is not None and event_time < destination.newest)
+    if destination is None:
+        origin_hour, origin_day = origin.count(event_time, bucket, sent)
+        hour = day = 0
+    elif origin is destination:
+        hour, day = origin_hour, origin_day = origin.count(event_time, bucket, sent | received)
+    else:
+        origin_hour, origin_day = origin.count(event_time, bucket, sent)
+        hour, day = destination.count(event_time, bucket, received)
     return Claim(payment.transaction_id, digest, origin_hour, origin_day, hour, day,
-                 sequence, late, since)
+                 store_sequence, late, since)
 
 
-def account_of(past: Past) -> Account:
-    """An account that holds what is known of it from elsewhere."""
-    account = Account(newest=past.newest)
-    account.keep(past.buckets)
+def account_of(snapshot: AccountSnapshot) -> Account:
+    """Return the account of a snapshot."""
+    account = Account(newest=snapshot.newest)
+    account.keep(snapshot.buckets)
     return account
 
 
-def past_of(name: str, account: Account) -> Past:
-    """What an account holds."""
-    return Past(name, account.newest, account.buckets())
+def snapshot_of(name: str, account: Account) -> AccountSnapshot:
+    """Return the snapshot of an account."""
+    return AccountSnapshot(name, account.newest, account.buckets())
 
 
-def encode(newest: int, buckets: dict[int, Sums]) -> bytes:
-    """The form in which Redis and DynamoDB keep an account: `newest` as a double, then `BUCKET`s,
+def encode(newest: int, buckets: dict[int, PackedSums]) -> bytes:
+    """Return an account as Redis and DynamoDB keep it: `newest` as a double, then its `BUCKET`s,
     oldest first.
     """
     encoded = [_NEWEST.pack(newest)]
     for number in sorted(buckets):
-        sent_count, sent_cents, received_count, received_cents = split(buckets[number])
+        sent_count, sent_cents, received_count, received_cents = unpack(buckets[number])
         encoded.append(_BUCKET.pack(number, sent_count, *divmod(sent_cents, LIMB),
                                     received_count, *divmod(received_cents, LIMB)))
     return b"".join(encoded)
 
 
-def decode(name: str, content: bytes) -> Past:
-    """What was encoded, here or by Redis, where a rest may exceed a `LIMB`."""
+def decode(name: str, content: bytes) -> AccountSnapshot:
+    """Return the account that was encoded, here or by Redis, where a remainder may exceed a `LIMB`.
+    """
     [newest] = _NEWEST.unpack_from(content)
-    return Past(name, int(newest), {number: sums_in_limbs(*sums) for number, *sums
-                                    in _BUCKET.iter_unpack(content[_NEWEST.size:])})
+    buckets = {number: sums_in_limbs(*sums)
+               for number, *sums in _BUCKET.iter_unpack(content[_NEWEST.size:])}
+    return AccountSnapshot(name, int(newest), buckets)
 
 
-def sums_in_limbs(sent_count: int, sent_limbs: float, sent_rest: float,
-                  received_count: int, received_limbs: float, received_rest: float) -> Sums:
-    """Sums from the numbers of `SUMS_IN_LIMBS`."""
-    return sums_of(sent_count, int(sent_limbs) * LIMB + int(sent_rest),
-                   received_count, int(received_limbs) * LIMB + int(received_rest))
+def sums_in_limbs(sent_count: int, sent_limbs: float, sent_remainder: float,
+                  received_count: int, received_limbs: float,
+                  received_remainder: float) -> PackedSums:
+    """Return packed sums from the numbers of `SUMS_IN_LIMBS`."""
+    return pack(sent_count, int(sent_limbs) * LIMB + int(sent_remainder),
+                received_count, int(received_limbs) * LIMB + int(received_remainder))

@@ -1,8 +1,8 @@
-"""History in this process: fast, bounded, and gone with it.
+"""History in the memory of this process: fast, bounded, and lost when the process ends.
 
-Ids are forgotten in the order in which they came. Accounts live in two generations: what is touched
-moves to the young one, which becomes the old one when its time is over or it is full; the old one
-then goes. Only what was idle goes, and `recording_since` says so.
+Ids are forgotten in the order in which they came. Accounts live in two generations: an account that
+is used moves to the young one, which becomes the old one when its time is over or it is full; the
+former old one is dropped. Only idle accounts are lost, and `recording_since` moves accordingly.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from threading import Lock
 
 import msgspec
 
-from fraud.history import (DAY_BUCKETS, MAX_GAP_MS, Claim, Finished, Past, Reused, StoreNotEmpty,
-                           bucket_of)
+from fraud.history import (
+    DAY_BUCKETS, MAX_GAP_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict,
+    StoreNotEmpty, bucket_of)
 from fraud.settings import SettingsError
 from fraud.stores.account import Account, account_of, claim, decode, encode
 from fraud.transaction import Transaction
@@ -24,7 +25,7 @@ GENERATION_BUCKETS = DAY_BUCKETS + 12       # a payment may be twelve hours late
 
 
 class _Answered(msgspec.Struct, frozen=True, gc=False):
-    """What is kept under a transaction_id in place of its claim, once it has an answer."""
+    """The entry of a transaction_id that has an answer; before that, its claim."""
 
     digest: bytes
     answer: bytes
@@ -34,9 +35,9 @@ class MemoryStore:
     """A `Store` of Python objects, for one process.
 
     Args:
-        id_ttl_ms: how long an id is known.
-        max_ids: at most; beyond it the oldest are forgotten before their time.
-        max_accounts: at most; beyond it those idle for the longest are forgotten.
+        id_ttl_ms: time for which an id is known.
+        max_ids: limit on ids; beyond it the oldest are forgotten early.
+        max_accounts: limit on accounts; beyond it those idle for the longest are forgotten.
     """
 
     def __init__(self, id_ttl_ms: int, max_ids: int, max_accounts: int):
@@ -49,13 +50,14 @@ class MemoryStore:
         self._dropped: dict[str, Account] = {}
         self._newest = 0                # event_time, of all accounts
         self._old_until = 0             # `_newest` when the old generation was closed
-        self._sequence = 0
-        self._since: int | None = None
+        self._store_sequence = 0
+        self._is_empty = True           # neither filled nor claimed from
+        self._since = 0                 # start of recording
         self._filled_until: int | None = None
 
-    def claim(self, payments: Sequence[Transaction], now: int) -> list[Claim | Finished | Reused]:
+    def claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult]:
         with self._lock:
-            self._begin(now)
+            self._start_recording(now)
             self._forget(now, len(payments))
             new: list[str] = []
             self._by_age.append((now, new))
@@ -63,17 +65,20 @@ class MemoryStore:
 
     def finish(self, claims: Sequence[Claim], answers: Sequence[bytes]) -> list[bytes]:
         with self._lock:
-            return [self._finish(claim, answer) for claim, answer in zip(claims, answers)]
+            return [self._finish(claim, answer)
+                    for claim, answer in zip(claims, answers, strict=True)]
 
     def answer(self, transaction_id: str) -> bytes | None:
         known = self._ids.get(transaction_id)
         return known.answer if isinstance(known, _Answered) else None
 
-    def fill(self, pasts: Iterable[Past], since: int, until: int) -> None:
+    def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         with self._lock:
-            if self._since is not None:
-                raise StoreNotEmpty(f"memory has been recording since {self._since}")
-            self._accounts = {past.account: account_of(past) for past in pasts}
+            if not self._is_empty:
+                raise StoreNotEmpty(f"memory has been recording since {self._since}; fill a new "
+                                    "store")
+            self._is_empty = False
+            self._accounts = {snapshot.account: account_of(snapshot) for snapshot in snapshots}
             self._newest = max((account.newest for account in self._accounts.values()), default=0)
             self._old_until = self._newest
             self._since, self._filled_until = since, until
@@ -81,16 +86,14 @@ class MemoryStore:
     def close(self) -> None:
         pass
 
-    def _begin(self, now: int) -> None:
-        """Know since when recording goes on."""
-        if self._since is None:
+    def _start_recording(self, now: int) -> None:
+        if self._is_empty or (self._filled_until is not None
+                              and now > self._filled_until + MAX_GAP_MS):
             self._since = now
-        elif self._filled_until is not None:
-            if now > self._filled_until + MAX_GAP_MS:
-                self._since = now
-            self._filled_until = None
+        self._is_empty, self._filled_until = False, None
 
     def _forget(self, now: int, room: int) -> None:
+        """Forget expired ids and idle accounts, and make room for so many payments."""
         while self._by_age and (len(self._ids) + room > self._max_ids
                                 or self._by_age[0][0] + self._id_ttl_ms <= now):
             for transaction_id in self._by_age.popleft()[1]:
@@ -98,7 +101,7 @@ class MemoryStore:
         if (bucket_of(self._newest) >= bucket_of(self._old_until) + GENERATION_BUCKETS
                 or len(self._accounts) + 2 * room > self._max_accounts // 2):
             self._drop_idle()
-        for _ in range(min(len(self._dropped), 4 * room)):      # a few at a time: no pause
+        for _ in range(min(len(self._dropped), 4 * room)):      # a few at a time, to avoid a pause
             self._dropped.popitem()
 
     def _drop_idle(self) -> None:
@@ -107,66 +110,71 @@ class MemoryStore:
         self._dropped, self._old, self._accounts = self._old, self._accounts, {}
         self._old_until = self._newest
 
-    def _claim(self, payment: Transaction, new: list[str]) -> Claim | Finished | Reused:
-        name, its_digest = payment.transaction_id, _encode(payment)     # exact, and fast
+    def _claim(self, payment: Transaction, new: list[str]) -> ClaimResult:
+        name, digest = payment.transaction_id, _encode(payment)     # faster than a hash
         known = self._ids.get(name)
         if known is None:
-            accounts = self._accounts
-            self._sequence += 1
+            accounts, destination = self._accounts, payment.destination
+            self._store_sequence += 1
             result = self._ids[name] = claim(
                 accounts.get(payment.origin) or self._account(payment.origin),
-                accounts.get(payment.destination) or self._account(payment.destination),
-                payment, its_digest, self._sequence, self._since)
+                None if destination is None
+                else accounts.get(destination) or self._account(destination),
+                payment, digest, self._store_sequence, self._since)
             new.append(name)
             if payment.event_time > self._newest:
                 self._newest = payment.event_time
             return result
-        if known.digest != its_digest:
-            return Reused()
-        return known if type(known) is Claim else Finished(known.answer)
+        if known.digest != digest:
+            return IdConflict()
+        return AlreadyAnswered(known.answer) if isinstance(known, _Answered) else known
 
     def _account(self, name: str) -> Account:
-        """The account, in the young generation."""
-        account = self._accounts[name] = self._old.pop(name, None) or Account()
+        """Return an account, moved to the young generation."""
+        account = self._old.pop(name) if name in self._old else Account()
+        self._accounts[name] = account
         return account
 
     def _finish(self, claim: Claim, answer: bytes) -> bytes:
         known = self._ids.get(claim.transaction_id)
         if known is None or known.digest != claim.digest:
-            return answer               # forgotten meanwhile
-        if type(known) is Claim:
-            known = self._ids[claim.transaction_id] = _Answered(claim.digest, answer)
-        return known.answer
+            return answer               # the claim was forgotten in the meantime
+        if isinstance(known, _Answered):
+            return known.answer
+        self._ids[claim.transaction_id] = _Answered(claim.digest, answer)
+        return answer
 
 
 class _File(msgspec.Struct, array_like=True):
-    """A store's past as a file of MessagePack."""
+    """The history of a store as a file of MessagePack."""
 
     since: int
     until: int
     accounts: list[tuple[str, bytes]]       # names and `fraud.stores.account.encode`
 
 
-def write_file(path: Path | str, pasts: Iterable[Past], since: int, until: int) -> None:
-    """Write what `fill_from_file` reads, under its name only when complete."""
+def write_file(path: Path | str, snapshots: Iterable[AccountSnapshot],
+               since: int, until: int) -> None:
+    """Write a file for `fill_from_file`; it gets this name only when it is complete."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    accounts = [(past.account, encode(past.newest, past.buckets)) for past in pasts]
+    accounts = [(snapshot.account, encode(snapshot.newest, snapshot.buckets))
+                for snapshot in snapshots]
     partial.write_bytes(msgspec.msgpack.encode(_File(since, until, accounts)))
     partial.replace(path)
 
 
 def fill_from_file(store: MemoryStore, path: Path | str) -> None:
-    """Fill a store with a file.
+    """Fill a store from a file.
 
     Raises:
-        SettingsError: it cannot be read or is something else.
+        SettingsError: the file cannot be read or holds something else.
     """
     try:
         file = msgspec.msgpack.decode(Path(path).read_bytes(), type=_File)
     except (OSError, msgspec.DecodeError) as error:
-        raise SettingsError(f"{path}: is no history to start from ({error}); write it with "
-                            "python -m fraud.training.warm") from None
+        raise SettingsError(f"{path}: is not a history file ({error}); write it with "
+                            "python -m fraud.training.warm") from error
     store.fill((decode(name, content) for name, content in file.accounts), file.since, file.until)
 
 

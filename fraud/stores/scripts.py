@@ -1,4 +1,4 @@
-"""What runs inside Redis, in Lua: each script is one atomic trip for many payments.
+"""Lua scripts that run inside Redis: each is one atomic trip for many payments.
 
 Redis keeps, with the prefix `fraud:`
 
@@ -6,7 +6,9 @@ Redis keeps, with the prefix `fraud:`
     id:ID          digest of the payment (16 bytes), then "c" and its claim, or "f" and its answer
     account:NAME   `fraud.stores.account.encode`
 
-Numbers are doubles in Lua: exact up to 2^53, which is why cents come as two of them.
+A payment without a destination names the key `NO_ACCOUNT`, which is never written.
+
+Numbers are doubles in Lua, exact up to 2^53: cents are therefore two numbers.
 """
 
 import struct
@@ -14,13 +16,15 @@ import struct
 from fraud.history import BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, MAX_GAP_MS
 from fraud.stores.account import BUCKET, SUMS_IN_LIMBS
 
-# A claim in binary: sequence, late, recording since; hour and day of origin and of destination.
+NO_ACCOUNT = "fraud:account:"
+
+# A claim in binary: sequence, late, recording since; sums of hour and day of origin, destination.
 CLAIMED = "<dBd" + 4 * SUMS_IN_LIMBS
 
 # KEYS: recording; id, origin and destination of each payment.
-# ARGV: now, ms to keep an id, ms to keep an account; of each payment its digest and, as doubles,
-# event_time, cents in limbs, rest of the cents.
-# Returns what is kept under each id, without the digest, or "r" where the id is another payment's.
+# ARGV: now, ms to keep an id, ms to keep an account; of each payment the digest and, as doubles,
+# event_time, limbs and remainder of the cents.
+# Returns the value of each id, without the digest, or "r" where the id is another payment's.
 CLAIM = f"""
 local HOUR, DAY, BUCKET_MS = {HOUR_BUCKETS}, {DAY_BUCKETS}, {BUCKET_MS}
 local BUCKET, SIZE, WINDOWS = '{BUCKET}', {struct.calcsize(BUCKET)}, '<{2 * SUMS_IN_LIMBS}'
@@ -29,6 +33,7 @@ local now, id_ttl, account_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local accounts = {{}}
 
 local function account_of(key)
+  if key == '{NO_ACCOUNT}' then return pack('<d', 0) end
   local account = accounts[key] or redis.call('GET', key) or pack('<d', 0)
   accounts[key] = account
   return account
@@ -45,7 +50,7 @@ local function recording()
   return since, tonumber(kept[3] or 0)
 end
 
--- The sums of the hour and of the day before a payment in a bucket.
+-- Returns the sums of the hour and of the day before a payment in a bucket.
 local function before(account, bucket)
   local h1, h2, h3, h4, h5, h6, d1, d2, d3, d4, d5, d6 = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
   for at = 9, #account, SIZE do
@@ -60,11 +65,11 @@ local function before(account, bucket)
   return h1, h2, h3, h4, h5, h6, d1, d2, d3, d4, d5, d6
 end
 
--- The account with the sums of a payment; buckets that fall out of its day are forgotten.
+-- Returns the account with the sums of a payment added, without the buckets that leave its day.
 local function added(account, event_time, bucket, a, b, c, d, e, f)
   local newest = math.max(unpack('<d', account), event_time)
   local oldest = floor(newest / BUCKET_MS) - DAY
-  local last, number = #account - SIZE + 1, nil      -- the last bucket that stays before its own
+  local last, number = #account - SIZE + 1, nil      -- the last bucket before the payment's
   while last > 8 do
     number = unpack('<I', account, last)
     if number <= bucket then break end
@@ -78,8 +83,8 @@ local function added(account, event_time, bucket, a, b, c, d, e, f)
   end
   local first = 9
   while first <= last and unpack('<I', account, first) <= oldest do first = first + SIZE end
-  local own = bucket > oldest and pack(BUCKET, bucket, a, b, c, d, e, f) or ''
-  return pack('<d', newest) .. sub(account, first, last + SIZE - 1) .. own .. sub(account, after)
+  local new = bucket > oldest and pack(BUCKET, bucket, a, b, c, d, e, f) or ''
+  return pack('<d', newest) .. sub(account, first, last + SIZE - 1) .. new .. sub(account, after)
 end
 
 local since, sequence = recording()
@@ -92,16 +97,18 @@ for i = 1, #ARGV - 3 do
   if known then
     replies[i] = sub(known, 1, 16) == digest and sub(known, 17) or 'r'
   else
-    local event_time, limbs, rest = unpack('<ddd', payment, 17)
+    local event_time, limbs, remainder = unpack('<ddd', payment, 17)
     local bucket = floor(event_time / BUCKET_MS)
     local sender, receiver = account_of(origin), account_of(destination)
     local late = event_time < unpack('<d', sender) or event_time < unpack('<d', receiver)
     sequence = sequence + 1
     local kept = 'c' .. pack('<dBd', sequence, late and 1 or 0, since)
       .. pack(WINDOWS, before(sender, bucket)) .. pack(WINDOWS, before(receiver, bucket))
-    accounts[origin] = added(sender, event_time, bucket, 1, limbs, rest, 0, 0, 0)
-    accounts[destination] =
-      added(accounts[destination], event_time, bucket, 0, 0, 0, 1, limbs, rest)
+    accounts[origin] = added(sender, event_time, bucket, 1, limbs, remainder, 0, 0, 0)
+    if destination ~= '{NO_ACCOUNT}' then
+      accounts[destination] =
+        added(accounts[destination], event_time, bucket, 0, 0, 0, 1, limbs, remainder)
+    end
     redis.call('SET', id, digest .. kept, 'PX', id_ttl)
     replies[i] = kept
   end
@@ -113,8 +120,8 @@ redis.call('HSET', KEYS[1], 'sequence', sequence)
 return replies
 """
 
-# KEYS: ids. ARGV: ms to keep them; of each its digest, "f" and an answer.
-# Returns the answer that was kept before, or nothing where the new one is to be used.
+# KEYS: ids. ARGV: ms to keep them; of each the digest, "f" and an answer.
+# Returns the answer that was kept before, or nothing where there was none.
 FINISH = """
 local replies = {}
 for i, id in ipairs(KEYS) do

@@ -1,4 +1,4 @@
-"""Where a run's payments come from: a file that is named, or else a simulation."""
+"""Acquisition of payments: a named file, a download, or else a simulation."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from fraud.training import hubs, simulate
+from fraud.training.data import hubs
 from fraud.training.errors import TrainingError
 from fraud.training.files import fetched, not_writable
+from fraud.training.simulate import simulator
 
 DEFAULT_FILE = "transactions.parquet"
 
 
 def acquire(transactions: str | None, rows: int | None, directory: Path, seed: int) -> str:
-    """The path or URI of the payments; what does not exist yet is downloaded or simulated.
+    """Return the path or URI of the payments; missing files are downloaded or simulated.
 
     Args:
-        transactions: a path or s3:// URI, used as it is, or a URI of `hubs.SCHEMES`, whose file is
-            downloaded into the directory unless it is there.
-        rows: size of a simulation, kept under a name that tells it; by default
-            `transactions.parquet` is used, and simulated at the default size where it is absent.
-        directory: holds downloaded and simulated files, made if absent.
+        transactions: a path or s3:// URI, returned unchanged, or a URI of `hubs.SCHEMES`, whose
+            file is downloaded into the directory unless it exists.
+        rows: size of a simulation, which becomes part of its name; by default
+            `transactions.parquet` is used, and simulated at the default size if absent.
+        directory: of downloaded and simulated files, made if absent.
 
     Raises:
         TrainingError: both are given, or the file cannot be downloaded, simulated or written.
@@ -38,24 +39,24 @@ def acquire(transactions: str | None, rows: int | None, directory: Path, seed: i
         path = directory / (f"simulated-{rows}.parquet" if rows else DEFAULT_FILE)
     if not path.exists():
         print(f"{path} is absent: {'downloading' if transactions else 'simulating'} it")
-        place(transactions, rows, path, seed)
+        store(transactions, rows, path, seed)
     return str(path)
 
 
-def place(transactions: str | None, rows: int | None, path: Path, seed: int) -> None:
-    """Write the bytes of a file that is named, or a simulation, to a path.
+def store(transactions: str | None, rows: int | None, path: Path, seed: int) -> None:
+    """Write the bytes of a named file, or a simulation, to a path.
 
     Args:
-        transactions: a path, or a URI on S3 or of `hubs.SCHEMES`; without one it is simulated.
+        transactions: a path, or a URI on S3 or of `hubs.SCHEMES`; empty: simulate.
         rows: size of the simulation (default `simulate.DEFAULT_ROWS`).
 
     Raises:
-        TrainingError: the file cannot be read, has another ending than the path, or cannot be
-            written; or other payments stand there, which stay.
+        TrainingError: the file cannot be read, has another extension than the path, or cannot be
+            written; or the path holds other payments, which are kept.
     """
     if transactions and Path(transactions).suffix != path.suffix:
         raise TrainingError(f"{transactions}: cannot become {path}, which ends in {path.suffix}: "
-                            "give both the same ending")
+                            "give both the same extension")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as directory:
@@ -66,14 +67,17 @@ def place(transactions: str | None, rows: int | None, path: Path, seed: int) -> 
                                     "move it away, or name another file")
             arrived.replace(path)
     except OSError as error:
-        raise not_writable(path.parent, error) from None
+        raise not_writable(path.parent, error) from error
 
 
 def _fetch(transactions: str | None, rows: int | None, path: Path, seed: int) -> None:
     if not transactions:
-        simulate.create(rows or simulate.DEFAULT_ROWS, seed, path)
+        simulator.create(rows or simulator.DEFAULT_ROWS, seed, path)
     elif transactions.startswith(hubs.SCHEMES):
         hubs.download(transactions, path)
     else:
         with fetched(transactions, path.parent) as file:
-            shutil.copyfile(file.path, path)
+            if len(file.paths) > 1:
+                raise TrainingError(f"{transactions}: names {len(file.paths)} files, and {path} is "
+                                    "one; name one of them, or join them")
+            shutil.copyfile(file.paths[0], path)

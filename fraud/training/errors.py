@@ -1,5 +1,7 @@
-"""The one error that stops a training command with a line its reader can act on."""
+"""The error that stops a training command."""
+
+from fraud.errors import FraudError
 
 
-class TrainingError(Exception):
-    """Something outside the code must be mended first. The message names thing, value and fix."""
+class TrainingError(FraudError):
+    """A user-fixable error in data, settings or registry."""

@@ -1,10 +1,11 @@
-"""Files that come in, from a local path or S3, and Parquet files that go out."""
+"""Input files, from a local path or S3, and output as Parquet files."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,55 +15,44 @@ from pyarrow import fs
 
 from fraud.training.errors import TrainingError
 
-KINDS = (".csv", ".csv.gz", ".parquet")
 S3_SCHEMES = ("s3://", "s3a://")
 BLOCK = 1 << 23            # bytes
 ROW_GROUP = 500_000
 
 
 class File(NamedTuple):
-    """A source file that can be read."""
+    """A source file that can be read, or the files of a folder or glob, its parts."""
 
-    name: str          # as the caller gave it: what messages call the file
-    path: Path
-    digest: str        # sha256 of its bytes, hexadecimal
-
-    @property
-    def is_parquet(self) -> bool:
-        return self.name.lower().endswith(".parquet")
-
-    @property
-    def compression(self) -> str | None:
-        return "gzip" if self.name.lower().endswith(".gz") else None
+    name: str                   # as the caller gave it, for messages
+    paths: tuple[Path, ...]     # sorted
+    digest: str                 # sha256 of its bytes, or of the digests of its parts, hexadecimal
 
 
 @contextmanager
 def fetched(source: str, directory: Path) -> Iterator[File]:
-    """The file that a path or URI names; one on S3 is copied, as long as the context lasts.
+    """Give the file or files that a path, glob or URI names; a file on S3 is copied for the block.
 
     Args:
-        source: a local path, or an s3:// or s3a:// URI; AWS_ENDPOINT_URL and the other AWS
-            variables are honoured.
+        source: a local file, folder or glob, or an s3:// or s3a:// URI of a file; AWS_ENDPOINT_URL
+            and the other AWS variables are honoured.
         directory: holds the copy of a file on S3.
 
     Raises:
-        TrainingError: the source is missing, empty, a directory, of an unknown kind or unreadable.
+        TrainingError: the source is missing, empty or unreadable.
     """
-    if not source.lower().endswith(KINDS):
-        raise TrainingError(_extension(source))
     if "://" not in source:
-        yield _at_hand(source, Path(source))
+        yield _local(source)
         return
     copy = directory / "source.partial"
     try:
         _download(source, copy)
-        yield _at_hand(source, copy)
+        yield File(source, (copy,), _digest(source, copy))
     finally:
         copy.unlink(missing_ok=True)
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table, under its name only when complete.
+    """Write a table; it gets its name only once it is complete.
 
     Raises:
         TrainingError: the directory is not there or not writable, or the disk is full.
@@ -74,39 +64,52 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise not_writable(path.parent, error) from None
+        raise not_writable(path.parent, error) from error
 
 
-def not_writable(directory: Path, error: OSError) -> TrainingError:
+def not_writable(directory: Path, error: Exception) -> TrainingError:
+    """Return the error for a directory that cannot be written to."""
     return TrainingError(f"{directory}: cannot be written to ({reason(error)}); "
                          "name a writable directory with free space")
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """Return the message of an error in one line."""
     return " ".join((getattr(error, "strerror", None) or str(error)).split())
 
 
-def _extension(source: str) -> str:
+def _local(source: str) -> File:
     if Path(source).is_dir():
-        return f"{source}: is a directory; name one {' or '.join(KINDS)} file in it"
-    return f"{source}: of an unknown kind; name a file that ends in {', '.join(KINDS)}"
+        paths = sorted(path for path in Path(source).rglob("*") if path.is_file()
+                       and not any(part.startswith(("_", ".")) for part
+                                   in path.relative_to(source).parts))
+    else:
+        paths = sorted(map(Path, glob(source))) or [Path(source)]
+    if not paths:
+        raise TrainingError(f"{source}: is a folder without files; name one with parts")
+    if len(paths) == 1:
+        return File(source, (paths[0],), _digest(source, paths[0]))
+    digests = [_digest(str(path), path) for path in paths]
+    return File(source, tuple(paths), hashlib.sha256("".join(digests).encode()).hexdigest())
 
 
-def _at_hand(name: str, path: Path) -> File:
+def _digest(name: str, path: Path) -> str:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise TrainingError(f"{name}: is not a regular file; write its content to one")
     try:
         with open(path, "rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise TrainingError(f"{name}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise TrainingError(f"{name}: is a directory; name one file in it") from None
+            is_empty = stream.tell() == 0
+    except FileNotFoundError as error:
+        raise TrainingError(f"{name}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise TrainingError(f"{name}: is a directory; name one file in it") from error
     except OSError as error:
         raise TrainingError(f"{name}: cannot be read ({reason(error)}); "
-                            "check its permissions and the disk") from None
-    if path.stat().st_size == 0:
+                            "check its permissions and the disk") from error
+    if is_empty:
         raise TrainingError(f"{name}: is empty (0 bytes); export it again")
-    return File(name, path, digest)
+    return digest
 
 
 def _download(source: str, copy: Path) -> None:
@@ -117,7 +120,7 @@ def _download(source: str, copy: Path) -> None:
                 local.write(block)
     except (OSError, pa.ArrowException) as error:
         raise TrainingError(f"{source}: cannot be copied to {copy.parent} ({reason(error)}); check "
-                            "the network, and that the directory has space") from None
+                            "the network, and that the directory has space") from error
 
 
 def _object(source: str) -> pa.NativeFile:
@@ -130,7 +133,7 @@ def _object(source: str) -> pa.NativeFile:
         return filesystem.open_input_stream(key)
     except (OSError, pa.ArrowException) as error:
         raise TrainingError(f"{source}: cannot be fetched ({reason(error)}); check the bucket, "
-                            "the credentials and AWS_ENDPOINT_URL") from None
+                            "the credentials and AWS_ENDPOINT_URL") from error
 
 
 def _check_object(source: str, kind: fs.FileType) -> None:

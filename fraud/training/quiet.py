@@ -1,7 +1,7 @@
-"""Keeps the chatter of libraries that start off the terminal, and their errors on it.
+"""Suppression of the output of libraries as they start, but not of their errors.
 
-Spark's JVM and TensorFlow write to file descriptor 2 as they start, past Python's `sys.stderr` and
-whatever their log level says.
+Spark's JVM and TensorFlow write to file descriptor 2 as they start, bypassing Python's `sys.stderr`
+and their log level.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _END = b"\0started\0"
 
 
 @contextmanager
-def starting() -> Iterator[None]:
-    """Drops what is written to file descriptor 2 while something starts, if it does start.
+def suppress_startup_output() -> Iterator[None]:
+    """Drop output to file descriptor 2 during the block, unless the block fails.
 
-    If it ends in an error, what was kept back is written first. A process that was started within
-    keeps its file descriptor 2: what it writes later passes through as it comes.
+    After a failure the output is written. A process that was started in the block keeps its file
+    descriptor 2: its later output passes through.
     """
     sys.stderr.flush()
     terminal, (source, sink) = os.dup(2), os.pipe()
@@ -43,10 +43,10 @@ def starting() -> Iterator[None]:
 def _pass_on(source: int, terminal: int, failed: threading.Event,
              decided: threading.Event) -> None:
     with open(source, "rb", buffering=0) as pipe, open(terminal, "wb") as out:
-        said = b""
-        while _END not in said:
-            said += pipe.read(1 << 16)
-        before, _, later = said.partition(_END)
+        output = b""
+        while _END not in output:
+            output += pipe.read(1 << 16)
+        before, _, later = output.partition(_END)
         out.write((before if failed.is_set() else b"") + later)
         out.flush()
         decided.set()

@@ -1,166 +1,184 @@
-"""Reproduce a logged decision: its counts, features, score, reasons and outcome.
+"""Replay: reproduce a logged decision from its line and its model.
 
-    python -m fraud.training.replay S7-000000123 --log decisions.jsonl --models models
+    python -m fraud.training.replay S7-000000123 --decisions decisions.jsonl --models models
 
-Counts are counted again from the earlier lines of the log, as far as it has them; the rest follows
-from the line itself and the model with the digest that it names, which is looked for in --models.
+Counts are recounted from the earlier lines of the log, as far as it has them; the rest follows from
+the line itself and the model with the digest that it names, which is searched in --models.
 
-Exit codes: 0 all is reproduced, 1 something is not, 2 the command cannot be carried out.
+Exit codes: 0 all is reproduced, 1 something is not, 2 a user error.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from fraud import bundle, features, history
-from fraud.scorer import Decision, Verdict, judge
-from fraud.training.decision_log import decisions, recounted
+from fraud import bundle, clock, history
+from fraud.command_line import Arguments, command, parser
+from fraud.decision import Decision
+from fraud.inference import ModelResult, score_rows
+from fraud.training.decision_log import read_decisions
 from fraud.training.errors import TrainingError
-from fraud.transaction import TYPE_CODES, Transaction
+from fraud.training.parity.recount import recounted
+from fraud.training.parity.skew import accounts_of
+from fraud.transaction import Transaction
 
-SCORE_TOLERANCE = 1e-6      # a model may round otherwise on another CPU or in another batch
-FALL_TOLERANCE = 1e-4       # of a logit
+SCORE_TOLERANCE = 1e-6      # a model may round differently on another CPU or in another batch
+DROP_TOLERANCE = 1e-4       # of a logit
 
 
-class Step(NamedTuple):
-    """One thing that was to be reproduced."""
+class Check(NamedTuple):
+    """One part of a decision, and whether it was reproduced."""
 
     name: str
-    good: bool
-    told: str
+    passed: bool
+    detail: str
 
 
-def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision, list[Step]]:
-    """The decision on a payment, and how reproducing it went.
+def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision, list[Check]]:
+    """Return the decision on a payment, and the checks of its reproduction.
 
     Raises:
         TrainingError: there is no such decision, or no model with its digest.
     """
     decision = _line(transaction_id, logs)
     model = _bundle(models, decision.model_digest)
-    row = _row(decision)
-    [verdict] = judge(model.model if decision.history == "full" else model.fallback,
-                      decision.thresholds, row)
-    return decision, [_counts(decision, logs), _features(decision, row),
-                      *_verdict(decision, verdict)]
+    payment, counts = _payment(decision), _counts_of_features(decision)
+    row = model.features.vector(payment, history.counts_of(counts) if counts else None)
+    [result] = score_rows(model.model if counts else model.fallback, decision.thresholds, row,
+                          [payment], [counts] if counts else None)
+    return decision, [_counts(decision, logs), _features(decision, row, model.features.names),
+                      *_result(decision, result)]
 
 
 def _line(transaction_id: str, logs: list[str]) -> Decision:
-    """The line of the answer that was kept, or else the last one."""
-    lines = [one for one in decisions(logs) if one.transaction_id == transaction_id]
+    """Return the line of the answer that was kept, or else the last line."""
+    every_line: Iterator[Decision] = read_decisions(logs)
+    lines = [line for line in every_line if line.transaction_id == transaction_id]
     if not lines:
         raise TrainingError(f"{transaction_id} has no line in {', '.join(logs)}; name the log of "
-                            "the day on which it was decided")
-    return next((one for one in lines if one.idempotent), lines[-1])
+                            "the day of its decision")
+    return next((line for line in lines if line.idempotent), lines[-1])
 
 
 def _bundle(models: Path, digest: str) -> bundle.Bundle:
     for path in [models / bundle.MANIFEST_FILE, *sorted(models.glob(f"*/{bundle.MANIFEST_FILE}"))]:
         if path.is_file() and bundle.sha256(path.read_bytes()) == digest:
             return bundle.load(path.parent, digest)
-    raise TrainingError(f"{models}: neither is a bundle with sha256 {digest} nor has one; fetch it "
+    raise TrainingError(f"{models}: neither is nor holds a bundle with sha256 {digest}; fetch it "
                         "with python -m fraud.training.registry export, and name its directory")
 
 
-def _row(decision: Decision) -> np.ndarray:
-    payment = Transaction(
-        decision.transaction_id, decision.event_time, TYPE_CODES[decision.type],
+def _payment(decision: Decision) -> Transaction:
+    return Transaction(
+        decision.transaction_id, decision.event_time, decision.type,
         decision.amount_cents, decision.origin, decision.destination,
         decision.origin_balance_cents, decision.destination_balance_cents)
-    return features.vector(payment, history.counts_of(decision.counts)
-                           if decision.history == "full" else None)
 
 
-def _counts(decision: Decision, logs: list[str]) -> Step:
+def _counts_of_features(decision: Decision) -> list[int] | None:
+    """The counts that the model saw; None for the fallback model."""
+    return decision.counts if decision.history == "full" else None
+
+
+def _counts(decision: Decision, logs: list[str]) -> Check:
     if decision.counts is None:
-        return Step("counts", True, "none: the store was unavailable")
-    if decision.sequence is None:
-        return Step("counts", True, "as logged: this store has no order to count again in")
-    accounts, before, theirs = {decision.origin, decision.destination}, {}, {}
-    for one in decisions(logs):
-        if one.sequence and one.sequence < decision.sequence:
-            before[one.sequence] = (one.event_time, one.recording_since)
-            if accounts & {one.origin, one.destination}:
-                theirs[one.sequence] = one
-    [*_, again] = recounted([*theirs.values(), decision])
-    if again == decision.counts:
-        return Step("counts", True, f"reproduced from {len(theirs):,} earlier lines")
-    column = next(place for place, pair in enumerate(zip(again, decision.counts))
-                  if pair[0] != pair[1])
-    told = (f"{history.NAMES[column]} is {decision.counts[column]}, the earlier lines give "
-            f"{again[column]}")
-    if _reach_back(decision, before):
-        return Step("counts", False, told)
-    return Step("counts", True, f"as logged: {told}, but they do not reach back a day without gaps")
+        return Check("counts", True, "none: the store was unavailable")
+    if decision.store_sequence is None:
+        return Check("counts", True, "as logged: this store has no order to recount in")
+    earlier, of_accounts = _earlier_lines(decision, decision.store_sequence, logs)
+    [*_, recount] = recounted([*of_accounts, decision])
+    if recount == decision.counts:
+        return Check("counts", True, f"reproduced from {len(of_accounts):,} earlier lines")
+    column = _first_difference(recount, decision.counts)
+    difference = (f"{history.NAMES[column]} is {decision.counts[column]}, the earlier lines give "
+                  f"{recount[column]}")
+    if _reach_back(decision, decision.store_sequence, earlier):
+        return Check("counts", False, difference)
+    return Check("counts", True, f"as logged: {difference}, but the log does not reach back a day "
+                                 "without gaps")
 
 
-def _reach_back(decision: Decision, before: dict[int, tuple[int, int]]) -> bool:
-    """Whether the lines before a decision hold all that its store can have counted for it.
+def _earlier_lines(decision: Decision, sequence: int, logs: list[str]
+                   ) -> tuple[dict[int, tuple[int, int | None]], list[Decision]]:
+    """Return event_time and recording_since of earlier lines by store sequence, and the lines of
+    the payment's accounts.
+    """
+    accounts = accounts_of(decision)
+    earlier: dict[int, tuple[int, int | None]] = {}
+    of_accounts: dict[int, Decision] = {}
+    line: Decision
+    for line in read_decisions(logs):
+        if line.store_sequence and line.store_sequence < sequence:
+            earlier[line.store_sequence] = (line.event_time, line.recording_since)
+            if accounts & accounts_of(line):
+                of_accounts[line.store_sequence] = line
+    return earlier, list(of_accounts.values())
+
+
+def _first_difference(left: list[int], right: list[int]) -> int:
+    return int(np.argmax(np.array(left) != np.array(right)))
+
+
+def _reach_back(decision: Decision, sequence: int,
+                earlier: dict[int, tuple[int, int | None]]) -> bool:
+    """Return True if the earlier lines hold all that the store can have counted for a decision.
 
     Args:
-        before: event_time and recording_since of those lines by sequence number.
+        earlier: event_time and recording_since of those lines, by store sequence.
     """
-    number = decision.sequence
-    while number - 1 in before:
-        number -= 1
-    event_time, since = before.get(number, (decision.event_time, decision.recording_since))
+    while sequence - 1 in earlier:
+        sequence -= 1
+    event_time, since = earlier.get(sequence, (decision.event_time, decision.recording_since))
     day = (history.bucket_of(decision.event_time) - history.DAY_BUCKETS + 1) * history.BUCKET_MS
-    was_filled = since + history.MAX_GAP_MS < event_time
-    return event_time < day or (number == 1 and not was_filled)
+    was_filled = (since or 0) + history.MAX_GAP_MS < event_time
+    return event_time < day or (sequence == 1 and not was_filled)
 
 
-def _features(decision: Decision, row: np.ndarray) -> Step:
-    logged = np.float32(decision.features)
-    if np.array_equal(logged, row[0]):
-        return Step("features", True, "reproduced, bit for bit")
+def _features(decision: Decision, row: np.ndarray, names: Sequence[str]) -> Check:
+    logged = np.array(decision.features, np.float32)
+    if np.array_equal(logged, row[0], equal_nan=True):
+        return Check("features", True, "reproduced, bit for bit")
     if logged.size != row.size:
-        return Step("features", False, f"the line has {logged.size}, the model takes {row.size}")
-    column = int(np.argmax(logged != row[0]))
-    return Step("features", False, f"{features.NAMES[column]} is {logged[column]}, payment and "
-                f"counts give {row[0, column]}")
+        return Check("features", False, f"the line has {logged.size}, the model takes {row.size}")
+    column = int(np.argmax((logged != row[0]) & ~(np.isnan(logged) & np.isnan(row[0]))))
+    return Check("features", False, f"{names[column]} is {logged[column]}, payment and "
+                 f"counts give {row[0, column]}")
 
 
-def _verdict(decision: Decision, verdict: Verdict) -> Iterator[Step]:
-    apart = abs(verdict.score - decision.score)
-    yield Step("score", apart <= SCORE_TOLERANCE,
-               f"{decision.score:.6f}, reproduced as {verdict.score:.6f}")
-    logged, again = ([reason.code for reason in which.reasons] for which in (decision, verdict))
-    falls = zip(decision.reasons, verdict.reasons)
-    good = logged == again and all(
-        abs(one.logit_fall - other.logit_fall) <= FALL_TOLERANCE for one, other in falls)
-    yield Step("reasons", good, ", ".join(logged) or "none")
-    yield Step("decision", verdict.decision == decision.decision,
-               f"{decision.decision}, reproduced as {verdict.decision}")
+def _result(decision: Decision, result: ModelResult) -> Iterator[Check]:
+    apart = abs(result.score - decision.score)
+    yield Check("score", apart <= SCORE_TOLERANCE,
+                f"{decision.score:.6f}, reproduced as {result.score:.6f}")
+    logged = [reason.code for reason in decision.reasons]
+    reproduced = [reason.code for reason in result.reasons]
+    drops_agree = all(
+        abs(ours.logit_drop - theirs.logit_drop) <= DROP_TOLERANCE
+        for ours, theirs in zip(decision.reasons, result.reasons, strict=False))
+    yield Check("reasons", logged == reproduced and drops_agree, ", ".join(logged) or "none")
+    yield Check("decision", result.decision == decision.decision,
+                f"{decision.decision}, reproduced as {result.decision}")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m fraud.training.replay", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("transaction_id", help="of the payment")
-    parser.add_argument("--log", nargs="+", required=True, metavar="PATH",
-                        help="decision logs, of that day and the one before")
-    parser.add_argument("--models", type=Path, default=Path("models"),
-                        help="a bundle, or a directory of bundles (default %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        decision, steps = replay(options.transaction_id, options.log, options.models)
-    except (TrainingError, bundle.BundleError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    decided = datetime.fromtimestamp(decision.decided_at / 1000, UTC).isoformat(" ", "seconds")
-    print(f"{decision.transaction_id}, decided at {decided} by model {decision.model_version} and "
-          f"policy {decision.policy_version}, history {decision.history}")
-    for step in steps:
-        print(f"{'same' if step.good else 'NOT SAME':<9} {step.name:<9} {step.told}")
-    sys.exit(0 if all(step.good for step in steps) else 1)
+@command
+def main(arguments: Arguments) -> int:
+    options = parser("python -m fraud.training.replay", __doc__)
+    options.add_argument("transaction_id", help="of the payment")
+    options.add_argument("--decisions", nargs="+", required=True, metavar="LOG",
+                         help="decision logs, of that day and the day before")
+    options.add_argument("--models", type=Path, default=Path("models"),
+                         help="a bundle, or a directory of bundles (default %(default)s)")
+    chosen = options.parse_args(arguments)
+    decision, checks = replay(chosen.transaction_id, chosen.decisions, chosen.models)
+    print(f"{decision.transaction_id}, decided at {clock.utc_second(decision.decided_at)} by model "
+          f"{decision.model_version} and policy {decision.policy_version}, history "
+          f"{decision.history}")
+    for check in checks:
+        print(f"{'same' if check.passed else 'NOT SAME':<9} {check.name:<9} {check.detail}")
+    return 0 if all(check.passed for check in checks) else 1
 
 
 if __name__ == "__main__":

@@ -1,45 +1,53 @@
-"""What a training run does: `flows/train_flow.toml`, parsed once, typed and frozen."""
+"""Settings of a training run: `flows/train_flow.toml`, parsed once, typed and frozen."""
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from fraud.training.errors import TrainingError
+from fraud.transaction import NAME_LENGTH
+
+FILE = Path(__file__).resolve().parents[2] / "flows" / "train_flow.toml"
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+TypeName = Annotated[str, msgspec.Meta(pattern="^[A-Z][A-Z0-9_]*$", max_length=NAME_LENGTH)]
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file: a misspelt key is an error, not a default."""
 
 
-class Data(Strict):
+class Data(Strict, frozen=True):
     max_bad_share: Fraction
     label_delay_hours: NotNegative
+    types: Annotated[list[TypeName], msgspec.Meta(min_length=1, max_length=100)]
 
 
-class Split(Strict):
+class Split(Strict, frozen=True):
     train: Share
-    early: Share
-    late: Share
+    early_stopping: Share
+    calibration: Share
 
     def __post_init__(self):
-        if self.train + self.early + self.late >= 1:
-            raise ValueError("split.train + split.early + split.late must leave a test period")
+        if self.train + self.early_stopping + self.calibration >= 1:
+            raise ValueError(
+                "split.train + split.early_stopping + split.calibration must leave a test period")
 
 
-class Alerts(Strict):
+class Alerts(Strict, frozen=True):
     alerts_per_day: Positive
     review_cost: NotNegative
 
 
-class BoostedTrees(Strict):
+class BoostedTrees(Strict, frozen=True):
     max_depth: Count
     learning_rate: Positive
     rounds: Count
@@ -50,7 +58,7 @@ class BoostedTrees(Strict):
     max_bin: Annotated[int, msgspec.Meta(ge=2)]
 
 
-class NeuralNetwork(Strict):
+class NeuralNetwork(Strict, frozen=True):
     units: Annotated[list[Count], msgspec.Meta(min_length=1)]
     learning_rate: Positive
     batch_size: Annotated[int, msgspec.Meta(ge=32)]
@@ -60,29 +68,29 @@ class NeuralNetwork(Strict):
     patience: Count
 
 
-class Audit(Strict):
+class Audit(Strict, frozen=True):
     rows: Annotated[int, msgspec.Meta(ge=1_000, le=500_000)]
     alone_auprc: Share
     allowed: dict[str, Annotated[str, msgspec.Meta(min_length=1)]]
 
 
-class Floors(Strict):
+class Floors(Strict, frozen=True):
     test_f1: Fraction
     test_auprc: Fraction
 
 
-class Gate(Strict):
+class Gate(Strict, frozen=True):
     margin: NotNegative
     incidents: Count
 
 
-class Settings(Strict):
+class TrainingSettings(Strict, frozen=True):
     """The whole file."""
 
     seed: int
     data: Data
     split: Split
-    policy: Alerts
+    alerts: Alerts
     xgboost: BoostedTrees
     tensorflow: NeuralNetwork
     audit: Audit
@@ -90,13 +98,26 @@ class Settings(Strict):
     gate: Gate
 
 
-def parse(tables) -> Settings:
+def load(file: Path) -> TrainingSettings:
+    """Load the settings from a TOML file.
+
+    Raises:
+        TrainingError: it cannot be read, or see `parse`.
+    """
+    try:
+        return parse(tomllib.loads(file.read_text()))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{file}: cannot be read as TOML ({error}); name the flow's settings"
+                            ) from error
+
+
+def parse(tables) -> TrainingSettings:
     """Typed settings from the parsed TOML.
 
     Raises:
         TrainingError: a key is missing, unknown or out of its limits; the message has its path.
     """
     try:
-        return msgspec.convert(msgspec.to_builtins(dict(tables)), Settings)
+        return msgspec.convert(msgspec.to_builtins(dict(tables)), TrainingSettings)
     except msgspec.ValidationError as error:
-        raise TrainingError(f"flows/train_flow.toml: {error}; mend that key") from None
+        raise TrainingError(f"flows/train_flow.toml: {error}; fix that key") from error

@@ -32,7 +32,7 @@ class Flow:
 def bare_environment() -> dict[str, str]:
     """This environment as a container has it: nobody said who the user is."""
     unset = ("USER", "USERNAME", "SUDO_USER", "LOGNAME", "METAFLOW_USER", "MLFLOW_TRACKING_URI",
-             "FRAUD_MODEL")
+             "FRAUD_MODEL", "MAKEFLAGS", "ARGS")     # of the make that runs the tests
     return {name: value for name, value in os.environ.items() if name not in unset}
 
 

@@ -15,13 +15,13 @@ STEPS = {"start", "features", "train-xgboost", "train-tensorflow", "select", "au
 def test_the_code_package_holds_the_domain(flow):
     listed = flow("package", "list", settings=None)
     assert listed.returncode == 0, listed.stderr
-    for file in ("fraud/features.py", "fraud/training/feature_job.py", "train_flow.py"):
+    for file in ("fraud/features.py", "fraud/training/features/spark_job.py", "train_flow.py"):
         assert file in written(listed), file
 
 
 @pytest.fixture
 def template(flow, bucket):
-    """What `argo-workflows create` would send to a cluster."""
+    """The workflow template that `argo-workflows create` would send to a cluster."""
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     result = flow(
         "--with", "kubernetes:image=fraud-training", "argo-workflows", "create", "--only-json",
@@ -33,7 +33,7 @@ def template(flow, bucket):
 
 def test_argo_runs_every_step_with_its_resources_retries_and_time_limit(template):
     assert template["kind"] == "WorkflowTemplate"
-    steps = {one["name"]: one for one in template["spec"]["templates"] if "container" in one}
+    steps = {step["name"]: step for step in template["spec"]["templates"] if "container" in step}
     assert STEPS <= set(steps)
     for name, step in steps.items():
         if name in STEPS:
@@ -47,18 +47,19 @@ def test_argo_runs_every_step_with_its_resources_retries_and_time_limit(template
 
 
 def test_argo_takes_the_parameters_of_the_flow(template):
-    names = {one["name"] for one in template["spec"]["arguments"]["parameters"]}
-    assert {"transactions", "sample", "rows", "spark-master", "data-dir", "shared"} <= names
+    names = {parameter["name"] for parameter in template["spec"]["arguments"]["parameters"]}
+    assert {"transactions", "sample", "rows", "spark-master", "data-dir",
+            "workspace-uri"} <= names
 
 
 @pytest.mark.system
 def test_steps_on_machines_that_share_no_disk_pass_what_they_computed_through_s3(
         flow, payments, bucket):
-    first = flow("run", "--transactions", str(payments), "--shared", "s3://models/runs")
+    first = flow("run", "--transactions", str(payments), "--workspace-uri", "s3://models/runs")
     assert first.returncode == 0, written(first)
     [workspace] = (flow.directory / "data/runs").iterdir()
     shutil.rmtree(workspace)        # as on a machine that has not seen the run
     again = flow("resume", "audit", settings=None)
     assert again.returncode == 0, written(again)
     assert (workspace / "xgboost/bundle/model.onnx").exists()
-    assert "Verdict   version 2" in written(again)
+    assert "Decision  version 2" in written(again)

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from fraud import bundle, features
+from fraud import bundle
 from fraud.champion import Champion
-from fraud.training import reference
+from fraud.features import DEFAULT
+from fraud.training.registry import reference
 from tests.flows.running import ROOT, Flow, written
 
 PAYSIM = ROOT.parent / "shared/data/paysim-head.csv"
@@ -25,7 +26,7 @@ UNTOUCHED = ([[], [], []], {})
 
 
 def registry_of(flow: Flow) -> tuple:
-    """All that registration could change in a directory: versions, aliases, what is published."""
+    """All that registration could change in a directory: versions, aliases, published files."""
     database, published = flow.directory / "mlflow.db", flow.directory / "models"
     rows = [[], [], []]
     if database.exists():
@@ -36,7 +37,7 @@ def registry_of(flow: Flow) -> tuple:
 
 
 def frauds_in(payments: Path) -> tuple[int, int]:
-    """How many payments of a file are fraud, in how many incidents."""
+    """The numbers of frauds and of incidents in a file of payments."""
     table = pq.read_table(payments, columns=["is_fraud", "incident_id"])
     return pc.sum(table["is_fraud"]).as_py(), pc.count_distinct(table["incident_id"]).as_py()
 
@@ -65,14 +66,14 @@ def served(flow: Flow) -> bundle.Bundle:
 
 # A whole run.
 
-def test_the_last_screen_says_what_was_found_who_won_and_why_and_what_to_do_next(
+def test_the_last_screen_has_data_candidates_decision_and_next_commands(
         trained, payments):
     _, screen = trained
     frauds, _ = frauds_in(payments)
     for part in (f"60,000 payments, {frauds} of them fraud, 0 rows in quarantine",
                  "xgboost model:", "xgboost fallback:", "tensorflow model:", "tensorflow fallback:",
-                 "for the higher F1 on late validation", "version 1 is promoted",
-                 "no champion stands", "python -m fraud.training.registry list"):
+                 "for the higher F1 in the calibration period", "version 1 is promoted",
+                 "there is no champion yet", "python -m fraud.training.registry show 1"):
         assert part in screen
 
 
@@ -80,7 +81,7 @@ def test_the_screen_is_tidy(trained):
     _, screen = trained
     for chatter in ("WARNING", "WARN ", "I0000", "log4j", "it/s", "Epoch", "Traceback"):
         assert chatter not in screen
-    assert len(screen.splitlines()) < 70
+    assert len(screen.splitlines()) < 80
 
 
 def test_what_is_published_is_the_champion_and_can_be_served(trained):
@@ -88,10 +89,10 @@ def test_what_is_published_is_the_champion_and_can_be_served(trained):
     pointer = json.loads((flow.directory / "models/champion.json").read_text())
     loaded = bundle.load(flow.directory / "models" / pointer["folder"], pointer["sha256"])
     assert loaded.manifest.version == "1"
-    assert loaded.model.features == features.NAMES
-    assert loaded.fallback.features == features.FALLBACK_NAMES
+    assert loaded.model.features == DEFAULT.names
+    assert loaded.fallback.features == DEFAULT.fallback_names
     assert loaded.manifest.model.metrics["validation_f1"] > 0.2
-    row = np.zeros((1, len(features.NAMES)), np.float32)
+    row = np.zeros((1, len(DEFAULT.names)), np.float32)
     assert 0 <= loaded.model.scores(row)[0] <= 1
 
 
@@ -100,7 +101,7 @@ def test_the_champion_has_the_higher_validation_f1(trained, monkeypatch):
     data = client_run(flow, monkeypatch).data
     f1 = {name: candidate.metrics["validation_f1"] for name, candidate in data.candidates.items()}
     assert set(f1) == {"xgboost", "tensorflow"}
-    assert f1[data.champion] == max(f1.values())
+    assert f1[data.selected] == max(f1.values())
 
 
 def test_lineage_leads_from_the_served_bundle_to_data_code_and_runs(trained, payments, monkeypatch):
@@ -117,15 +118,16 @@ def test_lineage_leads_from_the_served_bundle_to_data_code_and_runs(trained, pay
 
 def test_what_the_champion_saw_in_validation_is_kept_for_monitoring(trained):
     flow, _ = trained
-    result = flow.python("-m", "fraud.training.registry", "reference", "monitored")
+    result = flow.python("-m", "fraud.training.registry", "reference",
+                         "--out", "monitored")
     assert result.returncode == 0, result.stderr
     kept = pq.read_table(flow.directory / "monitored/reference.parquet")
     assert kept.schema.metadata[reference.VERSION] == b"1"
-    (late,) = flow.directory.glob("data/runs/*/features/split=late")
-    features_of_late = pq.read_table(late, partitioning=None).sort_by("position")
+    (folder,) = flow.directory.glob("data/runs/*/features/split=calibration")
+    calibration = pq.read_table(folder, partitioning=None).sort_by("position")
     amounts = kept["amount"].to_numpy()
-    assert np.isin(amounts.astype(np.float32), features_of_late["amount"].to_numpy()).all()
-    assert 0.5 * len(features_of_late) < kept.num_rows <= len(features_of_late)
+    assert np.isin(amounts.astype(np.float32), calibration["amount"].to_numpy()).all()
+    assert 0.5 * len(calibration) < kept.num_rows <= len(calibration)
     (published,) = flow.directory.glob("models/fraud-detector-1-*")
     manifest = bundle.load(published).manifest
     flagged = pc.equal(kept["decision"], "decline").to_numpy()
@@ -155,7 +157,7 @@ def test_mlflow_has_a_run_with_a_child_for_each_candidate(trained):
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
         for metric in ("f1", "precision", "recall", "auprc", "roc_auc", "brier"):
             assert {f"validation_{metric}", f"test_{metric}"} <= set(child.data.metrics)
-        assert len(client.get_metric_history(child.info.run_id, "early_logloss")) > 1
+        assert len(client.get_metric_history(child.info.run_id, "early_stopping_logloss")) > 1
     assert children["xgboost"].data.params["rounds"] == "40"
     assert parent.data.params["split.train"] == "0.5"
     assert parent.data.tags["data_digest"]
@@ -165,7 +167,7 @@ def test_mlflow_has_a_run_with_a_child_for_each_candidate(trained):
 def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework, tolerance):
     import mlflow
 
-    from fraud.training import candidate
+    from fraud.training.models import candidate
 
     flow, _ = trained
     mlflow.set_tracking_uri(f"sqlite:///{flow.directory / 'mlflow.db'}")
@@ -177,7 +179,7 @@ def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework
                 if model.source_run_id == run.info.run_id and model.name == "native"]
     (parts,) = flow.directory.glob("data/runs/*/features/split=test")
     table = pq.read_table(parts, partitioning=None)
-    rows = np.column_stack([table[name] for name in features.NAMES])[:2_000]
+    rows = np.column_stack([table[name] for name in DEFAULT.names])[:2_000]
     native = mlflow.pyfunc.load_model(model.model_uri).predict(rows).reshape(-1)
     onnx = client.download_artifacts(run.info.run_id, "onnx/model.onnx")
     logits = candidate.score_logits(Path(onnx).read_bytes(), rows)
@@ -186,12 +188,12 @@ def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework
 
 
 @pytest.mark.parametrize(("step", "words", "pictures"), [
-    ("start", ["The data", "in {1} incidents", "{0} in"], 0),
+    ("start", ["# Data", "in {1} incidents", "{0} in"], 0),
     ("train_xgboost", ["xgboost", "fallback"], 1),
     ("train_tensorflow", ["tensorflow", "fallback"], 1),
-    ("select", ["goes on", "(selected)"], 0),
-    ("audit", ["promoted", "95 % interval", "money stopped", "Nothing leaks", "one rule: ",
-               "Model card: ", "was used once to judge", "By typology of fraud"], 6)])
+    ("select", ["is selected", "(selected)"], 0),
+    ("audit", ["promoted", "95 % interval", "money stopped", "Nothing leaks", "one feature: ",
+               "Model card: ", "was used once; ", "By kind of fraud"], 6)])
 def test_each_card_shows_what_its_step_found(trained, payments, step, words, pictures):
     content = card(trained[0], step)
     for word in words:
@@ -209,7 +211,7 @@ def test_the_same_data_gives_the_same_metrics_and_an_equal_candidate_is_promoted
     assert "version 2 is promoted" in written(result)
     assert ("not worse than champion 1 by more than 0.02: F1 +0.0000 and at least +0.0000"
             in written(result))
-    assert "This window was used 2 times to judge a candidate" in card(flow, "audit")
+    assert "This test period was used 2 times; " in card(flow, "audit")
     after = flow.python("-m", "fraud.training.registry", "show", "2").stdout
     measured = [[line for line in text.splitlines() if line.startswith("test_")]
                 for text in (before, after)]
@@ -230,6 +232,11 @@ def one_class(directory: Path, payments: Path) -> list[str]:
     return ["--transactions", "one.parquet"]
 
 
+def empty_folder(directory: Path, payments: Path) -> list[str]:
+    (directory / "empty").mkdir()
+    return ["--transactions", "empty"]
+
+
 HEADER = (b"step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,"
           b"newbalanceDest,isFraud,isFlaggedFraud\n")
 REFUSED = {
@@ -239,8 +246,7 @@ REFUSED = {
                       "empty.csv: is empty (0 bytes)"),
     "wrong columns": (lambda directory, payments: saved(directory, "wrong.csv", b"a,b\n1,2\n"),
                       "wrong.csv: lacks the columns"),
-    "a directory": (lambda directory, payments: ["--transactions", "."],
-                    ".: is a directory"),
+    "an empty folder": (empty_folder, "empty: is a folder without files"),
     "a truncated Parquet": (
         lambda directory, payments: saved(directory, "cut.parquet", payments.read_bytes()[:9_999]),
         "cut.parquet: cannot be read as Parquet"),
@@ -248,7 +254,7 @@ REFUSED = {
     "all rows bad": (
         lambda directory, payments: saved(
             directory, "bad.csv", HEADER + b"1,WIRE,1,C1,1,0,C2,0,0,0,0\n" * 9),
-        "bad.csv: 9 of 9 rows are bad (unknown-type 9)"),
+        "bad.csv: 9 of 9 rows are invalid (unknown-type 9)"),
     "a data folder that cannot be written to": (
         lambda directory, payments: ["--transactions", str(payments), "--data-dir", "/proc/data"],
         "/proc/data"),

@@ -1,4 +1,4 @@
-"""For all tests of `fraud`: a DynamoDB by moto (AWS cannot run here)."""
+"""Stores for all tests of `fraud`: DynamoDB is moto's, because AWS cannot run here."""
 
 import copy
 import threading
@@ -17,8 +17,9 @@ from fraud.stores import open_store
 def moto():
     """The URL of moto's server, which keeps its tables in this process.
 
-    For every item that a transaction names, moto copies the whole table deeply, to roll back; here
-    it copies the named items, once. Nor does it isolate transactions: here each has its turn.
+    For every item that a transaction names, moto copies the whole table deeply, to roll back; the
+    patch copies the named items, once. moto does not isolate transactions; the patch runs them one
+    after the other.
     """
     from moto.dynamodb import models
     from moto.dynamodb.models.dynamo_type import DynamoType
@@ -54,13 +55,13 @@ def moto():
 
 @pytest.fixture(scope="session")
 def aws():
-    """One session for all tests: botocore takes its time to read what it knows of a service."""
+    """One session for all tests: botocore reads the description of a service slowly."""
     return botocore.session.get_session()
 
 
 @pytest.fixture
 def dynamodb_url(moto, aws, monkeypatch):
-    """An empty table, and an environment in which it is found."""
+    """The URL of an empty table, and the environment that leads to it."""
     for name, value in {"AWS_ENDPOINT_URL": moto, "AWS_DEFAULT_REGION": "eu-central-1",
                         "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
         monkeypatch.setenv(name, value)

@@ -1,19 +1,19 @@
 import pytest
 
-from fraud.brokers import BrokerSettings, connection, read
+from fraud.brokers import BrokerSettings, connection, read_broker_settings
 from fraud.settings import SettingsError
 
 
-def test_brokers_have_the_name_that_all_of_kafka_uses():
-    assert read({}).brokers == "localhost:9092"
-    assert read({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2"}).brokers == "a:1,b:2"
-    assert connection(read({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2"}))["bootstrap_servers"] == [
-        "a:1", "b:2"]
+def test_the_variable_of_every_kafka_client_names_the_brokers():
+    assert read_broker_settings({}).brokers == "localhost:9092"
+    assert read_broker_settings({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2"}).brokers == "a:1,b:2"
+    settings = read_broker_settings({"KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2"})
+    assert connection(settings)["bootstrap_servers"] == ["a:1", "b:2"]
 
 
-def test_a_bad_value_is_refused_by_name():
+def test_an_invalid_value_is_refused_by_its_variable():
     with pytest.raises(SettingsError, match="^FRAUD_KAFKA_SECURITY is 'none'"):
-        read({"FRAUD_KAFKA_SECURITY": "none"})
+        read_broker_settings({"FRAUD_KAFKA_SECURITY": "none"})
 
 
 def test_credentials_and_authority_reach_the_clients():

@@ -1,47 +1,35 @@
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fraud import history
-from fraud.features import (
-    FALLBACK_NAMES, FEATURES, GROUPS, NAMES, Payments, matrix, values, vector)
+from fraud.clock import HOUR_MS
+from fraud.features import DEFAULT, FeatureTable, PaymentColumns
 from fraud.history import counts_of
-from fraud.transaction import EVENT_TIME_LIMIT, TYPES, Transaction
+from fraud.transaction import EVENT_TIME_LIMIT, TYPES
+from tests import factories
+from tests.fraud.strategies import (
+    MAX_AMOUNT_CENTS, MAX_BALANCE_CENTS, MAX_COUNT, count_rows, payments)
 
-HOUR = 3_600_000
-MAX_AMOUNT_CENTS = 10**14
-MAX_BALANCE_CENTS = 10**15
-MAX_COUNT = 2**53        # nobody makes so many payments: up to here a count is exact in float64
-MAX_SUM = 2**63 - 1      # of cents: beyond 2**53, to the end of int64
-
+payment = partial(factories.payment, event_time=0)
+NAMES, FALLBACK_NAMES = DEFAULT.names, DEFAULT.fallback_names
+columns_of, matrix, values, vector = (
+    DEFAULT.columns, DEFAULT.matrix, DEFAULT.values, DEFAULT.vector)
 NOTHING_BEFORE = counts_of([0] * len(history.NAMES))
 
 
-def payment(**changes) -> Transaction:
-    """A transfer of 100.00 from an account that holds 400.00, at midnight."""
-    return Transaction(**{
-        "transaction_id": "t-1", "event_time": 0, "type_code": TYPES.index("TRANSFER"),
-        "amount_cents": 100_00, "origin": "C1", "destination": "C2",
-        "origin_balance_cents": 400_00, "destination_balance_cents": 0, **changes})
-
-
 def counts(**changes):
-    """Counts of accounts that did nothing but what is named here."""
+    """Counts that are zero but for the ones named here."""
     assert not changes.keys() - set(history.NAMES)
     return counts_of([changes.get(name, 0) for name in history.NAMES])
 
 
 def named(payment, counts=NOTHING_BEFORE) -> dict[str, float]:
     return dict(zip(NAMES, vector(payment, counts)[0].tolist(), strict=True))
-
-
-def columns_of(payments) -> Payments:
-    return Payments(*(np.array([getattr(one, field) for one in payments], np.int64)
-                      for field in Payments._fields))
 
 
 def counts_in_columns(rows):
@@ -52,38 +40,6 @@ def counts_in_columns(rows):
 def assert_bit_equal(left, right):
     assert left.dtype == right.dtype == np.float32
     np.testing.assert_array_equal(left.view(np.uint32), right.view(np.uint32))
-
-
-def around(*borders):
-    """Integers within three of a border."""
-    return st.builds(int.__add__, st.sampled_from(borders), st.integers(-3, 3))
-
-
-def within(low, high, *borders):
-    """Integers of a range, often near zero, its ends, and other borders."""
-    near = around(0, low, high, *borders).filter(lambda number: low <= number <= high)
-    return st.integers(low, high) | st.integers(max(low, -10_000), min(high, 10_000)) | near
-
-
-balances = within(-MAX_BALANCE_CENTS, MAX_BALANCE_CENTS, MAX_AMOUNT_CENTS, 2**24, 2**32)
-
-
-@st.composite
-def payments(draw):
-    """Any valid payment; often one that takes all that there is, or a cent more or less."""
-    amount = draw(within(0, MAX_AMOUNT_CENTS, 2**24, 2**32))
-    return payment(
-        event_time=draw(within(0, EVENT_TIME_LIMIT - 1, HOUR, 24 * HOUR)),
-        type_code=draw(st.integers(0, len(TYPES) - 1)),
-        amount_cents=amount,
-        origin_balance_cents=draw(balances | around(amount)),
-        destination_balance_cents=draw(balances),
-    )
-
-
-sums = within(0, MAX_SUM, 2**53, 2**54, 2**62)
-numbers = within(0, MAX_COUNT, 2**24, 2**25)
-count_rows = st.tuples(*(sums if "cents" in name else numbers for name in history.NAMES))
 
 
 # The features and their names.
@@ -98,10 +54,11 @@ def test_the_names_of_the_fallback_come_first():
 
 
 def test_every_feature_has_a_group_and_a_meaning_of_one_line():
-    assert tuple(feature.name for feature in FEATURES) == NAMES
-    assert GROUPS == {feature.name: feature.group for feature in FEATURES}
-    assert all(feature.group for feature in FEATURES)
-    assert all(feature.meaning and "\n" not in feature.meaning for feature in FEATURES)
+    features = DEFAULT.features
+    assert tuple(feature.name for feature in features) == NAMES
+    assert DEFAULT.groups == {feature.name: feature.group for feature in features}
+    assert all(feature.group for feature in features)
+    assert all(feature.meaning and "\n" not in feature.meaning for feature in features)
 
 
 def test_there_is_one_value_for_each_name():
@@ -126,34 +83,34 @@ def test_no_payments_are_no_rows():
 
 @given(st.lists(st.tuples(payments(), count_rows), min_size=1, max_size=5))
 def test_the_vector_of_each_payment_is_its_row_of_the_matrix(cases):
-    rows = matrix(columns_of([one for one, _ in cases]),
+    rows = matrix(columns_of([case for case, _ in cases]),
                   counts_in_columns([before for _, before in cases]))
     assert_bit_equal(rows, np.concatenate(
-        [vector(one, counts_of(before)) for one, before in cases]))
+        [vector(case, counts_of(before)) for case, before in cases]))
 
 
 @given(payments(), count_rows)
-def test_one_and_many_agree_even_before_they_are_rounded_to_float32(one, before):
-    of_many = values(columns_of([one]), counts_in_columns([before]))
+def test_scalars_and_arrays_agree_even_before_they_are_rounded_to_float32(case, before):
+    of_many = values(columns_of([case]), counts_in_columns([before]))
     exact = np.array([column[0] for column in of_many], np.float64)
     np.testing.assert_array_equal(
         exact.view(np.uint64),
-        np.array(values(one, counts_of(before)), np.float64).view(np.uint64))
+        np.array(values(case, counts_of(before)), np.float64).view(np.uint64))
 
 
-@given(payments())
-def test_money_is_the_float_nearest_to_its_decimal(one):
-    seen = dict(zip(NAMES, values(one, None)))
-    assert seen["amount"] == one.amount_cents / 100
-    assert seen["origin_balance"] == one.origin_balance_cents / 100
-    assert seen["destination_balance"] == one.destination_balance_cents / 100
-    assert seen["balance_left"] == (one.origin_balance_cents - one.amount_cents) / 100
+@given(payments(unknown=False))
+def test_money_is_the_float_nearest_to_its_decimal(case):
+    seen = dict(zip(FALLBACK_NAMES, values(case, None), strict=True))
+    assert seen["amount"] == case.amount_cents / 100
+    assert seen["origin_balance"] == case.origin_balance_cents / 100
+    assert seen["destination_balance"] == case.destination_balance_cents / 100
+    assert seen["balance_left"] == (case.origin_balance_cents - case.amount_cents) / 100
 
 
 @given(st.lists(payments(), min_size=1, max_size=10))
 def test_without_counts_the_vector_of_each_payment_is_its_row_of_the_matrix(cases):
     assert_bit_equal(matrix(columns_of(cases), None),
-                     np.concatenate([vector(one, None) for one in cases]))
+                     np.concatenate([vector(case, None) for case in cases]))
 
 
 def test_vectors_are_rows_of_a_matrix_long_enough_for_every_vector_instruction():
@@ -165,52 +122,89 @@ def test_vectors_are_rows_of_a_matrix_long_enough_for_every_vector_instruction()
         return (limit * 10.0 ** -generator.uniform(0, 15, size)).astype(np.int64)
 
     amount = up_to(MAX_AMOUNT_CENTS)
-    many = Payments(
+    many = PaymentColumns(
         event_time=generator.integers(0, EVENT_TIME_LIMIT, size),
-        type_code=generator.integers(0, len(TYPES), size),
+        type=generator.integers(0, len(TYPES), size),
         amount_cents=amount,
+        destination=np.ones(size, bool),
         origin_balance_cents=np.where(
             generator.random(size) < 0.2, amount,
-            up_to(MAX_BALANCE_CENTS) * generator.choice([-1, 1], size)),
-        destination_balance_cents=up_to(MAX_BALANCE_CENTS) * generator.choice([-1, 1], size),
+            up_to(MAX_BALANCE_CENTS) * generator.choice([-1, 1], size)).astype(float),
+        destination_balance_cents=(
+            up_to(MAX_BALANCE_CENTS) * generator.choice([-1, 1], size)).astype(float),
     )
     before = [up_to(2**62 if "cents" in name else MAX_COUNT) for name in history.NAMES]
     one_by_one = [
-        vector(payment(**dict(zip(Payments._fields, one))), counts_of(counted))
-        for one, counted in zip(zip(*(column.tolist() for column in many)),
-                                zip(*(column.tolist() for column in before)))]
+        vector(payment(event_time=time, type=TYPES[kind], amount_cents=cents,
+                       origin_balance_cents=int(balance),
+                       destination_balance_cents=int(other_balance)), counts_of(counted))
+        for time, kind, cents, _, balance, other_balance, *counted in zip(
+            *(column.tolist() for column in (*many, *before)), strict=True)]
     assert_bit_equal(matrix(many, counts_of(before)), np.concatenate(one_by_one))
 
 
 @given(payments(), count_rows)
-def test_the_fallback_sees_the_first_of_what_the_model_sees(one, before):
-    assert_bit_equal(vector(one, None)[0],
-                     vector(one, counts_of(before))[0, :len(FALLBACK_NAMES)])
+def test_the_features_of_the_fallback_are_the_first_ones_of_the_model(case, before):
+    assert_bit_equal(vector(case, None)[0],
+                     vector(case, counts_of(before))[0, :len(FALLBACK_NAMES)])
 
 
-@given(payments(), count_rows)
-def test_every_feature_is_finite(one, before):
-    assert np.isfinite(vector(one, counts_of(before))).all()
+@given(payments(unknown=False), count_rows)
+def test_every_feature_is_finite(case, before):
+    assert np.isfinite(vector(case, counts_of(before))).all()
     with np.errstate(all="raise"):
-        assert np.isfinite(matrix(columns_of([one]), counts_in_columns([before]))).all()
+        assert np.isfinite(matrix(columns_of([case]), counts_in_columns([before]))).all()
 
 
 @given(payments(), count_rows)
-def test_every_share_lies_between_none_and_all(one, before):
-    shares = {name: value for name, value in named(one, counts_of(before)).items()
+def test_every_share_lies_between_none_and_all(case, before):
+    shares = {name: value for name, value in named(case, counts_of(before)).items()
               if "share" in name}
     assert len(shares) == 5
-    assert all(0 <= share <= 1 for share in shares.values())
+    assert all(np.isnan(share) or 0 <= share <= 1 for share in shares.values())
+
+
+# What is not known is NaN.
+
+@pytest.mark.parametrize(("changes", "unknown"), [
+    ({"origin_balance_cents": None}, {
+        "origin_balance", "balance_left", "amount_share_of_balance", "empties_account",
+        "exceeds_balance", "drained_share_day"}),
+    ({"destination_balance_cents": None}, {"destination_balance"}),
+    ({"destination": None}, {name for name in NAMES if name.startswith("destination_")
+                             and name != "destination_balance"}),
+    ({}, set())])
+def test_a_feature_of_what_is_not_known_is_nan(changes, unknown):
+    case = payment(**changes)
+    assert set(DEFAULT.unknown(case)) == unknown
+    seen = named(case)
+    assert {name for name, value in seen.items() if np.isnan(value)} == unknown
+    rows = matrix(columns_of([case, payment()]), counts_in_columns([[0] * 16] * 2))
+    assert {name for name, value in zip(NAMES, rows[0], strict=True) if np.isnan(value)} == unknown
+    assert not np.isnan(rows[1]).any()
+
+
+def test_features_can_be_left_out_and_types_chosen():
+    table = FeatureTable(("REFUND", "SALE"), {"origin_balance", "drained_share_day"})
+    assert {"is_refund", "is_sale"} < set(table.names)
+    assert set(table.names).isdisjoint({"is_transfer", "origin_balance", "drained_share_day"})
+    assert table.names[:len(table.fallback_names)] == table.fallback_names
+    seen = dict(zip(table.names, table.vector(payment(type="SALE"), NOTHING_BEFORE)[0],
+                    strict=True))
+    assert (seen["is_sale"], seen["is_refund"]) == (1, 0)
+    with pytest.raises(KeyError):
+        table.vector(payment(type="TRANSFER"), NOTHING_BEFORE)
 
 
 # Nothing is known too early.
 
 class AtAuthorisation(NamedTuple):
-    """What is known when a payment asks to be authorised: to want more is an error."""
+    """The fields known when a payment asks to be authorised: reading any other is an error."""
 
     event_time: object
-    type_code: object
+    type: object
     amount_cents: object
+    destination: object
     origin_balance_cents: object
     destination_balance_cents: object
 
@@ -219,19 +213,19 @@ class AtAuthorisation(NamedTuple):
 
 
 @pytest.mark.parametrize("name", [
-    "transaction_id", "origin", "destination", "is_fraud", "label_time", "incident_id",
+    "transaction_id", "origin", "is_fraud", "label_time", "incident_id",
     "fraud_type", "new_origin_balance_cents"])
-def test_what_is_known_at_authorisation_holds_nothing_else(name):
-    known = AtAuthorisation(0, 4, 100_00, 400_00, 0)
+def test_no_other_field_is_known_at_authorisation(name):
+    known = AtAuthorisation(0, "TRANSFER", 100_00, "C2", 400_00, 0)
     with pytest.raises(AssertionError, match=f"depends on {name}"):
         getattr(known, name)
 
 
 @given(payments(), count_rows)
-def test_features_need_only_what_is_known_at_authorisation(one, before):
-    known = AtAuthorisation(*(getattr(one, field) for field in AtAuthorisation._fields))
-    assert_bit_equal(vector(known, counts_of(before)), vector(one, counts_of(before)))
-    assert_bit_equal(vector(known, None), vector(one, None))
+def test_features_need_only_what_is_known_at_authorisation(case, before):
+    known = AtAuthorisation(*(getattr(case, field) for field in AtAuthorisation._fields))
+    assert_bit_equal(vector(known, counts_of(before)), vector(case, counts_of(before)))
+    assert_bit_equal(vector(known, None), vector(case, None))
 
 
 def test_features_of_many_payments_need_only_what_is_known_at_authorisation():
@@ -244,10 +238,10 @@ texts = st.text(min_size=1, max_size=64)
 
 
 @given(payments(), count_rows, texts, texts, texts)
-def test_features_do_not_depend_on_who_pays_whom_under_which_id(one, before, name, payer, payee):
+def test_features_do_not_depend_on_names_and_ids(case, before, name, payer, payee):
     renamed = msgspec.structs.replace(
-        one, transaction_id=name, origin=payer, destination=payee)
-    assert_bit_equal(vector(renamed, counts_of(before)), vector(one, counts_of(before)))
+        case, transaction_id=name, origin=payer, destination=case.destination and payee)
+    assert_bit_equal(vector(renamed, counts_of(before)), vector(case, counts_of(before)))
 
 
 # Examples worked out by hand.
@@ -272,7 +266,7 @@ def test_an_account_that_keeps_three_quarters():
 
 @pytest.mark.parametrize(("amount_cents", "empties", "exceeds"), [
     (180_99, 0, 0), (181_00, 1, 0), (181_01, 0, 1)])
-def test_one_cent_parts_less_than_all_from_all_from_more(amount_cents, empties, exceeds):
+def test_one_cent_separates_less_than_all_from_all_and_from_more(amount_cents, empties, exceeds):
     seen = named(payment(amount_cents=amount_cents, origin_balance_cents=181_00))
     assert (seen["empties_account"], seen["exceeds_balance"]) == (empties, exceeds)
 
@@ -323,8 +317,8 @@ def test_a_destination_that_passes_on_what_it_receives(sent_cents, share):
     assert seen["destination_passed_on_share_day"] == pytest.approx(share, abs=1e-7)
 
 
-def test_each_count_stands_under_its_name_and_sums_are_in_currency_units():
-    numbered = {name: 100 * (1 + place) for place, name in enumerate(history.NAMES)}
+def test_each_count_has_the_feature_of_its_name_and_sums_are_in_currency_units():
+    numbered = {name: 100 * (1 + index) for index, name in enumerate(history.NAMES)}
     seen = named(payment(), counts(**numbered))
     for name, number in numbered.items():
         expected = number / 100 if "cents" in name else number
@@ -333,13 +327,13 @@ def test_each_count_stands_under_its_name_and_sums_are_in_currency_units():
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_only_the_flag_of_its_type_is_set(kind):
-    seen = named(payment(type_code=TYPES.index(kind)))
+    seen = named(payment(type=kind))
     flags = {f"is_{name.lower()}": float(name == kind) for name in TYPES}
     assert {name: value for name, value in seen.items() if name.startswith("is_")} == flags
 
 
 @pytest.mark.parametrize(("event_time", "hour"), [
-    (0, 0), (HOUR - 1, 0), (HOUR, 1), (24 * HOUR - 1, 23), (24 * HOUR, 0),
-    (1767225600000 - 1, 23), (1767225600000 + 13 * HOUR, 13)])    # the turn of the year 2026
+    (0, 0), (HOUR_MS - 1, 0), (HOUR_MS, 1), (24 * HOUR_MS - 1, 23), (24 * HOUR_MS, 0),
+    (1767225600000 - 1, 23), (1767225600000 + 13 * HOUR_MS, 13)])    # the turn of the year 2026
 def test_the_hour_of_day_is_in_utc(event_time, hour):
     assert named(payment(event_time=event_time))["hour_of_day"] == hour

@@ -3,31 +3,25 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from time import time
 
 import msgspec
 import numpy as np
 import pytest
 
-from fraud import bundle, features
-from fraud.history import BUCKET_MS, NAMES, StoreUnavailable, counts_of
-from fraud.scorer import FEW, Answer, Answered, Decision, Refused, Scorer
+from fraud import bundle
+from fraud.decision import Answer, Answered, Decision, Refused
+from fraud.features import DEFAULT
+from fraud.history import BUCKET_MS, NAMES, StoreContractError, StoreUnavailable, counts_of
+from fraud.inference import SCALAR_BATCH_MAX
+from fraud.scorer import Scorer
 from fraud.settings import Settings
-from fraud.transaction import TYPE_CODES, Transaction
+from tests import factories
+from tests.factories import NOON, emptying
 
 HOUR = BUCKET_MS
-NOON = 480_012 * HOUR
-
-
-def payment(name: str, event_time: int = NOON, **changes) -> Transaction:
-    return Transaction(**{
-        "transaction_id": name, "event_time": event_time, "type_code": TYPE_CODES["TRANSFER"],
-        "amount_cents": 100_00, "origin": "C1", "destination": "C2",
-        "origin_balance_cents": 5_000_00, "destination_balance_cents": 0, **changes})
-
-
-def emptying(name: str, **changes) -> Transaction:
-    return payment(name, **{"amount_cents": 5_000_00, **changes})
+payment = partial(factories.payment, origin_balance_cents=5_000_00)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +32,9 @@ def champion(bundle_directory) -> bundle.Bundle:
 @pytest.fixture
 def make(champion):
     """Makes a scorer of replays: `make(store, **settings)`."""
-    def make(store, degrade: bool = True, **settings) -> Scorer:
+    def make(store, fallback_on_store_error: bool = True, **settings) -> Scorer:
         return Scorer(store, champion, Settings(**{"clock": "event", "account_key": "secret",
-                                                   **settings}), degrade)
+                                                   **settings}), fallback_on_store_error)
     return make
 
 
@@ -66,9 +60,9 @@ def answers(outcomes: list[Answered | Refused]) -> list[Answer]:
     return [msgspec.json.decode(outcome.body, type=Answer) for outcome in outcomes]
 
 
-# The answer, and what the log says of it.
+# Answers and decisions.
 
-def test_an_answer_says_what_was_decided_by_which_model_and_why(make, full):
+def test_an_answer_names_decision_model_and_reasons(make, full):
     [outcome] = make(full).score([emptying("a")])
     answer = msgspec.json.decode(outcome.body)
     score, reasons = answer.pop("score"), answer.pop("reasons")
@@ -78,15 +72,15 @@ def test_an_answer_says_what_was_decided_by_which_model_and_why(make, full):
     assert 0.9 <= score <= 1
     assert reasons[0]["code"] == "amount-against-balance"
     assert reasons[0]["value"]["empties_account"] == 1.0
-    assert set(reasons[0]) == {"code", "text", "logit_fall", "value", "reference"}
+    assert set(reasons[0]) == {"code", "text", "logit_drop", "value", "reference"}
 
 
-def test_an_approval_needs_no_reasons(make, memory):
+def test_an_approval_has_no_reasons(make, memory):
     [answer] = answers(make(memory).score([payment("a")]))
     assert (answer.decision, answer.reasons) == ("approve", []) and answer.score < 0.5
 
 
-def test_a_decision_is_logged_with_all_that_it_was_made_from(make, full, champion):
+def test_a_decision_is_logged_with_all_its_inputs(make, full, champion):
     scorer = make(full)
     scorer.score([payment("a")])
     before = time() * 1000
@@ -102,16 +96,16 @@ def test_a_decision_is_logged_with_all_that_it_was_made_from(make, full, champio
         "late": False, "recording_since": 0, "idempotent": True, "model_digest": champion.digest,
         "model_version": "3", "policy_digest": champion.policy_digest, "policy_version": "3.1",
         "thresholds": {"review": 0.5, "decline": 0.9}}
-    assert dict(zip(NAMES, logged["counts"]))["origin_sent_cents_day"] == 100_00
-    row = features.vector(emptying("b"), counts_of(logged["counts"]))
+    assert dict(zip(NAMES, logged["counts"], strict=True))["origin_sent_cents_day"] == 100_00
+    row = DEFAULT.vector(emptying("b"), counts_of(logged["counts"]))
     assert np.array_equal(np.float32([logged["features"]]), row)
     assert champion.model.scores(row)[0] == pytest.approx(logged["score"], abs=1e-6)
 
 
 def test_the_log_names_accounts_by_a_keyed_digest(make, memory):
-    one, other = (make(memory, account_key=key) for key in ("k", "other"))
-    first, second = decisions(one.score([payment("a"), payment("b", origin="C2",
-                                                               destination="C1")]))
+    scorer, other = (make(memory, account_key=key) for key in ("k", "other"))
+    first, second = decisions(scorer.score([
+        payment("a"), payment("b", origin="C2", destination="C1")]))
     assert (first.origin, first.destination) == (second.destination, second.origin)
     assert first.origin != first.destination and "C1" not in msgspec.json.encode(first).decode()
     assert decisions(other.score([payment("c")]))[0].origin != first.origin
@@ -120,21 +114,22 @@ def test_the_log_names_accounts_by_a_keyed_digest(make, memory):
     assert unset[0] != unset[1]
 
 
-@pytest.mark.parametrize("size", [FEW, 101])
+@pytest.mark.parametrize("size", [SCALAR_BATCH_MAX, 101])
 def test_payments_score_alike_alone_and_in_a_batch(make, opened, size):
-    payments = [payment(f"t{place}", NOON + place, amount_cents=place * 50_00,
-                        destination=f"C{place % 3}") for place in range(101)]
+    payments = [payment(f"t{index}", NOON + index, amount_cents=index * 50_00,
+                        destination=f"C{index % 3}") for index in range(101)]
     alone, together = opened("memory://"), opened("memory://")
     for store in (alone, together):
         store.fill([], 0, NOON)
     one_by_one, at_once = make(alone), make(together)
-    ones = [one_by_one.score([one])[0].decision for one in payments]
-    batch = [one for start in range(0, 101, size)
-             for one in decisions(at_once.score(payments[start:start + size]))]
-    assert [one.features for one in ones] == [one.features for one in batch]
-    assert [one.counts for one in ones] == [one.counts for one in batch]
-    assert [one.score for one in ones] == pytest.approx([one.score for one in batch], abs=1e-6)
-    assert len({one.decision for one in ones}) > 1
+    single = [one_by_one.score([single])[0].decision for single in payments]
+    batched: list[Decision] = []
+    for start in range(0, 101, size):
+        batched += decisions(at_once.score(payments[start:start + size]))
+    for left, right in zip(single, batched, strict=True):
+        assert left.features == right.features and left.counts == right.counts
+        assert left.score == pytest.approx(right.score, abs=1e-6)
+    assert len({decision.decision for decision in single}) > 1
 
 
 def test_reasons_are_those_of_the_payment_itself(make, memory):
@@ -144,7 +139,7 @@ def test_reasons_are_those_of_the_payment_itself(make, memory):
     assert answers(outcomes)[1].reasons[0].value["balance_left"] == 0.0
 
 
-def test_each_model_has_thresholds_of_its_own(make, opened, champion):
+def test_each_model_has_its_own_thresholds(make, opened, champion):
     scorer = make(opened("memory://"))
     scorer.bundle = replace(champion, policy=bundle.Policy(
         "4", model=bundle.Thresholds(0, 0), fallback=bundle.Thresholds(1, 1)))
@@ -156,7 +151,7 @@ def test_nothing_is_scored_for_no_payments(make, full):
     assert make(full).score([]) == []
 
 
-# Repeats, and what is refused.
+# Repeats and refusals.
 
 def test_a_repeat_gets_the_same_bytes_also_from_another_model(make, full, champion):
     scorer = make(full)
@@ -169,7 +164,7 @@ def test_a_repeat_gets_the_same_bytes_also_from_another_model(make, full, champi
 def test_a_payment_twice_in_a_batch_is_scored_once(make, full):
     first, second, other = make(full).score([payment("a"), payment("a"), payment("b")])
     assert second == Answered(first.body, None) and first.decision
-    assert dict(zip(NAMES, other.decision.counts))["origin_sent_count_day"] == 1
+    assert dict(zip(NAMES, other.decision.counts, strict=True))["origin_sent_count_day"] == 1
 
 
 def test_after_a_crash_before_the_answer_the_counts_are_the_same(make, full):
@@ -178,25 +173,25 @@ def test_after_a_crash_before_the_answer_the_counts_are_the_same(make, full):
     scorer.score([payment("b")])
     [outcome] = scorer.score([payment("a")])
     assert outcome.decision.counts == claims[0].counts == [0] * 16
-    assert outcome.decision.sequence == claims[0].sequence
+    assert outcome.decision.store_sequence == claims[0].store_sequence
 
 
 def test_an_id_with_another_payment_is_refused(make, full):
     scorer = make(full)
     scorer.score([payment("a")])
-    for outcome in scorer.score([payment("a", amount_cents=1), payment("a", type_code=0)]):
+    for outcome in scorer.score([payment("a", amount_cents=1), payment("a", type="CASH_IN")]):
         assert outcome.code == "id-reused" and "'a'" in outcome.message
 
 
-def test_an_answer_that_came_first_wins_over_ours(make, memory, monkeypatch):
+def test_the_first_answer_of_concurrent_scorers_wins(make, memory, monkeypatch):
     scorer, finish = make(memory), memory.finish
 
     def finish_behind(claims, bodies):
-        finish(claims, [b"theirs"])
+        finish(claims, [b"first"])
         return finish(claims, bodies)
 
     monkeypatch.setattr(memory, "finish", finish_behind)
-    assert scorer.score([payment("a")]) == [Answered(b"theirs", None)]
+    assert scorer.score([payment("a")]) == [Answered(b"first", None)]
 
 
 # Time.
@@ -206,16 +201,16 @@ def now() -> int:
 
 
 def test_a_payment_from_the_future_is_refused_and_not_counted(make, memory):
-    scorer = make(memory, clock="wall", max_ahead_minutes=5.0)
+    scorer = make(memory, clock="wall", max_clock_skew_minutes=5.0)
     good, bad = payment("a", now() + 4 * 60_000), payment("b", now() + 6 * 60_000)
     later = payment("c", now() + 4 * 60_000)
     first, refused, third = scorer.score([good, bad, later])
     assert first.decision and refused.code == "event-time-ahead"
     assert "event_time is" in refused.message and "ahead of the clock" in refused.message
-    assert dict(zip(NAMES, third.decision.counts))["origin_sent_count_day"] == 1
+    assert dict(zip(NAMES, third.decision.counts, strict=True))["origin_sent_count_day"] == 1
 
 
-def test_replays_know_no_future(make, memory):
+def test_in_replays_no_payment_is_too_far_ahead(make, memory):
     assert make(memory).score([payment("a", now() + 10 ** 10)])[0].decision
 
 
@@ -234,7 +229,7 @@ def test_a_late_payment_is_marked(make, full):
     assert [decision.late for decision in decisions(outcomes)] == [False, True]
 
 
-# What is not known.
+# Missing history.
 
 def test_a_young_store_is_not_trusted(make, store, champion):
     scorer = make(store)
@@ -244,17 +239,17 @@ def test_a_young_store_is_not_trusted(make, store, champion):
     assert [answer.history for answer in answers(outcomes)] == [
         "partial", "partial", "partial", "full", "full"]
     first, *_, last = decisions(outcomes)
-    assert first.features == features.vector(emptying("t", event_time=NOON + 1), None)[0].tolist()
+    assert first.features == DEFAULT.vector(emptying("t", event_time=NOON + 1), None)[0].tolist()
     assert (first.thresholds, last.thresholds) == (champion.policy.fallback, champion.policy.model)
     assert first.score == pytest.approx(champion.fallback.scores(np.float32([first.features]))[0])
-    assert first.idempotent and len(last.features) == len(features.NAMES)
+    assert first.idempotent and len(last.features) == len(DEFAULT.names)
 
 
 def unreachable(opened):
     return opened("redis://127.0.0.1:1", history_deadline_ms=20.0)
 
 
-def test_without_its_store_it_answers_without_history_and_says_so(make, opened, champion, caplog):
+def test_without_its_store_it_answers_without_history_and_logs_it(make, opened, champion, caplog):
     scorer = make(unreachable(opened))
     with caplog.at_level(logging.WARNING):
         outcomes = scorer.score([emptying("a"), payment("a"), payment("b")])
@@ -262,26 +257,27 @@ def test_without_its_store_it_answers_without_history_and_says_so(make, opened, 
         assert (answer.history, answer.idempotent, answer.late) == ("unavailable", False, False)
     assert [answer.decision for answer in answers(outcomes)] == ["decline", "approve", "approve"]
     logged = decisions(outcomes)[0]
-    assert (logged.counts, logged.sequence, logged.recording_since) == (None, None, None)
+    assert (logged.counts, logged.store_sequence, logged.recording_since) == (None, None, None)
     assert logged.thresholds == champion.policy.fallback
-    assert len(logged.features) == len(features.FALLBACK_NAMES)
+    assert len(logged.features) == len(DEFAULT.fallback_names)
     assert "scoring without history: Redis: " in caplog.text
 
 
-def test_where_it_must_not_degrade_it_says_that_its_store_is_away(make, opened):
+def test_without_fallback_an_unavailable_store_is_an_error(make, opened):
     with pytest.raises(StoreUnavailable):
-        make(unreachable(opened), degrade=False).score([payment("a")])
+        make(unreachable(opened), fallback_on_store_error=False).score([payment("a")])
 
 
-@pytest.mark.parametrize("degrade", [True, False])
-def test_a_store_that_goes_away_before_the_answer_is_kept(make, memory, monkeypatch, degrade):
-    def away(claims, bodies):
-        raise StoreUnavailable("away")
+@pytest.mark.parametrize("fallback_on_store_error", [True, False])
+def test_a_store_may_become_unavailable_before_the_answer_is_kept(
+        make, memory, monkeypatch, fallback_on_store_error):
+    def unavailable(claims, bodies):
+        raise StoreUnavailable("down")
 
-    scorer = make(memory, degrade)
+    scorer = make(memory, fallback_on_store_error)
     with monkeypatch.context() as patched:
-        patched.setattr(memory, "finish", away)
-        if degrade:
+        patched.setattr(memory, "finish", unavailable)
+        if fallback_on_store_error:
             [answer] = answers(scorer.score([payment("a")]))
             assert (answer.history, answer.idempotent) == ("full", False)
         else:
@@ -291,21 +287,45 @@ def test_a_store_that_goes_away_before_the_answer_is_kept(make, memory, monkeypa
     assert (answer.history, answer.idempotent) == ("full", True)
 
 
-def test_redis_comes_and_goes_and_every_payment_is_answered(make, opened, own_redis):
+def test_every_payment_is_answered_while_redis_stops_and_restarts(make, opened, own_redis):
     server = own_redis("--appendonly", "yes", "--appendfsync", "always")
-    scorer = make(opened(server.url, history_deadline_ms=100.0), degrade=True)
+    scorer = make(opened(server.url, history_deadline_ms=100.0), fallback_on_store_error=True)
     opened(server.url).fill([], 0, NOON)
-    told = answers(scorer.score([payment("a")]))
+    given = answers(scorer.score([payment("a")]))
     server.process.send_signal(signal.SIGSTOP)
-    told += answers(scorer.score([payment("b")]))
+    given += answers(scorer.score([payment("b")]))
     server.kill()
-    told += answers(scorer.score([payment("c")]))
+    given += answers(scorer.score([payment("c")]))
     server.start()
     outcomes = scorer.score([payment("d")])
-    told += answers(outcomes)
-    assert [(answer.history, answer.idempotent) for answer in told] == [
+    given += answers(outcomes)
+    assert [(answer.history, answer.idempotent) for answer in given] == [
         ("full", True), ("unavailable", False), ("unavailable", False), ("full", True)]
-    assert dict(zip(NAMES, outcomes[0].decision.counts))["origin_sent_count_day"] == 1
+    assert dict(zip(NAMES, outcomes[0].decision.counts, strict=True))["origin_sent_count_day"] == 1
+
+
+class Forgetful:
+    """A store that returns no result for the last payment of a call."""
+
+    def __init__(self, store, forgets: str):
+        self._store, self._forgets = store, forgets
+
+    def claim(self, payments, now):
+        results = self._store.claim(payments, now)
+        return results[:-1] if self._forgets == "claim" else results
+
+    def finish(self, claims, bodies):
+        kept = self._store.finish(claims, bodies)
+        return kept[:-1] if self._forgets == "finish" else kept
+
+
+@pytest.mark.parametrize("call", ["claim", "finish"])
+@pytest.mark.parametrize("fallback_on_store_error", [True, False])
+def test_a_store_that_returns_too_few_results_is_a_loud_error(
+        make, memory, call, fallback_on_store_error):
+    scorer = make(Forgetful(memory, call), fallback_on_store_error)
+    with pytest.raises(StoreContractError, match=f"`{call}` returned 2 results for 3 payments"):
+        scorer.score([payment("a"), payment("b"), payment("c")])
 
 
 def test_importing_the_scorer_connects_to_nothing_and_needs_no_store_library():

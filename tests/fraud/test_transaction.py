@@ -2,12 +2,11 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fraud.transaction import (
-    AMOUNT_LIMIT, BALANCE_LIMIT, EVENT_TIME_LIMIT, TYPES, InvalidTransaction, Transaction, cents,
-    parse)
+    AMOUNT_LIMIT, BALANCE_LIMIT, EVENT_TIME_LIMIT, EVENT_TIME_START, InvalidTransaction,
+    Transaction, parse, time_problem, whole_cents)
 
 # Every field of a good payment, as the JSON text of its value.
 GOOD = {
@@ -23,6 +22,7 @@ GOOD = {
 NAME_FIELDS = ("transaction_id", "origin", "destination")
 BALANCE_FIELDS = ("origin_balance", "destination_balance")
 MONEY_FIELDS = ("amount",) + BALANCE_FIELDS
+OPTIONAL_FIELDS = ("destination",) + BALANCE_FIELDS
 NUMBER_FIELDS = ("event_time",) + MONEY_FIELDS
 MAX_AMOUNT_CENTS = 10**14
 MAX_BALANCE_CENTS = 10**15
@@ -44,7 +44,7 @@ def joined(fields: dict[str, str]) -> str:
 
 
 def refusal(raw: bytes | str) -> str:
-    """Why a body is refused."""
+    """The error of a body that is refused."""
     with pytest.raises(InvalidTransaction) as caught:
         parse(raw)
     return str(caught.value)
@@ -66,7 +66,7 @@ def test_a_good_payment_becomes_a_transaction_in_cents():
     assert parse(body()) == Transaction(
         transaction_id="t-1",
         event_time=1767225600000,
-        type_code=4,
+        type="TRANSFER",
         amount_cents=18105,
         origin="C1",
         destination="C2",
@@ -90,11 +90,22 @@ def test_a_payment_cannot_be_changed():
         parse(body()).amount_cents = 1
 
 
-@pytest.mark.parametrize(("name", "code"), [
-    ("CASH_IN", 0), ("CASH_OUT", 1), ("DEBIT", 2), ("PAYMENT", 3), ("TRANSFER", 4)])
-def test_each_type_has_its_code(name, code):
-    assert parse(body(type=f'"{name}"')).type_code == code
-    assert TYPES[code] == name
+@pytest.mark.parametrize("name", ["CASH_IN", "REFUND", "card payment"])
+def test_a_type_is_any_name_as_the_model_knows_the_types(name):
+    assert parse(body(type=f'"{name}"')).type == name
+
+
+@pytest.mark.parametrize("field", ["destination", *BALANCE_FIELDS])
+def test_what_is_not_known_may_be_null_or_absent(field):
+    name = field if field == "destination" else f"{field}_cents"
+    assert getattr(parse(body(**{field: "null"})), name) is None
+    absent = joined({other: text for other, text in GOOD.items() if other != field})
+    assert getattr(parse(absent), name) is None
+
+
+@pytest.mark.parametrize("field", NAME_FIELDS)
+def test_blanks_around_a_name_are_removed(field):
+    assert getattr(parse(body(**{field: '" A b\\t"'})), field) == "A b"
 
 
 @pytest.mark.parametrize(("text", "whole"), [
@@ -119,7 +130,7 @@ def test_an_overdraft_is_valid(field, text, whole):
     assert getattr(parse(body(**{field: text})), f"{field}_cents") == whole
 
 
-@pytest.mark.parametrize("time", [0, 1, 4_102_444_799_999])    # the last ms of 2099
+@pytest.mark.parametrize("time", [946_684_800_000, 4_102_444_799_999])     # from 2000 to 2099
 def test_an_event_time_is_valid_up_to_its_limits(time):
     assert parse(body(event_time=str(time))).event_time == time
 
@@ -132,72 +143,89 @@ def test_a_name_is_valid_from_one_to_64_characters_however_many_bytes(field, nam
 
 # What is refused, and why.
 
-@pytest.mark.parametrize("field", GOOD)
-def test_a_missing_field_is_named(field):
+@pytest.mark.parametrize("field", [name for name in GOOD if name not in OPTIONAL_FIELDS])
+def test_a_missing_field_is_named_with_what_to_give(field):
     message = refusal(joined({name: text for name, text in GOOD.items() if name != field}))
-    assert f"missing required field `{field}`" in message
+    assert message.startswith(f"{field} is missing; give a")
 
 
 @pytest.mark.parametrize("field", ["colour", "is_fraud", "newbalanceOrig", "Amount"])
-def test_an_unknown_field_is_named(field):
-    assert f"unknown field `{field}`" in refusal(body(**{field: "1"}))
+def test_an_unknown_field_is_named_with_the_known_ones(field):
+    assert refusal(body(**{field: "1"})) == (
+        f"{field!r} is not a field of a payment; the fields are {', '.join(GOOD)}")
 
 
 @pytest.mark.parametrize("field", GOOD)
-@pytest.mark.parametrize("text", [
-    "null", "true", "[]", "{}", "[[[]]]", DEEP_ARRAY, OPEN_ARRAY, OPEN_OBJECT])
-def test_a_field_that_is_no_text_or_number_is_named(field, text):
+@pytest.mark.parametrize("text", ["true", "[]", "{}", "[[[]]]"])
+def test_a_field_that_is_neither_text_nor_number_is_named_with_its_value(field, text):
+    assert refusal(body(**{field: text})).startswith(f"{field} is {text}; give a")
+
+
+@pytest.mark.parametrize("field", GOOD)
+@pytest.mark.parametrize("text", [DEEP_ARRAY, OPEN_ARRAY, OPEN_OBJECT])
+def test_a_field_that_nests_too_deeply_is_named(field, text):
     assert f"`$.{field}`" in refusal(body(**{field: text}))
+
+
+@pytest.mark.parametrize("field", [name for name in GOOD if name not in OPTIONAL_FIELDS])
+def test_a_required_field_may_not_be_null(field):
+    assert refusal(body(**{field: "null"})).startswith(f"{field} is null; give a")
 
 
 @pytest.mark.parametrize("field", NUMBER_FIELDS)
 @pytest.mark.parametrize("text", ["true", "false", '"5"', '""'])
 def test_a_bool_or_a_string_for_a_number_is_named(field, text):
-    message = refusal(body(**{field: text}))
-    assert f"`$.{field}`" in message
-    assert ("`str`" if '"' in text else "`bool`") in message
+    assert refusal(body(**{field: text})).startswith(f"{field} is {text}; give a")
 
 
 @pytest.mark.parametrize("field", NAME_FIELDS + ("type",))
 def test_a_number_for_a_text_is_named(field):
-    assert f"`$.{field}`" in refusal(body(**{field: "1"}))
+    assert refusal(body(**{field: "1"})).startswith(f"{field} is 1; give a")
 
 
-@pytest.mark.parametrize("name", ["WIRE", "transfer", "", "TRANSFER "])
-def test_an_unknown_type_is_named_with_its_value(name):
-    message = refusal(body(type=f'"{name}"'))
-    assert "`$.type`" in message
-    assert f"'{name}'" in message
+def test_a_long_value_is_cut_in_the_message():
+    assert refusal(body(origin=f'"{"x" * 1_000}"')).startswith(
+        f'origin is "{"x" * 99}... (1002 characters); give a string of 1 to 64 characters')
 
 
-@pytest.mark.parametrize("text", ["-0.01", "-1", "-1e308"])
-def test_a_negative_amount_is_refused(text):
-    assert re.search(r">= 0.* `\$\.amount`", refusal(body(amount=text)))
+@pytest.mark.parametrize("field", NAME_FIELDS)
+@pytest.mark.parametrize("name", ["nan", "NULL", "#N/A", " ", "None", "-"])
+def test_a_word_for_a_missing_value_is_not_a_name(field, name):
+    assert refusal(body(**{field: f'"{name}"'})).startswith(
+        f"{field} is {name!r}, which stands for a missing value")
 
 
-@pytest.mark.parametrize("text", ["1000000000000.01", "1e13", "1e308", "9" * 30])
-def test_an_amount_above_its_limit_is_refused(text):
-    assert re.search(rf"<= {AMOUNT_LIMIT}.* `\$\.amount`", refusal(body(amount=text)))
+@pytest.mark.parametrize("field", NAME_FIELDS)
+@pytest.mark.parametrize("name", ["2.29E+15", "1E+20", "4,5e+9"])
+def test_a_number_that_a_spreadsheet_rounded_is_not_a_name(field, name):
+    assert "a spreadsheet has rounded" in refusal(body(**{field: f'"{name}"'}))
+
+
+@pytest.mark.parametrize("text", ["-0.01", "-1", "-1e308", "1000000000000.01", "1e13", "1e308"])
+def test_an_amount_out_of_its_limits_is_refused_with_them(text):
+    message = refusal(body(amount=text))
+    assert message.startswith("amount is ")
+    assert message.endswith(f"give a number from 0 to {AMOUNT_LIMIT:,.0f}, in currency units")
 
 
 @pytest.mark.parametrize("field", BALANCE_FIELDS)
 @pytest.mark.parametrize("digits", ["10000000000000.01", "10000000000001", "1e308"])
 def test_a_balance_beyond_its_limits_either_way_is_refused(field, digits):
-    too_much, too_little = refusal(body(**{field: digits})), refusal(body(**{field: f"-{digits}"}))
-    assert re.search(rf"<= {BALANCE_LIMIT}.* `\$\.{field}`", too_much)
-    assert re.search(rf">= -{BALANCE_LIMIT}.* `\$\.{field}`", too_little)
+    for text in (digits, f"-{digits}"):
+        assert f"give a number from -{BALANCE_LIMIT:,.0f} to {BALANCE_LIMIT:,.0f}" in refusal(
+            body(**{field: text}))
 
 
 @pytest.mark.parametrize("field", MONEY_FIELDS)
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "1e99999999999999999999", LONG_NUMBER])
 def test_a_number_that_no_float_holds_is_named(field, text):
-    assert f"`$.{field}`" in refusal(body(**{field: text}))
+    assert field in refusal(body(**{field: text}))
 
 
 @pytest.mark.parametrize("field", NUMBER_FIELDS)
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
-def test_nan_and_infinity_are_not_json_and_are_pointed_at(field, text):
-    """They break the JSON itself, so the parser knows their place but not yet their field."""
+def test_nan_and_infinity_are_not_json_and_their_position_is_named(field, text):
+    """They break the JSON itself, so the parser knows their position but not yet their field."""
     raw = body(**{field: text})
     byte = int(re.search(r"JSON is malformed.*\(byte (\d+)\)", refusal(raw)).group(1))
     start = raw.index(text)
@@ -205,47 +233,69 @@ def test_nan_and_infinity_are_not_json_and_are_pointed_at(field, text):
 
 
 @pytest.mark.parametrize("field", MONEY_FIELDS)
-@pytest.mark.parametrize("text", ["0.001", "181.055", "1e-3", "5e-324", "0.30000000000000004",
-                                  "999999999999.999"])
+@pytest.mark.parametrize("text", ["0.001", "181.055", "1e-3", "0.3000001", "99999999999.995"])
 def test_more_than_two_decimals_are_refused_with_field_value_and_fix(field, text):
     message = refusal(body(**{field: text}))
     assert message.startswith(f"{field} is {float(text)!r}")
     assert "round it to whole cents" in message
 
 
+@pytest.mark.parametrize("field", MONEY_FIELDS)
+@pytest.mark.parametrize(("text", "whole"), [
+    ("61.699999999999996", 6170), ("0.30000000000000004", 30), ("1234567.8900000001", 123456789),
+    ("99999999999.98999", 9999999999999)])
+def test_the_noise_of_float_arithmetic_is_rounded_away(field, text, whole):
+    name = f"{field}_cents"
+    assert getattr(parse(body(**{field: text})), name) == whole
+
+
 @pytest.mark.parametrize("field", BALANCE_FIELDS)
-@pytest.mark.parametrize("text", ["-0.001", "-181.055", "9999999999999.994"])
+@pytest.mark.parametrize("text", ["-0.001", "-181.055"])
 def test_more_than_two_decimals_of_a_balance_are_refused_over_its_whole_range(field, text):
     assert refusal(body(**{field: text})).startswith(f"{field} is {text}")
 
 
 @pytest.mark.parametrize("text", ["1.5", "1.0", "1e3"])
 def test_an_event_time_that_is_not_an_integer_is_refused(text):
-    assert re.search(r"`int`, got `float`.*`\$\.event_time`", refusal(body(event_time=text)))
+    assert re.search(r"event_time is [0-9.]+; give an integer", refusal(body(event_time=text)))
 
 
 @pytest.mark.parametrize("text", [
-    "-1", "4102444800000", str(2**63), str(-2**63 - 1),
+    "-1", "0", "946684799999", "4102444800000", str(2**63), str(-2**63 - 1),
     pytest.param("1" * 5000, id="more digits than Python reads")])
 def test_an_event_time_out_of_its_limits_is_refused(text):
-    assert "`$.event_time`" in refusal(body(event_time=text))
+    assert "event_time" in refusal(body(event_time=text))
+
+
+@pytest.mark.parametrize(("time", "unit"), [
+    (1704067200, "seconds"), (1704067200000000, "microseconds"),
+    (1704067200000000000, "nanoseconds"), (20240131, "a date written as yyyymmdd"),
+    (20240131120000, "a date written as yyyymmddHHMMSS"),
+    (45322, "a date of a spreadsheet, in days")])
+def test_the_unit_that_an_impossible_event_time_looks_like_is_named(time, unit):
+    assert f"it looks like {unit}: convert it" in refusal(body(event_time=str(time)))
+    assert unit in time_problem(time)
+
+
+@pytest.mark.parametrize("time", [0, 7, 20240231, 10**15 * 9])
+def test_a_time_that_looks_like_nothing_gets_no_unit(time):
+    assert time_problem(time).endswith("give milliseconds")
 
 
 @pytest.mark.parametrize("field", NAME_FIELDS)
-@pytest.mark.parametrize(("name", "limit"), [
-    ("", ">= 1"), ("x" * 65, "<= 64"), ("é" * 65, "<= 64"),
-    pytest.param("x" * 100_000, "<= 64", id="long name")])
-def test_a_name_that_is_empty_or_too_long_is_refused(field, name, limit):
+@pytest.mark.parametrize("name", [
+    "", "x" * 65, "é" * 65, pytest.param("x" * 100_000, id="long name")])
+def test_a_name_that_is_empty_or_too_long_is_refused(field, name):
     message = refusal(body(**{field: f'"{name}"'}))
-    assert f"length {limit}" in message
-    assert f"`$.{field}`" in message
+    assert message.startswith(f'{field} is "')
+    assert "give a string of 1 to 64 characters" in message
 
 
 @pytest.mark.parametrize("raw", [
     "", " ", "{", "payment", "{'amount': 1}", body() + "x", body() + body(), body()[:-1],
     body(amount="01"), body(amount="+1"), body(amount=".5"), body(amount="1."),
     body(origin='"\n"'), body(origin=r'"\ud800"')])
-def test_what_is_not_json_is_refused(raw):
+def test_a_body_that_is_not_json_is_refused(raw):
     assert re.search("malformed|truncated", refusal(raw))
     assert re.search("malformed|truncated", refusal(raw.encode()))
 
@@ -259,7 +309,7 @@ def test_json_that_is_not_an_object_is_refused(raw):
 
 @pytest.mark.parametrize("text", [DEEP_ARRAY, OPEN_ARRAY, OPEN_OBJECT])
 def test_deep_nesting_in_an_unknown_field_is_refused(text):
-    assert "unknown field `nested`" in refusal(joined({"nested": text, **GOOD}))
+    assert "nested" in refusal(joined({"nested": text, **GOOD}))
 
 
 def test_bytes_that_are_not_utf_8_are_refused():
@@ -273,7 +323,7 @@ def test_text_that_utf_8_cannot_hold_is_refused():
 
 
 @given(st.binary() | st.text(st.characters()))
-def test_nothing_but_a_payment_is_read_as_one(raw):
+def test_arbitrary_bytes_are_not_a_payment(raw):
     refusal(raw)
 
 
@@ -285,11 +335,12 @@ def test_a_damaged_payment_is_refused_or_within_limits(start, removed, inserted)
         payment = parse(raw)
     except InvalidTransaction:
         return
-    assert all(1 <= len(getattr(payment, field)) <= 64 for field in NAME_FIELDS)
-    assert 0 <= payment.event_time < EVENT_TIME_LIMIT
+    names = [getattr(payment, field) for field in NAME_FIELDS]
+    assert all(1 <= len(name) <= 64 for name in names if name is not None)
+    assert EVENT_TIME_START <= payment.event_time < EVENT_TIME_LIMIT
     assert 0 <= payment.amount_cents <= MAX_AMOUNT_CENTS
-    assert abs(payment.origin_balance_cents) <= MAX_BALANCE_CENTS
-    assert abs(payment.destination_balance_cents) <= MAX_BALANCE_CENTS
+    assert abs(payment.origin_balance_cents or 0) <= MAX_BALANCE_CENTS
+    assert abs(payment.destination_balance_cents or 0) <= MAX_BALANCE_CENTS
 
 
 # Cents are exact.
@@ -317,8 +368,8 @@ def test_every_number_of_cents_near_a_power_of_two_or_a_limit_survives_in_an_arr
     near = (centres[:, None] + np.arange(-1000, 1001)).ravel()
     near = near[near <= MAX_BALANCE_CENTS]
     expected = np.concatenate([near, -near])
-    whole, exact = cents(expected / 100)
-    assert exact.all()
+    whole, valid, rounded = whole_cents(expected / 100)
+    assert valid.all() and not rounded.any()
     np.testing.assert_array_equal(whole, expected)
 
 
@@ -342,8 +393,8 @@ def parsed(field: str, value: float) -> int | None:
 
 
 def assert_cents_are_those_that_parse_reads(field, money):
-    whole, exact = cents(np.array(money))
-    assert [int(value) if good else None for value, good in zip(whole, exact)] == [
+    whole, valid, _ = whole_cents(np.array(money))
+    assert [int(value) if good else None for value, good in zip(whole, valid, strict=True)] == [
         parsed(field, value) for value in money]
 
 
@@ -359,13 +410,20 @@ def test_cents_of_an_array_of_amounts_are_those_that_parse_reads(money):
 
 
 def test_cents_of_an_array_tell_which_values_have_more_than_two_decimals():
-    whole, exact = cents(np.array([[1.1, 0.001], [-0.01, 2.675]]))
-    np.testing.assert_array_equal(exact, [[True, False], [True, False]])
-    np.testing.assert_array_equal(whole[exact], [110, -1])
+    whole, valid, rounded = whole_cents(np.array([[1.1, 0.001], [-0.01, 2.675]]))
+    np.testing.assert_array_equal(valid, [[True, False], [True, False]])
+    np.testing.assert_array_equal(whole[valid], [110, -1])
     assert whole.dtype == np.int64
-    assert exact.dtype == np.bool_
+    assert valid.dtype == rounded.dtype == np.bool_
+    assert not rounded.any()
+
+
+def test_cents_of_an_array_tell_which_values_were_rounded():
+    whole, valid, rounded = whole_cents(np.array([61.699999999999996, 61.7, -0.30000000000000004]))
+    assert whole.tolist() == [6170, 6170, -30]
+    assert valid.all()
+    assert rounded.tolist() == [True, False, True]
 
 
 def test_cents_of_no_values_are_none():
-    whole, exact = cents(np.array([]))
-    assert whole.shape == exact.shape == (0,)
+    assert [part.shape for part in whole_cents(np.array([]))] == [(0,)] * 3

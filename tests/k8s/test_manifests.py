@@ -1,4 +1,4 @@
-"""The manifests as kubectl renders them: valid, safe, consistent, and true to the server."""
+"""The manifests as kubectl renders them: valid, safe, consistent, in agreement with the server."""
 
 import os
 import shutil
@@ -40,9 +40,9 @@ def objects(request, rendered) -> list[dict]:
 
 
 def one(objects: list[dict], kind: str, name: str = "fraud-api") -> dict:
-    [found] = [item for item in objects
+    [match] = [item for item in objects
                if item["kind"] == kind and item["metadata"]["name"].startswith(name)]
-    return found
+    return match
 
 
 def workloads(objects: list[dict]) -> list[dict]:
@@ -88,17 +88,17 @@ def test_kubernetes_schemas_accept_every_object(folder, tmp_path):
     objects = render(ROOT / "k8s" / folder)
     known = [item for item in objects if item["kind"] not in CUSTOM_KINDS]
     (tmp_path / "known.yaml").write_text(yaml.safe_dump_all(known))
-    told = run("kubernetes-validate", "--strict", tmp_path / "known.yaml")
-    assert told.count(" passed for resource ") == len(known) >= 13
+    output = run("kubernetes-validate", "--strict", tmp_path / "known.yaml")
+    assert output.count(" passed for resource ") == len(known) >= 13
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_checkov_finds_nothing(folder, tmp_path):
     (tmp_path / "rendered.yaml").write_text(run("kubectl", "kustomize", ROOT / "k8s" / folder))
-    told = run("checkov", "--config-file", ROOT / "k8s/.checkov.yaml", "--file",
-               tmp_path / "rendered.yaml")
-    assert "Failed checks: 0" in told
+    output = run("checkov", "--config-file", ROOT / "k8s/.checkov.yaml", "--file",
+                 tmp_path / "rendered.yaml")
+    assert "Failed checks: 0" in output
 
 
 def test_prometheus_finds_the_service_by_the_label_of_its_chart(rendered):
@@ -118,7 +118,7 @@ def test_a_bare_minikube_has_all_that_the_overlay_needs(rendered):
     assert api(rendered["overlays/minikube"])["imagePullPolicy"] == "Never"
 
 
-# Consistent: what one object says about another holds.
+# Consistent: objects that refer to each other agree.
 
 def selected(objects: list[dict]) -> Iterator[tuple[str, dict]]:
     for item in objects:
@@ -134,7 +134,7 @@ def selected(objects: list[dict]) -> Iterator[tuple[str, dict]]:
 def test_every_selector_selects_pods(objects):
     labels = [pod["metadata"]["labels"] for pod in pods(objects)]
     for name, selector in selected(objects):
-        assert any(selector.items() <= its.items() for its in labels), name
+        assert any(selector.items() <= pod_labels.items() for pod_labels in labels), name
 
 
 def test_services_lead_to_ports_that_their_pods_have(objects):
@@ -159,7 +159,7 @@ def test_the_autoscaler_alone_says_how_many_replicas_there_are(rendered):
         one(base, "PodDisruptionBudget")["spec"]["maxUnavailable"])
 
 
-# True to the server.
+# In agreement with the server.
 
 def test_probes_ask_for_paths_that_the_app_has(objects, app):
     probed = {name: api(objects)[f"{name}Probe"]["httpGet"]["path"]
@@ -168,15 +168,15 @@ def test_probes_ask_for_paths_that_the_app_has(objects, app):
     assert {("GET", path) for path in probed.values()} <= routes(app)
 
 
-def test_the_ingress_leads_to_the_api_and_its_docs_and_to_nothing_else(objects, app):
+def test_the_ingress_exposes_the_api_and_its_docs_and_nothing_else(objects, app):
     def leads_to(path: str) -> bool:
-        return any(path == way["path"] or (
-            way["pathType"] == "Prefix" and path.startswith(way["path"] + "/"))
-            for rule in one(objects, "Ingress")["spec"]["rules"] for way in rule["http"]["paths"])
+        return any(path == entry["path"] or (
+            entry["pathType"] == "Prefix" and path.startswith(entry["path"] + "/"))
+            for rule in one(objects, "Ingress")["spec"]["rules"] for entry in rule["http"]["paths"])
 
     assert "defaultBackend" not in one(objects, "Ingress")["spec"]
     closed = {path for _, path in routes(app) if not leads_to(path)}
-    assert closed == {"/metrics", "/readyz"}
+    assert closed == {"/", "/metrics", "/readyz"}       # the root redirects to /docs
 
 
 def test_the_ingress_limits_rates_and_bodies(objects):
@@ -242,15 +242,15 @@ def test_no_secret_is_written_down(objects):
     assert set(values) == {"", "redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0"}
 
 
-def test_all_traffic_is_denied_but_what_the_policies_name(objects):
+def test_all_traffic_is_denied_except_as_the_policies_allow(objects):
     everything = one(objects, "NetworkPolicy", "default-deny")["spec"]
     assert everything == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     spec = one(objects, "NetworkPolicy")["spec"]
-    [way_in] = spec["ingress"]
+    [ingress] = spec["ingress"]
     assert [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-            for peer in way_in["from"]] == ["ingress-nginx", "monitoring"]
-    assert all("podSelector" in peer for peer in way_in["from"])
-    assert [{port["port"] for port in way["ports"]} for way in spec["egress"]] == [
+            for peer in ingress["from"]] == ["ingress-nginx", "monitoring"]
+    assert all("podSelector" in peer for peer in ingress["from"])
+    assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [
         {53}, {6379}, {443}]
     store = one(objects, "NetworkPolicy", "fraud-redis")["spec"]
     assert "egress" not in store
@@ -263,10 +263,10 @@ def test_all_traffic_is_denied_but_what_the_policies_name(objects):
 
 @pytest.fixture
 def configured_redis(objects, tmp_path):
-    """A Redis as the StatefulSet starts it, with a socket in place of the network."""
-    told = one(objects, "ConfigMap", "fraud-redis")["data"]["redis.conf"]
+    """A Redis started as in the StatefulSet, with a socket in place of the network."""
+    text = one(objects, "ConfigMap", "fraud-redis")["data"]["redis.conf"]
     configuration = tmp_path / "redis.conf"
-    configuration.write_text(told.replace("dir /data", f"dir {tmp_path}") + (
+    configuration.write_text(text.replace("dir /data", f"dir {tmp_path}") + (
         f"\nport 0\nunixsocket {tmp_path}/redis.sock\n"))
     [container] = one(objects, "StatefulSet", "fraud-redis")["spec"]["template"]["spec"][
         "containers"]
@@ -284,7 +284,7 @@ def configured_redis(objects, tmp_path):
     yield start
     for process in started:
         process.kill()
-        process.wait()
+        process.communicate()       # waits and closes the pipe
 
 
 def test_redis_keeps_history_behind_its_password(configured_redis, tmp_path):
@@ -333,13 +333,13 @@ if [ "$*" = ip ]; then echo 192.0.2.1; fi
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    """The manifests without an overlay of one's own."""
+    """A copy of the manifests without the overlay `mine`."""
     program("openssl")
     shutil.copytree(ROOT / "k8s", tmp_path / "k8s", ignore=shutil.ignore_patterns("mine"))
     return tmp_path
 
 
-def test_the_overlay_that_is_made_has_secrets_and_lets_its_key_in(copy):
+def test_the_created_overlay_has_secrets_and_admits_its_key(copy):
     subprocess.run(["k8s/secrets.sh"], cwd=copy, check=True)
     mine = copy / "k8s/overlays/mine"
     objects = render(mine)
@@ -352,31 +352,31 @@ def test_the_overlay_that_is_made_has_secrets_and_lets_its_key_in(copy):
     assert not mine.stat().st_mode & 0o077
 
 
-def test_secrets_that_may_be_in_use_stay(copy):
+def test_secrets_that_may_be_in_use_are_kept(copy):
     subprocess.run(["k8s/secrets.sh"], cwd=copy, check=True)
     before = (copy / "k8s/overlays/mine/key").read_text()
     again = subprocess.run(["k8s/secrets.sh"], cwd=copy, capture_output=True, text=True)
-    assert again.returncode == 1 and "is there already" in again.stderr
+    assert again.returncode == 1 and "exists already" in again.stderr
     assert (copy / "k8s/overlays/mine/key").read_text() == before
 
 
-def test_a_minikube_is_brought_from_the_image_to_a_scored_payment(copy):
-    """A Minikube cannot run in tests: stand-ins write down what they are asked."""
+def test_the_script_deploys_the_image_to_a_minikube_and_scores_a_payment(copy):
+    """A Minikube cannot run in tests: stand-ins for its programs log their arguments."""
     log = copy / "log"
     for name in ("minikube", "docker", "kubectl", "curl"):
         (copy / name).write_text(STAND_IN.format(log=log))
         (copy / name).chmod(0o755)
     subprocess.run(["k8s/minikube.sh"], cwd=copy, check=True,
                    env=os.environ | {"PATH": f"{copy}:{os.environ['PATH']}"})
-    asked = log.read_text()
-    places = [asked.index(step) for step in (
+    calls = log.read_text()
+    positions = [calls.index(step) for step in (
         "minikube image load --overwrite=true fraud-detector:local",
         "kubectl apply -k k8s/overlays/mine", "kubectl -n fraud rollout status",
         "http://192.0.2.1/v1/score")]
-    assert places == sorted(places)
+    assert positions == sorted(positions)
     key = (copy / "k8s/overlays/mine/key").read_text().strip()
-    assert f"Authorization: Bearer {key} " in asked
-    assert parse(asked[asked.index("-d {") + 3:].encode()).origin == "C1231006815"
+    assert f"Authorization: Bearer {key} " in calls
+    assert parse(calls[calls.index("-d {") + 3:].encode()).origin == "C1231006815"
 
 
 def test_git_ignores_secrets():

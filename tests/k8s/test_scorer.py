@@ -1,4 +1,4 @@
-"""The scorer's component on the base: consistent, and true to the scorer."""
+"""The scorer's component on the base: consistent, and in agreement with the scorer."""
 
 import os
 
@@ -7,7 +7,7 @@ import yaml
 
 from fraud.brokers import BROKERS
 from fraud.settings import SettingsError
-from stream.settings import StreamSettings, read
+from stream.settings import StreamSettings, read_stream_settings
 from tests.tools import ROOT, run
 
 NAME = "fraud-scorer"
@@ -22,7 +22,7 @@ components: [{base}/scorer]
 
 @pytest.fixture(scope="module")
 def overlay(tmp_path_factory):
-    """An overlay of one's own, as k8s/README.md tells."""
+    """An overlay as k8s/README.md describes it."""
     directory = tmp_path_factory.mktemp("overlay")
     base = os.path.relpath(ROOT / "k8s/base", directory.resolve())
     (directory / "kustomization.yaml").write_text(OVERLAY.format(base=base))
@@ -30,9 +30,9 @@ def overlay(tmp_path_factory):
 
 
 def one(objects: list[dict], kind: str, name: str = NAME) -> dict:
-    [found] = [item for item in objects
+    [match] = [item for item in objects
                if item["kind"] == kind and item["metadata"]["name"].startswith(name)]
-    return found
+    return match
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_its_settings_are_those_of_the_scorer(overlay, container):
     api_only = {"FRAUD_BODY_BYTES", "FRAUD_REQUEST_SECONDS"}
     assert names - api_only - {"REDIS_PASSWORD", BROKERS} <= {
         f"FRAUD_{field.upper()}" for field in StreamSettings.__struct_fields__}
-    settings = read(variables)
+    settings = read_stream_settings(variables)
     [port] = container["ports"]
     assert port == {"name": "metrics", "containerPort": settings.metrics_port}
     assert settings.metrics_host == "0.0.0.0"
     pod = one(overlay, "Deployment")["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > settings.drain_seconds
     with pytest.raises(SettingsError):
-        read({**variables, "FRAUD_METRICS_PORT": "many"})
+        read_stream_settings({**variables, "FRAUD_METRICS_PORT": "many"})
 
 
 def test_it_is_the_scorer_of_the_image_that_the_api_has(overlay, container):
@@ -86,9 +86,9 @@ def test_every_selector_selects_its_pods(overlay):
 
 def test_it_reaches_names_redis_kafka_and_s3_and_is_reached_by_prometheus(overlay):
     spec = one(overlay, "NetworkPolicy")["spec"]
-    assert [{port["port"] for port in way["ports"]} for way in spec["egress"]] == [
+    assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [
         {53}, {6379}, {9092, 9093}, {443}]
-    [way_in] = spec["ingress"]
-    assert way_in["ports"] == [{"port": "metrics"}]
+    [ingress] = spec["ingress"]
+    assert ingress["ports"] == [{"port": "metrics"}]
     store = one(overlay, "NetworkPolicy", "fraud-redis")["spec"]["ingress"][0]["from"]
     assert NAME in store[0]["podSelector"]["matchExpressions"][0]["values"]

@@ -32,7 +32,7 @@ document.body.dataset.asked = "asked for: " + performance.getEntriesByType("reso
 
 
 def shown(page: str, directory: Path) -> str:
-    """What a browser makes of a page, as HTML."""
+    """Return the HTML of a page after a browser has run it."""
     (directory / "page.html").write_text(page + WATCH)
     return run("chromium", "--headless", "--no-sandbox", "--disable-gpu",
                f"--user-data-dir={directory / 'profile'}", "--virtual-time-budget=20000",

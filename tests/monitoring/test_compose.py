@@ -1,4 +1,4 @@
-"""What watches is in compose.yaml by the names by which it looks for others."""
+"""Prometheus, Grafana and their targets have the names in compose.yaml that they look for."""
 
 import yaml
 

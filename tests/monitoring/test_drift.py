@@ -2,13 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fraud import features
+from fraud import clock
+from fraud.features import DEFAULT
 from monitoring import drift, settings, windows
 from monitoring.settings import ReportSettings
 from tests.monitoring.conftest import DAY, decide, write_log
 
-SETTINGS = settings.read(settings.FOLDER / "report.toml", ReportSettings)
-HOUR = drift.HOUR
+SETTINGS = settings.read_settings(settings.FOLDER / "report.toml", ReportSettings)
+HOUR = clock.HOUR_MS
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +21,14 @@ def weeks(month, tmp_path_factory) -> list[pd.DataFrame]:
 
 
 def compared(reference: pd.DataFrame, current: pd.DataFrame, seed: int = 7) -> drift.Drift:
-    places = drift.like_hours(reference["event_time"].to_numpy(),
-                              current["event_time"].to_numpy(), seed)
-    return drift.compare(*(table.iloc[its] for table, its in zip((reference, current), places)),
-                         SETTINGS)
+    ours, theirs = drift.like_hours(reference["event_time"].to_numpy(),
+                                    current["event_time"].to_numpy(), seed)
+    return drift.compare(reference.iloc[ours], current.iloc[theirs], DEFAULT.names, SETTINGS)
 
 
-def drifted(found: drift.Drift) -> set[str]:
-    assert not found.why
-    return {column.name for column in found.columns if column.drifted}
+def drifted(result: drift.Drift) -> set[str]:
+    assert not result.why
+    return {column.name for column in result.columns if column.drifted}
 
 
 def with_amounts(table: pd.DataFrame, factor: float) -> pd.DataFrame:
@@ -48,13 +48,13 @@ def test_as_many_of_each_hour_of_the_week_are_drawn_from_both():
     chance = np.random.default_rng(7)
     reference = chance.integers(0, 10 * DAY, 5_000)
     current = chance.integers(3 * DAY, 6 * DAY, 3_000)
-    places = drift.like_hours(reference, current, seed=1)
-    hours = [np.bincount(times[its] // HOUR % 168, minlength=168)
-             for times, its in zip((reference, current), places)]
+    sides = drift.like_hours(reference, current, seed=1)
+    hours = [np.bincount(times[positions] // HOUR % 168, minlength=168)
+             for times, positions in zip((reference, current), sides, strict=True)]
     assert (hours[0] == hours[1]).all()
     whole = [np.bincount(times // HOUR % 168, minlength=168) for times in (reference, current)]
     assert (hours[0] == np.minimum(*whole)).all()
-    assert all(len(set(its)) == len(its) for its in places)
+    assert all(len(set(positions)) == len(positions) for positions in sides)
 
 
 def test_a_monday_morning_is_compared_with_mondays_mornings():
@@ -84,23 +84,23 @@ def test_other_weeks_of_the_same_behaviour_are_no_drift(weeks):
 
 def test_higher_amounts_and_more_transfers_are_drift(weeks):
     reference, current = weeks[0], weeks[1]
-    found = compared(reference, with_amounts(current, 1.2))
-    assert "amount" in drifted(found) and found.columns[0].drifted
+    result = compared(reference, with_amounts(current, 1.2))
+    assert "amount" in drifted(result) and result.columns[0].drifted
     assert "type" in drifted(compared(reference, with_transfers(current, 2)))
 
 
 def test_scores_that_moved_are_drift(weeks):
     reference, current = weeks[0], weeks[1]
     moved = current.assign(score=np.sqrt(current["score"]))
-    found = compared(reference, moved)
-    assert drifted(found) == {"score"}
-    assert found.share == 0, "the share is that of the data"
+    result = compared(reference, moved)
+    assert drifted(result) == {"score"}
+    assert result.share == 0, "the share is that of the data"
 
 
 def test_a_difference_without_weight_is_no_drift_however_sure_it_is(weeks):
     many = pd.concat([weeks[0]] * 8)
-    found = compared(many, with_amounts(many, 1.05))
-    [amount] = [column for column in found.columns if column.name == "amount"]
+    result = compared(many, with_amounts(many, 1.05))
+    [amount] = [column for column in result.columns if column.name == "amount"]
     assert amount.q_value < 1e-6 and amount.share_moved < amount.least_share
     assert not amount.drifted
 
@@ -108,35 +108,35 @@ def test_a_difference_without_weight_is_no_drift_however_sure_it_is(weeks):
 def test_a_difference_that_chance_explains_is_no_drift_however_large_it_looks(weeks):
     few = SETTINGS.drift.min_payments
     settings_of_few = ReportSettings(
-        SETTINGS.seed, settings.Drift(SETTINGS.drift.false_discovery_rate, 100),
+        SETTINGS.seed, settings.DriftThresholds(SETTINGS.drift.false_discovery_rate, 100),
         SETTINGS.least_share, SETTINGS.performance)
     assert few > 300
-    found = drift.compare(weeks[0].sample(300, random_state=1), weeks[0].sample(
-        300, random_state=2), settings_of_few)
-    assert any(column.share_moved > column.least_share for column in found.columns)
-    assert drifted(found) == set()
+    result = drift.compare(weeks[0].sample(300, random_state=1), weeks[0].sample(
+        300, random_state=2), DEFAULT.names, settings_of_few)
+    assert any(column.share_moved > column.least_share for column in result.columns)
+    assert drifted(result) == set()
 
 
 def test_p_values_are_corrected_for_the_number_of_columns(weeks):
     columns = compared(weeks[0], weeks[1]).columns
-    assert len(columns) == len(drift.NUMBERS) + len(drift.CATEGORIES) == 29
+    assert len(columns) == len(drift.compared_columns(DEFAULT.names)) == 29
     p = np.array(sorted(column.p_value for column in columns))
     expected = np.minimum.accumulate((p * p.size / np.arange(1, p.size + 1))[::-1])[::-1]
     assert np.allclose(sorted(column.q_value for column in columns), np.minimum(expected, 1))
 
 
 def test_every_feature_is_compared_by_itself_or_within_the_type_or_by_like_hours():
-    compared_once = [*drift.NUMBERS, *drift.CATEGORIES]
+    compared_once = drift.compared_columns(DEFAULT.names)
     assert len(set(compared_once)) == len(compared_once)
-    assert set(features.NAMES) - set(compared_once) == {
+    assert set(DEFAULT.names) - set(compared_once) == {
         "is_cash_in", "is_cash_out", "is_debit", "is_payment", "is_transfer", "hour_of_day"}
 
 
 def test_too_little_data_is_said_and_nothing_guessed(weeks):
-    found = compared(weeks[0], weeks[1].iloc[:1500])
-    assert found.columns == [] and found.share == 0
-    assert "payments fall into hours of the week that the reference has too; 2,000 are needed" in (
-        found.why)
+    result = compared(weeks[0], weeks[1].iloc[:1500])
+    assert result.columns == [] and result.share == 0
+    assert ("payments are in hours of the week that the reference has too; 2,000 are needed"
+            in result.why)
 
 
 def test_nothing_at_all_is_too_little(weeks):
@@ -148,7 +148,7 @@ def test_nothing_at_all_is_too_little(weeks):
 @pytest.mark.acceptance
 def test_alarms_are_rarely_false_and_rarely_missing(
         acceptance, bundle_directory, tmp_path, record_property):
-    from fraud.training.simulate import create
+    from fraud.training.simulate.simulator import create
 
     false_alarms, missed_amounts, missed_transfers, trials = 0, 0, 0, 0
     for seed in range(34 if acceptance else 1):

@@ -8,7 +8,10 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 
+from fraud import topics
 from fraud.brokers import BROKERS, BrokerSettings, connection
+from fraud.settings import SettingsError
+from fraud.topics import TopicError
 from fraud.training.errors import TrainingError
 from monitoring import label_table, label_topic, labels
 
@@ -56,22 +59,22 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_what_a_file_says_is_read_from_the_topic_each_time_again(topic, settings, csv):
-    table = label_table.read(csv)
+    table = label_table.read_label_table(csv)
     assert label_topic.send(table, topic, settings) == 3
     for _ in range(2):
-        found = label_topic.read(topic, settings)
-        pd.testing.assert_frame_equal(in_order(found.table), table)
-        assert found.left_out == []
+        read = label_topic.read_topic(topic, settings)
+        pd.testing.assert_frame_equal(in_order(read.table), table)
+        assert read.left_out == []
 
 
 def test_a_file_sent_twice_says_the_same(topic, settings, csv):
-    table = label_table.read(csv)
+    table = label_table.read_label_table(csv)
     label_topic.send(table, topic, settings)
-    once = labels.standing(label_topic.read(topic, settings).table, NOW + 1)
+    once = labels.latest_labels(label_topic.read_topic(topic, settings).table, NOW + 1)
     label_topic.send(table, topic, settings)
-    twice = labels.standing(label_topic.read(topic, settings).table, NOW + 1)
+    twice = labels.latest_labels(label_topic.read_topic(topic, settings).table, NOW + 1)
     pd.testing.assert_frame_equal(in_order(twice.table), in_order(once.table))
-    assert twice.passed_over == once.passed_over
+    assert twice.left_out == once.left_out
 
 
 @pytest.mark.parametrize(("value", "why"), [
@@ -80,48 +83,48 @@ def test_a_file_sent_twice_says_the_same(topic, settings, csv):
     (label(is_fraud="1"), "got `str`"), (label(transaction_id=""), "length >= 1"),
     (label(label_time=1.5), "label_time"), (label(label_time=-1), "label_time"),
     (b'{"transaction_id": "a", "is_fraud": 1}', "missing required field `label_time`")])
-def test_a_message_that_is_no_label_is_told_with_its_place_and_not_guessed(
+def test_a_message_that_is_no_label_is_reported_with_its_offset_and_left_out(
         topic, settings, value, why):
     put(settings, topic, label(), value, label(transaction_id="b"))
-    found = label_topic.read(topic, settings)
-    assert found.table["transaction_id"].tolist() == ["a", "b"]
-    [line] = found.left_out
+    read = label_topic.read_topic(topic, settings)
+    assert read.table["transaction_id"].tolist() == ["a", "b"]
+    [line] = read.left_out
     assert line.startswith(f"{topic}, partition 0, offset 1: ")
     assert pd.Series([line]).str.contains(why, regex=True).all()
 
 
-def test_verdicts_of_one_moment_that_differ_are_refused_until_a_later_one_settles_it(
+def test_labels_of_one_moment_that_differ_are_refused_until_a_later_one_settles_it(
         topic, settings):
     put(settings, topic, label(), label(is_fraud=0))
-    with pytest.raises(TrainingError, match="a: is called fraud and not fraud at the same"):
-        labels.standing(label_topic.read(topic, settings).table, NOW)
+    with pytest.raises(TrainingError, match="a: has labels 0 and 1 at the same"):
+        labels.latest_labels(label_topic.read_topic(topic, settings).table, NOW)
     put(settings, topic, label(is_fraud=0, label_time=NOW + 5))
-    stands = labels.standing(label_topic.read(topic, settings).table, NOW + 5)
-    assert stands.table["is_fraud"].tolist() == [0]
+    latest = labels.latest_labels(label_topic.read_topic(topic, settings).table, NOW + 5)
+    assert latest.table["is_fraud"].tolist() == [0]
 
 
 def test_an_empty_topic_has_no_labels_and_one_that_is_missing_is_a_line(topic, settings):
-    assert len(label_topic.read(topic, settings).table) == 0
-    with pytest.raises(TrainingError, match="topic 'no-such' is missing on .*; make it with "
-                                            "python -m stream.topics"):
-        label_topic.read("no-such", settings)
+    assert len(label_topic.read_topic(topic, settings).table) == 0
+    with pytest.raises(TopicError, match="topic 'no-such' is missing on .*; make it with "
+                                         "python -m stream.topics"):
+        label_topic.read_topic("no-such", settings)
 
 
 def test_commands_write_to_the_topic_and_read_from_it(topic, settings, csv, monkeypatch, capsys):
     monkeypatch.setenv(BROKERS, settings.brokers)
     monkeypatch.setenv("FRAUD_TOPIC_LABELS", topic)
-    label_topic.main([str(csv)])
+    label_topic.main(["--labels", str(csv)])
     put(settings, topic, b"fraud!")
     assert capsys.readouterr().out == f"3 labels are in {topic}\n"
-    assert sorted(labels.read(f"kafka:{topic}")["transaction_id"]) == ["a", "b", "c"]
+    assert sorted(labels.read_labels(f"kafka:{topic}")["transaction_id"]) == ["a", "b", "c"]
     assert capsys.readouterr().err.startswith(f"left out: {topic}, partition 0, offset ")
 
 
 def test_brokers_that_are_away_and_settings_that_are_none_are_one_line(monkeypatch):
     away = BrokerSettings(brokers="127.0.0.1:1")
-    monkeypatch.setattr(label_topic, "BROKER_MS", 300)
-    with pytest.raises(TrainingError, match="labels: cannot be read from 127.0.0.1:1"):
-        label_topic.read("labels", away)
+    monkeypatch.setattr(topics, "BOOTSTRAP_MS", 300)
+    with pytest.raises(TopicError, match="topic 'labels' cannot be read from 127.0.0.1:1"):
+        label_topic.read_topic("labels", away)
     monkeypatch.setenv("FRAUD_KAFKA_SECURITY", "none")
-    with pytest.raises(TrainingError, match="FRAUD_KAFKA_SECURITY is 'none'"):
-        labels.read("kafka:labels")
+    with pytest.raises(SettingsError, match="FRAUD_KAFKA_SECURITY is 'none'"):
+        labels.read_labels("kafka:labels")

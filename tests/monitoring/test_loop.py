@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fraud.training import simulate
-from monitoring.changing_fraud import DAY, DAYS, NEW_KIND, changed
+from fraud.training.simulate import simulator
+from monitoring.concept_drift import DAY, DAYS, NEW_KIND, drifting_episodes
 from tests.flows.running import ROOT, SETTINGS, Flow, bare_environment, written
 from tests.serve.running import Server
 from tests.stream.running import eventually
@@ -26,9 +26,9 @@ LATER, DELAY = round(DAYS * DAY), round(3 * DAY)
 
 def next_month(path: Path) -> pd.DataFrame:
     """The month after the one from which the champion learned: fraud goes over to splitting."""
-    month = simulate.simulate(ROWS, 9, episodes=partial(changed, kind="splitting"))
+    month = simulator.simulate(ROWS, 9, episodes=partial(drifting_episodes, kind="splitting"))
     new = month.payments.fraud_type == NEW_KIND         # which has no name among the known ones
-    simulate.write(month._replace(payments=month.payments._replace(
+    simulator.write(month._replace(payments=month.payments._replace(
         fraud_type=np.where(new, 0, month.payments.fraud_type))), path)
     table = pd.read_parquet(path)
     return table.assign(event_time=table["event_time"] + LATER,
@@ -56,7 +56,8 @@ def home(tmp_path) -> Flow:
     """
     wide = tmp_path / "first.toml"
     wide.write_text(SETTINGS.read_text().replace("train = 0.50", "train = 0.40")
-                    .replace("late = 0.15", "late = 0.35"))
+                    .replace("calibration = 0.15", "calibration = 0.35"))
+    assert "calibration = 0.35" in wide.read_text()
     flow = Flow(tmp_path)
     first = flow("run", "--rows", str(FIRST_ROWS), settings=wide)
     assert first.returncode == 0, written(first)
@@ -66,7 +67,7 @@ def home(tmp_path) -> Flow:
 @pytest.fixture
 def server(home):
     server = Server(home.directory, FRAUD_MODEL=str(home.directory / "models"),
-                    FRAUD_MODEL_SECONDS="0.2", FRAUD_CLOCK="event", FRAUD_ACCOUNT_KEY="key")
+                    FRAUD_MODEL_REFRESH_SECONDS="0.2", FRAUD_CLOCK="event", FRAUD_ACCOUNT_KEY="key")
     yield server
     server.stop()
 

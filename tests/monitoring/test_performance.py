@@ -6,10 +6,10 @@ from monitoring import performance, settings
 from monitoring.performance import Measured, Performance
 from monitoring.settings import ReportSettings
 
-SETTINGS = settings.read(settings.FOLDER / "report.toml", ReportSettings)
+SETTINGS = settings.read_settings(settings.FOLDER / "report.toml", ReportSettings)
 
 
-def judged(flags: str, frauds: str, incidents: list | None = None) -> pd.DataFrame:
+def labelled(flags: str, frauds: str, incidents: list | None = None) -> pd.DataFrame:
     """Payments a minute apart, of 100 each: D is declined, R reviewed; F is fraud."""
     rows = len(flags)
     return pd.DataFrame({
@@ -20,7 +20,7 @@ def judged(flags: str, frauds: str, incidents: list | None = None) -> pd.DataFra
 
 
 def test_declined_payments_are_those_called_fraud():
-    measured = performance.measure(judged("DDR.D...", "FFFF...."), seed=7)
+    measured = performance.measure(labelled("DDR.D...", "FFFF...."), seed=7)
     assert (measured.labelled, measured.frauds) == (8, 4)
     assert measured.precision == pytest.approx(2 / 3)
     assert measured.recall == 0.5
@@ -29,29 +29,29 @@ def test_declined_payments_are_those_called_fraud():
 
 
 def test_money_is_counted_by_incident_in_order_of_time():
-    payments = judged("..D..", "FFF.F", ["a", "a", "a", None, "b"])
+    payments = labelled("..D..", "FFF.F", ["a", "a", "a", None, "b"])
     measured = performance.measure(payments.iloc[::-1], seed=7)
     assert (measured.money_stopped, measured.money_missed) == (100, 300)
     assert measured.minutes_to_detection == 2
 
 
 def test_frauds_without_an_incident_are_each_one_of_their_own():
-    measured = performance.measure(judged("D..", "FF."), seed=7)
+    measured = performance.measure(labelled("D..", "FF."), seed=7)
     assert (measured.money_stopped, measured.money_missed) == (100, 100)
 
 
 def test_where_nothing_was_stopped_there_is_no_time_to_detection():
-    measured = performance.measure(judged("..", "F."), seed=7)
+    measured = performance.measure(labelled("..", "F."), seed=7)
     assert measured.minutes_to_detection is None
     assert (measured.f1, measured.precision) == (0, 0)
 
 
-def test_too_few_verdicts_or_frauds_are_too_few():
-    assert performance.enough(judged("." * 999, "F" * 999), SETTINGS) == (
-        "999 payments have a verdict; 1,000 are needed")
-    assert performance.enough(judged("." * 1000, "F" * 49 + "." * 951), SETTINGS) == (
-        "49 payments are known as fraud; 50 are needed")
-    assert performance.enough(judged("." * 1000, "F" * 50 + "." * 950), SETTINGS) == ""
+def test_too_few_labels_or_frauds_are_too_few():
+    assert performance.shortage(labelled("." * 999, "F" * 999), SETTINGS) == (
+        "999 payments are labelled; 1,000 are needed")
+    assert performance.shortage(labelled("." * 1000, "F" * 49 + "." * 951), SETTINGS) == (
+        "49 payments are labelled as fraud; 50 are needed")
+    assert performance.shortage(labelled("." * 1000, "F" * 50 + "." * 950), SETTINGS) == ""
 
 
 def test_f1_falls_as_far_as_is_sure_and_only_where_both_are_known():

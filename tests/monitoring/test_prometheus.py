@@ -16,7 +16,8 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 from prometheus_client.metrics import MetricWrapperBase
 
-from fraud.training import assembly
+from fraud.training.registry import bundle_writer
+from fraud.training.registry.lineage import Lineage
 from monitoring import exposition, report
 from stream import metrics as stream_metrics
 from stream.broker import free_port
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.system
 
 
 def write_stream_metrics(path: Path, batches: int) -> None:
-    """What a worker of the stream tells after some batches; its names are those of
+    """Metrics of a worker of the stream after some batches; its names are those of
     stream/metrics.py."""
     registry = CollectorRegistry()
     counted = partial(Counter, registry=registry)
@@ -73,7 +74,7 @@ class Files:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     directory = tmp_path_factory.mktemp("server")
-    assembly.write(linear_candidate(directory), assembly.Lineage(
+    bundle_writer.write(linear_candidate(directory), Lineage(
         "d" * 64, "c" * 40, "TrainFlow/7", version="1", trained_at=1_704_103_200_000),
         directory / "bundle")
     server = Server(directory, FRAUD_MODEL=str(directory / "bundle"))

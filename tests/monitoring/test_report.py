@@ -7,20 +7,22 @@ import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fraud import features
+from fraud.features import DEFAULT
 from fraud.training.errors import TrainingError
 from monitoring import report
 from tests.monitoring.conftest import Month, write_log
+from tests.tools import run_main
 
 
 def moved(month: Month, first: int, last: int, factor: float = 1.0):
     """Decisions of some days with other amounts."""
-    place = features.NAMES.index("amount")
+    position = DEFAULT.names.index("amount")
     return [msgspec.structs.replace(
-        one, amount_cents=round(one.amount_cents * factor),
-        features=[*one.features[:place], one.features[place] * factor, *one.features[place + 1:]]
-        if len(one.features) == len(features.NAMES) else one.features)
-        for one in month.days(first, last)]
+        decision, amount_cents=round(decision.amount_cents * factor),
+        features=[*decision.features[:position], decision.features[position] * factor,
+                  *decision.features[position + 1:]]
+        if len(decision.features) == len(DEFAULT.names) else decision.features)
+        for decision in month.days(first, last)]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,8 @@ def made(month, tmp_path_factory):
 
 def _frauds(month: Month) -> pd.Series:
     """Frauds enough to measure: declined payments are, and so is one payment in two hundred."""
-    declined = {one.transaction_id for one in month.decisions if one.decision == "decline"}
+    declined = {decision.transaction_id for decision in month.decisions
+                if decision.decision == "decline"}
     chance = np.random.default_rng(7).random(len(month.labels)) < 0.005
     return (month.labels["transaction_id"].isin(declined) | chance).astype(int)
 
@@ -59,7 +62,7 @@ def higher(made, month):
     return made("higher", moved(month, 14, 21, 1.3), "--as-of", "2024-01-01", *made.labels)
 
 
-def told(directory) -> dict[str, dict]:
+def exposed(directory) -> dict[str, dict]:
     """The metrics of a report: values by label values."""
     text = (directory / "report.prom").read_text()
     return {family.name: {tuple(sample.labels.values()): sample.value
@@ -68,41 +71,41 @@ def told(directory) -> dict[str, dict]:
 
 
 def test_a_week_like_the_one_before_is_no_alarm(like):
-    found = report.read(like / "report.json")
+    found = report.load_report(like / "report.json")
     assert found.drifted == [] and not found.drift.why
     assert "Drift      none of 29 columns" in report.summary(found)
-    metrics = told(like)
+    metrics = exposed(like)
     assert metrics["fraud_drift_share"] == {(): 0}
     assert set(metrics["fraud_drift_detected"].values()) == {0}
     assert metrics["fraud_report_enough_data"] == {("drift",): 1, ("performance",): 1}
 
 
-def test_performance_is_that_of_payments_with_a_verdict(like, month):
-    found = report.read(like / "report.json").performance
-    assert found.labelled_share == 1 and found.unjudged_share == 0
+def test_performance_is_that_of_labelled_payments(like, month):
+    found = report.load_report(like / "report.json").performance
+    assert found.labelled_share == 1 and found.unlabelled_share == 0
     assert found.current.precision == 1 and 0 < found.current.recall < 1
-    assert found.reference is None, "a log has no verdicts"
-    metrics = told(like)
+    assert found.reference is None, "a log has no labels"
+    metrics = exposed(like)
     assert metrics["fraud_performance"][("f1", "current")] == pytest.approx(found.current.f1)
     assert metrics["fraud_money"][("stopped", "current")] == found.current.money_stopped
 
 
 def test_higher_amounts_are_an_alarm(higher):
-    found = report.read(higher / "report.json")
+    found = report.load_report(higher / "report.json")
     assert "amount" in found.drifted
     assert re.search(r"amount: \d+\.\d% of the payments moved", report.summary(found))
-    metrics = told(higher)
+    metrics = exposed(higher)
     assert metrics["fraud_drift_detected"][("amount",)] == 1
     assert metrics["fraud_drift_share"][()] == found.drift.share > 0
 
 
 def test_labels_that_were_not_known_by_then_are_not_used(higher):
-    found = report.read(higher / "report.json")
-    assert found.performance.why == "0 payments have a verdict; 1,000 are needed"
+    found = report.load_report(higher / "report.json")
+    assert found.performance.why == "0 payments are labelled; 1,000 are needed"
     assert found.performance.current is None and found.labels["payments decided only later"] > 0
-    assert "Labels     not enough data: 0 payments have a verdict" in report.summary(found)
-    metrics = told(higher)
-    assert metrics.get("fraud_performance", {}) == {}, "what is not known is not told as zero"
+    assert "Labels     not enough data: 0 payments are labelled" in report.summary(found)
+    metrics = exposed(higher)
+    assert metrics.get("fraud_performance", {}) == {}, "the unknown is not reported as zero"
     assert metrics["fraud_report_enough_data"][("performance",)] == 0
     assert not (higher / "performance.html").exists()
 
@@ -114,10 +117,10 @@ def test_pages_hold_all_they_need(like, name):
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?:", page)
 
 
-def test_the_page_of_drift_shows_what_was_found_and_nothing_else(higher):
-    found, page = report.read(higher / "report.json"), (higher / "report.html").read_text()
-    called = set(re.findall(r"Data drift (detected|not detected)", page))
-    assert called == {"detected", "not detected"}
+def test_the_page_of_drift_shows_all_results_and_nothing_else(higher):
+    found, page = report.load_report(higher / "report.json"), (higher / "report.html").read_text()
+    results = set(re.findall(r"Data drift (detected|not detected)", page))
+    assert results == {"detected", "not detected"}
     assert len(re.findall(r"Data drift detected", page)) == len(found.drifted)
     for column in found.drift.columns:
         assert f"Drift in column '{column.name}'" in page
@@ -125,18 +128,18 @@ def test_the_page_of_drift_shows_what_was_found_and_nothing_else(higher):
 
 def test_too_little_data_is_said_on_every_page(made, month):
     directory = made("few", moved(month, 14, 21)[:1000])
-    found = report.read(directory / "report.json")
+    found = report.load_report(directory / "report.json")
     assert found.drift.columns == [] and "2,000 are needed" in found.drift.why
     assert found.performance is None
     assert "not enough data" in (directory / "report.html").read_text()
-    assert "fraud_drift_share" not in told(directory)
-    assert told(directory)["fraud_report_enough_data"] == {("drift",): 0, ("performance",): 0}
+    assert "fraud_drift_share" not in exposed(directory)
+    assert exposed(directory)["fraud_report_enough_data"] == {("drift",): 0, ("performance",): 0}
 
 
 def test_no_decisions_at_all_are_too_little(made, capsys):
     directory = made("none", [])
     assert "Decisions  no payments in" in capsys.readouterr().out
-    assert report.read(directory / "report.json").current.payments == 0
+    assert report.load_report(directory / "report.json").current.payments == 0
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -145,16 +148,17 @@ def test_no_decisions_at_all_are_too_little(made, capsys):
     (["--labels", "absent.csv"], "error: absent.csv: cannot be read"),
     (["--settings", "absent.toml"], "error: absent.toml: "),
     (["--out", "/proc/report"], "error: /proc/report: cannot be written to")])
-def test_what_cannot_be_done_is_one_line(tmp_path, month, monkeypatch, arguments, message):
+def test_what_cannot_be_done_is_one_line(
+        tmp_path, month, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     write_log(month.days(10, 11), tmp_path / "log.jsonl")
-    with pytest.raises(SystemExit) as stopped:
-        report.main(["--reference", "log.jsonl", "--decisions", "log.jsonl", "--out", "out",
-                     *arguments])
-    assert str(stopped.value).startswith(message) and "\n" not in str(stopped.value)
+    result = run_main(capsys, report.main, "--reference", "log.jsonl", "--decisions", "log.jsonl",
+                      "--out", "out", *arguments)
+    assert result.code == 2
+    assert result.err.startswith(message) and result.err.count("\n") == 1
 
 
 def test_what_is_no_report_is_refused(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"made_at": 1}))
-    with pytest.raises(TrainingError, match="report.json: is no report"):
-        report.read(tmp_path / "report.json")
+    with pytest.raises(TrainingError, match="report.json: is not a report"):
+        report.load_report(tmp_path / "report.json")

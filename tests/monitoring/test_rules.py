@@ -88,4 +88,4 @@ def test_alertmanager_wakes_someone_for_critical_alerts_only():
 def test_alerts_are_held_against_as_many_as_the_team_can_look_at():
     settings = tomllib.loads((ROOT / "flows/train_flow.toml").read_text())
     assert RECORDED["fraud:alerts:capacity1d"] == (
-        f"vector({settings['policy']['alerts_per_day']:g})")
+        f"vector({settings['alerts']['alerts_per_day']:g})")

@@ -2,14 +2,15 @@ import pytest
 
 from fraud.training.errors import TrainingError
 from monitoring import settings
-from monitoring.settings import Policy, ReportSettings
+from monitoring.settings import ReportSettings, RetrainingTriggers
 
 GOOD = "drift_share = 0.1\nf1_fall = 0.1\nmax_age_days = 30.0\n"
 
 
 def test_the_files_beside_the_code_are_settings():
-    assert settings.read(settings.FOLDER / "report.toml", ReportSettings).drift.min_payments == 2000
-    assert settings.read(settings.FOLDER / "retraining.toml", Policy).max_age_days == 30
+    report = settings.read_settings(settings.FOLDER / "report.toml", ReportSettings)
+    triggers = settings.read_settings(settings.FOLDER / "retraining.toml", RetrainingTriggers)
+    assert (report.drift.min_payments, triggers.max_age_days) == (2_000, 30)
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -20,5 +21,5 @@ def test_the_files_beside_the_code_are_settings():
 def test_what_is_wrong_with_a_file_is_named(tmp_path, text, message):
     if text:
         (tmp_path / "policy.toml").write_text(text)
-    with pytest.raises(TrainingError, match=f"policy.toml: .*{message}.*; mend that file"):
-        settings.read(tmp_path / "policy.toml", Policy)
+    with pytest.raises(TrainingError, match=f"policy.toml: .*{message}.*; fix that file"):
+        settings.read_settings(tmp_path / "policy.toml", RetrainingTriggers)

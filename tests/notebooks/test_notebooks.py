@@ -1,39 +1,42 @@
-"""Notebooks are committed without outputs, and what they find when executed is what is so."""
+"""Notebooks: committed without outputs; their results in an execution are correct."""
 
+import importlib
 import json
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import nbformat
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from metaflow.exception import MetaflowNotFound
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from fraud import bundle
-from fraud.history import BUCKET_MS
-from fraud.training import publication
-from fraud.training.simulate import START
 from fraud.brokers import BROKERS
+from fraud.history import BUCKET_MS
+from fraud.training.registry import publication
+from fraud.training.simulate.simulator import START
 from tests.flows.running import ROOT, bare_environment
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-SECONDS = 300               # of one cell: a busy machine is no defect
+SECONDS = 300               # for one cell: enough on a busy machine
 
 
 class Executed(NamedTuple):
-    """What a notebook showed, and what some expressions were at its end."""
+    """The outputs of a notebook, and the values of some expressions at its end."""
 
     cells: list
     values: dict
 
     @property
     def text(self) -> str:
-        """All that it wrote, as text."""
+        """All text of its outputs."""
         return "\n".join(output.get("text") or output["data"].get("text/markdown", "")
                          for cell in self.cells for output in cell.get("outputs", []))
 
@@ -44,7 +47,7 @@ class Executed(NamedTuple):
 
 
 def client(name: str, directory: Path, *more: str, **variables: str) -> NotebookClient:
-    """A notebook in the folder of a project, with variables of its first cell set."""
+    """Return the client of a notebook in a project folder, with variables of its first cell set."""
     shutil.copytree(ROOT / "notebooks", directory / "notebooks", dirs_exist_ok=True)
     notebook = nbformat.read(directory / f"notebooks/{name}.ipynb", 4)
     first = notebook.cells[1]
@@ -57,16 +60,16 @@ def client(name: str, directory: Path, *more: str, **variables: str) -> Notebook
 
 
 def environment() -> dict[str, str]:
-    """This environment without a broker, with the project's programs."""
+    """Return this environment without a broker, with the project's programs."""
     kept = {name: value for name, value in bare_environment().items()
             if name != BROKERS and not name.startswith("FRAUD_") or name == "FRAUD_CACHE"}
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def execute(name: str, directory: Path, expressions: list[str], **variables: str) -> Executed:
-    """Execute a notebook as JupyterLab would, and say what expressions are at its end."""
-    asked = ", ".join(f"{one!r}: {one}" for one in expressions)
-    executor = client(name, directory, f"import json\nprint(json.dumps({{{asked}}}, default=str))",
+    """Execute a notebook as JupyterLab would, and return the values of expressions at its end."""
+    values = ", ".join(f"{expression!r}: {expression}" for expression in expressions)
+    executor = client(name, directory, f"import json\nprint(json.dumps({{{values}}}, default=str))",
                       **variables)
     executor.execute(env=environment())
     *cells, last = executor.nb.cells
@@ -92,16 +95,44 @@ def test_there_are_four():
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", NAMES)
-def test_before_anything_is_trained_one_line_says_what_to_run(name, tmp_path):
+def test_before_anything_is_trained_one_line_names_the_command(name, tmp_path):
     executor = client(name, tmp_path)
     with pytest.raises(CellExecutionError):
         executor.execute(env=environment())
     [line] = executor.nb.cells[1].outputs[-1].traceback
-    assert line.endswith(": make train") and "\n" not in line
+    assert line.endswith("; run `make train`") and "\n" not in line
+
+
+@pytest.fixture
+def workspace(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "notebooks")
+    return importlib.import_module("workspace")
+
+
+def test_a_run_without_its_files_is_missing_and_the_command_is_named(
+        workspace, monkeypatch, tmp_path):
+    def find(pathspec):
+        return SimpleNamespace(pathspec=pathspec, data=SimpleNamespace(workspace=str(folder)))
+
+    monkeypatch.setattr("metaflow.Run", find)
+    folder = tmp_path / "removed"
+    with pytest.raises(workspace.Missing, match="files of the run .*; run `make train`$"):
+        workspace.find_run("TrainFlow/1")
+    folder.mkdir()
+    assert workspace.find_run("TrainFlow/1").pathspec == "TrainFlow/1"
+
+
+def test_a_run_that_does_not_exist_is_missing_and_the_command_is_named(workspace, monkeypatch):
+    def find(pathspec):
+        raise MetaflowNotFound(pathspec)
+
+    monkeypatch.setattr("metaflow.Run", find)
+    with pytest.raises(workspace.Missing, match="run TrainFlow/1 is not in .*; run `make train`"):
+        workspace.find_run("TrainFlow/1")
 
 
 @pytest.mark.system
-def test_transactions_counts_frauds_and_shows_what_a_balance_after_the_payment_gives_away(
+def test_transactions_counts_frauds_and_shows_that_balances_after_the_payment_leak_labels(
         trained, payments):
     flow, _ = trained
     table = pq.read_table(payments, columns=["is_fraud", "incident_id", "fraud_type"]).to_pandas()
@@ -114,7 +145,7 @@ def test_transactions_counts_frauds_and_shows_what_a_balance_after_the_payment_g
     assert kinds == frauds["fraud_type"].value_counts().to_dict()
     assert recall[0] == precision[0] == 1.0 > recall[1]
     assert f"{len(frauds):,} of {len(table):,} payments are fraud" in shown.text
-    assert "these are of a bank that cancels fraud" in shown.text
+    assert "these are computed for a bank that cancels fraud" in shown.text
     assert shown.pictures == 4
 
 
@@ -134,7 +165,7 @@ def paysim(payments: Path) -> pd.DataFrame:
 
 
 @pytest.mark.system
-def test_transactions_takes_the_balances_after_the_payment_of_a_file_that_has_them(
+def test_transactions_reads_balances_after_the_payment_from_a_file_that_has_them(
         payments, tmp_path):
     table = paysim(payments)
     table.to_csv(tmp_path / "paysim.csv", index=False)
@@ -144,40 +175,40 @@ def test_transactions_takes_the_balances_after_the_payment_of_a_file_that_has_th
                     PAYMENTS=str(tmp_path / "paysim.csv"))
     assert list(shown.values.values()) == [pytest.approx(cancelled)] and 0.3 < cancelled < 0.7
     assert "Balances after the payment are those of the file." in shown.text
-    assert "does not say of what kind a fraud is" in shown.text
+    assert "This file has no fraud types." in shown.text
 
 
 @pytest.mark.system
-def test_inspect_run_names_the_champion_and_leads_to_the_registry_and_back(trained):
+def test_inspect_run_names_the_champion_and_links_to_the_registry_and_back(trained):
     flow, _ = trained
     manifest = served(flow.directory)
     shown = execute("02_inspect_run", flow.directory, [
-        "champion", "run.pathspec", "back.pathspec", "serving.version",
-        "float(validation.loc[champion, 'f1'])", "list(steps.index)",
-        "int(version.version)", "version.tags['data_digest']"])
-    champion, run, back, version, f1, steps, registered, digest = shown.values.values()
-    assert champion == manifest.framework and version == manifest.version == str(registered)
+        "selected", "run.pathspec", "back.pathspec", "serving.version",
+        "float(validation.loc[selected, 'f1'])", "list(steps.index)",
+        "int(version.number)", "version.tags['data_digest']"])
+    selected, run, back, version, f1, steps, registered, digest = shown.values.values()
+    assert selected == manifest.framework and version == manifest.version == str(registered)
     assert run == back == manifest.metaflow_run
     assert f1 == pytest.approx(manifest.model.metrics["validation_f1"])
     assert steps[0] == "start" and steps[-1] == "end" and len(steps) == 8
     assert digest == manifest.data_digest
-    assert "The gate's verdict: promoted" in shown.text and "findings: none" in shown.text
+    assert "The gate's decision: promoted" in shown.text and "findings: none" in shown.text
     cards = [output for cell in shown.cells for output in cell.get("outputs", [])
-             if "Judged on the test period" in str(output.get("data", {}).get("text/html"))
+             if "Final test: " in str(output.get("data", {}).get("text/html"))
              or "MF_DATA__" in str(output.get("data", {}).get("text/html"))]
     assert len(cards) == 1 and shown.pictures == 4
 
 
 @pytest.mark.system
-def test_thresholds_finds_in_the_log_what_the_flow_reported_and_what_a_policy_changes(trained):
+def test_thresholds_agrees_with_the_flow_and_measures_another_policy(trained):
     flow, _ = trained
     with sqlite3.connect(flow.directory / "mlflow.db") as connection:
         [[reported]] = connection.execute(
             "select value from model_version_tags where key = 'test_f1' and version = ?",
             [served(flow.directory).version]).fetchall()
     shown = execute("03_thresholds", flow.directory, [
-        "float(f1)", "len(judged)", "int(sum(run.judgements[run.champion].confusion))",
-        "float((before == judged['decision']).mean())", "int((before != then).sum())",
+        "float(f1)", "len(labelled)", "int(sum(run.reports[run.selected].confusion))",
+        "float((before == labelled['decision']).mean())", "int((before != then).sum())",
         "float(compared.loc[('then', 'review or decline'), 'alerts a day'])", "BUDGET",
         "serves.policy.version", "serves.policy.model == changed.model"])
     f1, count, in_test, kept, changes, alerts, budget, version, same = shown.values.values()
@@ -187,6 +218,7 @@ def test_thresholds_finds_in_the_log_what_the_flow_reported_and_what_a_policy_ch
     assert 0 < alerts <= budget
     assert version.endswith("-half") and same
     assert "the model is the same: True" in shown.text
+    assert "reproduces 100.0% of the decisions in the log" in shown.text
     assert shown.pictures == 2
 
 
@@ -202,5 +234,5 @@ def test_stream_has_a_decision_or_a_dead_letter_for_each_message(trained):
     assert sent == answers + dead and dead > 0
     assert again == marked == same == 300
     assert "bad-key" in reasons and history == ["full", "partial"]
-    assert "what this notebook started has ended" in shown.text
+    assert "all programs of this notebook have ended" in shown.text
     assert shown.pictures == 3

@@ -1,4 +1,4 @@
-"""The function behind its gateway as `sam local start-api` runs it, as sam/README.md tells to."""
+"""The function behind its gateway run by `sam local start-api` as in sam/README.md."""
 
 import shutil
 import subprocess
@@ -45,7 +45,7 @@ def ready(url: str, log) -> str:
     raise AssertionError(log.read_text())
 
 
-def test_it_scores_for_who_has_the_key_of_local_json(gateway):
+def test_it_scores_for_callers_with_the_key_of_local_json(gateway):
     answer = requests.post(gateway + "/v1/score", json=payment(), headers=KEY, timeout=60)
     assert answer.status_code == 200, answer.text
     assert answer.json()["transaction_id"] == "t-1"

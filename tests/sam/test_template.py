@@ -1,7 +1,7 @@
-"""The templates: valid, no wider than they must be, and true to the app and to its store.
+"""The templates: valid, with least privilege, and in agreement with the app and its store.
 
-AWS itself cannot run here. SAM's own translator says what a deployment would change; moto makes the
-table that the template describes, and the real store works on it.
+AWS cannot run here. SAM's translator shows the changes that a deployment would make; moto creates
+the table that the template describes, and the real store uses it.
 """
 
 import json
@@ -15,7 +15,7 @@ import pytest
 import yaml
 from moto.cloudformation.utils import yaml_tag_constructor
 
-from fraud.scorer import Decision, History
+from fraud.decision import Decision, History
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.transaction import parse
@@ -31,7 +31,7 @@ NOT_PUBLIC = {("GET", "/readyz"), ("GET", "/metrics")}
 
 
 class Loader(yaml.SafeLoader):
-    """Reads !Ref and its like as CloudFormation's long form."""
+    """Read !Ref and similar tags as CloudFormation's long form."""
 
 
 Loader.add_multi_constructor("", yaml_tag_constructor)
@@ -66,7 +66,7 @@ def of_type(template: dict, kind: str) -> dict[str, dict]:
 
 
 def inline_statements(role: dict) -> dict[str, dict]:
-    """The one statement of each inline policy of a role, conditions taken as met."""
+    """Return the one statement of each inline policy of a role, conditions taken as met."""
     policies = [policy["Fn::If"][1] if "Fn::If" in policy else policy
                 for policy in role["Properties"]["Policies"]]
     return {policy["PolicyName"]: policy["PolicyDocument"]["Statement"][0] for policy in policies}
@@ -77,7 +77,7 @@ def listed(value) -> list:
 
 
 def translated(*texts: str) -> list[dict]:
-    """What SAM makes of templates."""
+    """Return the CloudFormation templates that SAM translates templates into."""
     program("sam")
     python = ROOT / ".venv-tools" / "bin" / "python"
     done = subprocess.run([python, ROOT / "tests/sam/translate.py"], input=json.dumps(texts),
@@ -88,7 +88,7 @@ def translated(*texts: str) -> list[dict]:
 
 
 def packaged(tag: str = "1") -> str:
-    """The template as `sam package` leaves it: with an image that was pushed."""
+    """Return the template as `sam package` writes it: with a pushed image."""
     kind = "PackageType: Image\n"
     return (SAM / "template.yaml").read_text().replace(
         kind, f"{kind}      ImageUri: {IMAGE}:{tag}\n")
@@ -99,32 +99,32 @@ def packaged(tag: str = "1") -> str:
 @pytest.mark.system
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_sam_and_its_linter_accept_it(name):
-    told = run("sam", "validate", "--lint", "--template", SAM / name, cwd=SAM, env={
+    output = run("sam", "validate", "--lint", "--template", SAM / name, cwd=SAM, env={
         **os.environ, "AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"})
-    assert "is a valid SAM Template" in told
+    assert "is a valid SAM Template" in output
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_checkov_finds_nothing(name):
-    told = run("checkov", "--config-file", SAM / ".checkov.yaml", "--file", SAM / name)
-    assert "Failed checks: 0" in told
+    output = run("checkov", "--config-file", SAM / ".checkov.yaml", "--file", SAM / name)
+    assert "Failed checks: 0" in output
 
 
-def test_the_build_finds_the_dockerfile_and_what_it_copies(template):
+def test_the_build_finds_the_dockerfile_and_its_context(template):
     build = template["Resources"]["Function"]["Metadata"]
     context = (SAM / build["DockerContext"]).resolve()
     assert context == ROOT and (context / build["Dockerfile"]).is_file()
 
 
-# What may be called.
+# Public routes.
 
-def test_the_gateway_leads_to_routes_of_the_app_and_not_to_its_insides(template, app):
+def test_the_gateway_exposes_public_routes_of_the_app_only(template, app):
     assert gateway_routes(template) <= routes(app) - NOT_PUBLIC
     assert not any("+}" in path or "$" in path for _, path in gateway_routes(template))
 
 
-def test_the_gateway_leads_to_all_that_is_documented_but_readiness(template):
+def test_the_gateway_exposes_all_documented_routes_except_readiness(template):
     documented = {(method.upper(), path) for path, methods in docs.document()["paths"].items()
                   for method in methods}
     pages = {("GET", "/docs"), ("GET", "/docs/{name}")}
@@ -147,7 +147,7 @@ def test_the_gateway_throttles_and_logs_without_keys(template):
     assert "authorization" not in api["AccessLogSettings"]["Format"].lower()
 
 
-# What the function is told.
+# Settings of the function.
 
 def test_every_variable_is_a_setting(template):
     variables = function(template)["Environment"]["Variables"]
@@ -157,7 +157,7 @@ def test_every_variable_is_a_setting(template):
     assert variables["FRAUD_MODEL"]["Fn::If"][2] == "/models"
 
 
-def test_keys_are_taken_from_where_they_are_kept(template):
+def test_keys_come_from_parameter_store_and_secrets_manager(template):
     variables = function(template)["Environment"]["Variables"]
     assert variables["FRAUD_API_KEYS"]["Fn::Sub"].startswith("{{resolve:ssm:/${AWS::StackName}/")
     assert variables["FRAUD_ACCOUNT_KEY"] == {
@@ -175,13 +175,13 @@ def test_local_settings_let_the_key_local_in_and_need_no_aws():
     assert Keys(variables["FRAUD_API_KEYS"]).admit("Bearer local")
 
 
-def test_the_payment_of_the_readme_is_one(tmp_path):
+def test_the_payment_of_the_readme_is_valid(tmp_path):
     [score] = shell_blocks(SAM / "README.md")
     stub = "curl() { printf %s \"${!#}\"; }; URL=u; KEY=k\n"
     assert parse(run("bash", "-euc", stub + score).encode()).transaction_id == "t-1"
 
 
-# What the function may do.
+# Permissions of the function.
 
 def payment(name: str, amount: float = 1.0):
     return parse(json.dumps({
@@ -211,7 +211,7 @@ def test_the_function_may_call_what_its_store_calls_and_nothing_else(template, s
     used = set()
 
     def note(params, model, **_):
-        if model.name == "TransactWriteItems":      # allowed by what it does
+        if model.name == "TransactWriteItems":      # allowed by its parts
             used.update(f"dynamodb:{kind}Item" for item in params["TransactItems"]
                         for kind in item)
         else:
@@ -229,12 +229,12 @@ def test_the_function_may_call_what_its_store_calls_and_nothing_else(template, s
     assert allowed["Resource"] == {"Fn::GetAtt": ["HistoryTable", "Arn"]}
 
 
-def test_what_the_store_lets_expire_the_table_forgets(template, store, table):
+def test_the_table_deletes_the_items_that_the_store_lets_expire(template, store, table):
     store.claim([payment("a")], 1_704_103_200_000)
     items = boto3.client("dynamodb").scan(TableName=table)["Items"]
-    told = template["Resources"]["HistoryTable"]["Properties"]["TimeToLiveSpecification"]
-    assert told["Enabled"] is True
-    assert {item["pk"]["S"] for item in items if "N" in item.get(told["AttributeName"], {})} == {
+    expiry = template["Resources"]["HistoryTable"]["Properties"]["TimeToLiveSpecification"]
+    assert expiry["Enabled"] is True
+    assert {item["pk"]["S"] for item in items if "N" in item.get(expiry["AttributeName"], {})} == {
         "id#a", "account#C1", "account#C2"}
 
 
@@ -245,20 +245,20 @@ def test_the_table_is_encrypted_and_can_be_restored(template):
     assert template["Resources"]["HistoryTable"]["UpdateReplacePolicy"] == "Retain"
 
 
-def test_beside_history_the_function_may_log_trace_and_read_published_models(template):
+def test_apart_from_history_the_function_may_log_trace_and_read_published_models(template):
     role = template["Resources"]["FunctionRole"]
     statements = inline_statements(role)
     assert statements.keys() == {"history", "logs", "tracing", "model"}
     assert statements["logs"]["Resource"] == {"Fn::GetAtt": ["FunctionLogs", "Arn"]}
     assert statements["model"]["Action"] == "s3:GetObject"
     assert statements["model"]["Resource"]["Fn::Sub"].endswith(":${ModelBucket}/${ModelPrefix}/*")
-    wide = [name for name, its in statements.items() if its["Resource"] == "*"]
+    wide = [name for name, statement in statements.items() if statement["Resource"] == "*"]
     assert wide == ["tracing"] and "ManagedPolicyArns" not in role["Properties"]
     assert function(template)["Tracing"] == "Active"
     assert function(template)["Role"] == {"Fn::GetAtt": ["FunctionRole", "Arn"]}
 
 
-# How it changes.
+# Deployments.
 
 @pytest.mark.system
 def test_new_keys_and_new_images_become_live():
@@ -295,14 +295,14 @@ def test_alarms_watch_what_is_live_and_the_log_of_decisions(template):
         watched["Namespace"], watched["MetricName"])
 
 
-def test_logs_are_kept_for_a_time_that_is_told(template):
+def test_logs_are_kept_for_log_days(template):
     groups = of_type(template, "AWS::Logs::LogGroup")
     assert all(group["Properties"]["RetentionInDays"] == {"Ref": "LogDays"}
                for group in groups.values())
     assert function(template)["LoggingConfig"]["LogGroup"] == {"Ref": "FunctionLogs"}
 
 
-# Who may change it.
+# Permissions of a deployment.
 
 def test_only_one_environment_of_one_repository_may_deploy(bootstrap):
     [trust] = bootstrap["Resources"]["DeployRole"]["Properties"]["AssumeRolePolicyDocument"][
@@ -316,7 +316,7 @@ def test_only_one_environment_of_one_repository_may_deploy(bootstrap):
         assert "*" not in bootstrap["Parameters"][name]["AllowedPattern"].replace("]*", "")
 
 
-def test_whoever_deploys_makes_roles_within_the_boundary_only(bootstrap):
+def test_a_deployment_creates_roles_within_the_boundary_only(bootstrap):
     [policy] = bootstrap["Resources"]["CloudFormationRole"]["Properties"]["Policies"]
     for statement in policy["PolicyDocument"]["Statement"]:
         if {"iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"} & set(
@@ -329,10 +329,11 @@ def test_whoever_deploys_makes_roles_within_the_boundary_only(bootstrap):
 
 def test_the_boundary_lets_the_function_do_what_its_role_allows(template, bootstrap):
     statements = bootstrap["Resources"]["Boundary"]["Properties"]["PolicyDocument"]["Statement"]
-    bounds = {action for its in statements
-              for action in listed((its["Fn::If"][1] if "Fn::If" in its else its)["Action"])}
-    needed = {action for its in inline_statements(template["Resources"]["FunctionRole"]).values()
-              for action in listed(its["Action"])}
+    unconditional = [entry["Fn::If"][1] if "Fn::If" in entry else entry for entry in statements]
+    bounds = {action for statement in unconditional for action in listed(statement["Action"])}
+    of_function = inline_statements(template["Resources"]["FunctionRole"])
+    needed = {action for statement in of_function.values()
+              for action in listed(statement["Action"])}
     assert needed < bounds
     for role in of_type(template, "AWS::IAM::Role").values():
         assert role["Properties"]["PermissionsBoundary"]["Fn::If"][0] == "HasBoundary"
@@ -351,7 +352,7 @@ def test_cloudformation_may_make_each_kind_of_resource_of_the_stack(bootstrap):
     [policy] = bootstrap["Resources"]["CloudFormationRole"]["Properties"]["Policies"]
     may = {action.split(":")[0] for statement in policy["PolicyDocument"]["Statement"]
            for action in listed(statement["Action"])}
-    assert made < may and {"ssm", "ecr"} < may      # keys are resolved, the image is looked at
+    assert made < may and {"ssm", "ecr"} < may      # to resolve keys and to read the image
 
 
 def test_production_deploys_with_the_bounds_and_the_repository_of_bootstrap(bootstrap):

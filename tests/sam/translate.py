@@ -1,4 +1,4 @@
-"""Runs in .venv-tools: the CloudFormation that SAM makes of templates, JSON lists in and out."""
+"""Translate SAM templates to CloudFormation, JSON lists in and out; runs in .venv-tools."""
 
 import json
 import sys

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import requests
 
-from fraud import bundle, features
-from fraud.training import publication
+from fraud import bundle
+from fraud.features import DEFAULT
+from fraud.training.registry import publication
 from fraud.transaction import parse
 from tests.serve.running import HASH, KEY, payment
 
@@ -34,7 +35,7 @@ def decisions(server) -> list[dict]:
 
 def test_an_answer_says_how_likely_why_and_by_which_model(server, tmp_path):
     body = server.score(amount=2.5).json()
-    row = features.vector(parse(json.dumps(payment(amount=2.5))), None)
+    row = DEFAULT.vector(parse(json.dumps(payment(amount=2.5))), None)
     loaded = bundle.load(tmp_path / "bundle")
     assert body["score"] == loaded.fallback.scores(row)[0]
     assert body["transaction_id"] == "t-1" and body["decision"] == "decline"
@@ -101,6 +102,24 @@ def test_a_payment_ahead_of_the_clock_is_refused(server):
     assert problem(server.score(event_time=ahead)) == (422, "event-time-ahead")
 
 
+def test_a_type_that_the_model_does_not_know_is_refused_with_the_list(server):
+    response = server.score(type="transfer")
+    assert problem(response) == (422, "unknown-type")
+    assert response.json()["detail"] == (
+        "type is 'transfer', which the model does not know; one of CASH_IN, CASH_OUT, DEBIT, "
+        "PAYMENT, TRANSFER")
+    batch = server.post("/v1/score/batch", [payment(type="x"), payment("known")]).json()
+    assert (batch[0]["type"], batch[1]["transaction_id"]) == ("unknown-type", "known")
+
+
+def test_what_is_not_known_is_null_and_no_reason_names_it(server):
+    balances = {"origin_balance": None, "destination_balance": None}
+    for name, unknown in {"a": balances, "b": balances | {"destination": None}}.items():
+        response = server.score(name, **unknown)
+        assert response.status_code == 200
+        assert not any("balance" in reason["code"] for reason in response.json()["reasons"])
+
+
 # What is wrong with a request.
 
 @pytest.mark.parametrize(("body", "status"), [
@@ -110,7 +129,9 @@ def test_a_payment_ahead_of_the_clock_is_refused(server):
     (json.dumps(payment(amount="9")).encode(), 422),
     (json.dumps(payment(amount=0.001)).encode(), 422),
     (json.dumps(payment(origin="")).encode(), 422),
-    (json.dumps(payment(type="WIRE")).encode(), 422),
+    (json.dumps(payment(type=7)).encode(), 422),
+    (json.dumps(payment(event_time=1_704_067_200)).encode(), 422),
+    (json.dumps(payment(origin="nan")).encode(), 422),
     (json.dumps(payment(newbalanceOrig=0)).encode(), 422),
     (json.dumps(payment(event_time=float("nan"))).encode(), 422),
     (json.dumps(payment(origin="\ud800")).encode(), 422)])
@@ -122,7 +143,8 @@ def test_a_bad_body_is_a_problem_and_the_next_good_one_is_answered(server, body,
 
 def test_a_problem_names_the_field(server):
     detail = server.score(amount=-1).json()["detail"]
-    assert "$.amount" in detail
+    assert detail == "amount is -1; give a number from 0 to 1,000,000,000,000, in currency units"
+    assert "it looks like seconds" in server.score(event_time=1_704_067_200).json()["detail"]
     assert "0.001: more than two decimals" in server.score(amount=0.001).json()["detail"]
 
 
@@ -215,7 +237,7 @@ def test_the_document_describes_what_there_is_and_its_page_needs_no_network(serv
     for asset in ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/start.js"):
         assert asset in page and server.get(asset).status_code == 200
     document = server.get("/docs/openapi.json").json()
-    example = document["components"]["schemas"]["Wire"]["example"]
+    example = document["components"]["schemas"]["Payment"]["example"]
     assert server.post("/v1/score", example).status_code == 200
     assert set(document["paths"]) == {"/v1/score", "/v1/score/batch", "/v1/model", "/healthz",
                                       "/v1/decisions/{transaction_id}", "/readyz"}
@@ -229,7 +251,7 @@ def test_a_new_champion_is_served_without_a_restart_and_a_broken_one_is_not(
         make_bundle(tmp_path / version, version=version)
     models = tmp_path / "models"
     publication.publish(tmp_path / "1", "fraud-detector", str(models))
-    server = serve(FRAUD_MODEL=str(models), FRAUD_MODEL_SECONDS="0.1")
+    server = serve(FRAUD_MODEL=str(models), FRAUD_MODEL_REFRESH_SECONDS="0.1")
     first = server.score("before").content
     publication.publish(tmp_path / "2", "fraud-detector", str(models))
     wait_for(lambda: server.score(os.urandom(8).hex()).json()["model_version"] == "2")
@@ -246,7 +268,7 @@ def test_a_champion_in_s3_is_served_and_followed(serve, tmp_path, make_bundle, b
     for version in ("1", "2"):
         make_bundle(tmp_path / version, version=version)
     publication.publish(tmp_path / "1", "fraud-detector", "s3://models/live")
-    server = serve(FRAUD_MODEL="s3://models/live", FRAUD_MODEL_SECONDS="0.1")
+    server = serve(FRAUD_MODEL="s3://models/live", FRAUD_MODEL_REFRESH_SECONDS="0.1")
     assert server.score().json()["model_version"] == "1"
     publication.publish(tmp_path / "2", "fraud-detector", "s3://models/live")
     wait_for(lambda: server.get("/readyz").json()["model_version"] == "2")
@@ -276,7 +298,7 @@ def test_workers_share_history_answers_and_metrics(serve, redis_url, tmp_path, m
     models = tmp_path / "models"
     publication.publish(tmp_path / "bundle", "fraud-detector", str(models))
     server = serve("--workers", "2", FRAUD_HISTORY=redis_url, FRAUD_MODEL=str(models),
-                   FRAUD_MODEL_SECONDS="0.1")
+                   FRAUD_MODEL_REFRESH_SECONDS="0.1")
     first = requests.post(server.url + "/v1/score", json=payment("same"), timeout=9).content
     for _ in range(20):         # a connection of its own may reach either worker
         assert requests.post(server.url + "/v1/score", json=payment("same"),
@@ -291,6 +313,11 @@ def test_workers_share_history_answers_and_metrics(serve, redis_url, tmp_path, m
 
 
 # Its end.
+
+def test_a_server_stops_before_all_of_its_workers_have_started(serve, redis_url):
+    server = serve("--workers", "6", FRAUD_HISTORY=redis_url)     # the first of them is ready
+    assert server.stop() == 0
+
 
 def test_after_sigterm_no_accepted_request_is_lost(serve):
     server = serve(FRAUD_DRAIN_SECONDS="60")        # it does not need them: it stops at once

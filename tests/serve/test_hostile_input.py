@@ -1,4 +1,4 @@
-"""What is sent to the API in error or in malice: it answers, with no 5xx, and goes on."""
+"""Malformed and hostile requests: the API answers without a 5xx, and goes on."""
 
 import gzip
 import json
@@ -9,8 +9,7 @@ import subprocess
 import psutil
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.serve.running import HASH, KEY, Server, payment
 from tests.tools import program

@@ -14,10 +14,12 @@ import requests
 from moto.server import ThreadedMotoServer
 
 from fraud import bundle
-from fraud.scorer import Answered, Decision, Scorer
+from fraud.decision import Answered, Decision
+from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.stores.memory import write_file
+from fraud.training.registry.lineage import Lineage
 from fraud.transaction import parse
 from tests.serve.running import HASH, KEY, Server, payment
 from tests.tools import ROOT, build_context, need_docker
@@ -48,11 +50,11 @@ def image(tmp_path_factory) -> str:
 
 
 def linear_bundle(directory: Path) -> Path:
+    from fraud.training.registry import bundle_writer
     from tests.conftest import linear_candidate
-    from fraud.training import assembly
 
     (directory / "files").mkdir()
-    assembly.write(linear_candidate(directory / "files"), assembly.Lineage(
+    bundle_writer.write(linear_candidate(directory / "files"), Lineage(
         "d" * 64, "c" * 40, "TrainFlow/7", version="1"), directory / "bundle")
     return directory / "bundle"
 
@@ -112,7 +114,7 @@ def test_it_is_not_root_and_has_no_compiler_no_pip_and_nothing_of_training(run):
 
 def test_it_does_not_start_open_to_everyone(run):
     container, _ = run(NAME)
-    assert docker("wait", container) == "1"
+    assert docker("wait", container) == "2"
     assert "FRAUD_API_KEYS is empty" in docker("logs", container)
 
 
@@ -131,7 +133,7 @@ def test_what_it_adds_to_its_base_is_small(image):
 # Lambda.
 
 def event(path: str, body=None, key: str | None = KEY) -> dict:
-    """What an HTTP API of API Gateway sends (payload format 2.0)."""
+    """Return a request as API Gateway's HTTP API sends it (payload format 2.0)."""
     method = "GET" if body is None else "POST"
     headers = {"content-type": "application/json", "host": "api"}
     if key:
@@ -234,9 +236,9 @@ def payments(number: int) -> list[dict]:
 
 
 def offline(model: Path, history: str, bodies: list[dict]) -> list[Answered]:
-    """What the scorer makes of payments, without any server."""
+    """Return the scorer's answers to payments, without any server."""
     scorer = Scorer(open_store(Settings(history=history)), bundle.load(model),
-                    Settings(clock="event"), degrade=False)
+                    Settings(clock="event"), fallback_on_store_error=False)
     return [scorer.score([parse(json.dumps(body))])[0] for body in bodies]
 
 
@@ -246,7 +248,7 @@ def json_lines(container: str) -> list[dict]:
 
 
 def features_of(lines: list[dict]) -> dict[str, list[float]]:
-    """What models saw of each payment, by the log of decisions."""
+    """Return the features of each payment from the decision log."""
     decisions = [msgspec.convert(line, Decision) for line in lines if "features" in line]
     return {decision.transaction_id: decision.features for decision in decisions}
 

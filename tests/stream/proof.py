@@ -1,11 +1,11 @@
-"""What exactly once means, checked against the broker and the store."""
+"""Proof of exactly once, checked against the broker and the store."""
 
 from collections import Counter
 
 import msgspec
 import redis
 
-from fraud.history import split
+from fraud.packing import unpack
 from fraud.stores.account import decode
 from fraud.stores.redis import RECORDING
 from tests.stream.running import Stream, source
@@ -29,7 +29,8 @@ def counted(client: redis.Redis) -> dict[str, tuple[int, ...]]:
     accounts = {}
     for key in client.scan_iter(ACCOUNT + "*", count=1_000):
         past = decode(key.decode().removeprefix(ACCOUNT), client.get(key))
-        accounts[past.account] = tuple(map(sum, zip(*map(split, past.buckets.values()))))
+        buckets = map(unpack, past.buckets.values())
+        accounts[past.account] = tuple(map(sum, zip(*buckets, strict=True)))
     return accounts
 
 

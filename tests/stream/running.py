@@ -17,9 +17,9 @@ from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.brokers import connection
-from fraud.training.simulate import START
+from fraud.training.simulate.simulator import START
 from stream import clients, topics
-from stream.settings import read
+from stream.settings import read_stream_settings
 
 SESSION_MS = 1_000
 PARTITIONS = 4
@@ -56,7 +56,7 @@ def source(record: ConsumerRecord) -> tuple[int, int]:
 
 
 def eventually(holds: Callable[[], object], seconds: float = 30):
-    """What a call gives, once it is true."""
+    """Return the result of a call once it is true."""
     end = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < end, "it did not come true"
@@ -112,7 +112,7 @@ class Stream:
             "FRAUD_SESSION_MS": str(SESSION_MS),
             "FRAUD_BACKOFF_SECONDS": "1", "FRAUD_CLOCK": "event", "FRAUD_METRICS_PORT": "0",
             "FRAUD_MODEL": str(directory / "bundle"), **settings}
-        self.settings = read(self.variables)
+        self.settings = read_stream_settings(self.variables)
         with KafkaAdminClient(**connection(self.settings)) as admin:
             topics.create(admin, topics.wanted(self.settings, PARTITIONS, 1))
         self._producer = clients.producer(self.settings)

@@ -1,14 +1,14 @@
-"""Scoring through the API: a real server, which may be away."""
+"""Scoring through the API: a real server, which may be unavailable."""
 
 import subprocess
 
 import msgspec
 import pytest
 
-from fraud.history import StoreUnavailable
 from fraud.transaction import parse
 from stream.api import Api
 from stream.messages import Poison
+from stream.scoring import ScoringUnavailable
 from stream.settings import StreamSettings
 from tests.serve.running import HASH, KEY, Server
 from tests.stream.running import environment, eventually, headers, payment, payments, source
@@ -52,18 +52,18 @@ def test_it_scores_as_the_api_does(serve):
 
 @pytest.mark.parametrize("settings", [{}, {"stream_api_key": "wrong"}])
 def test_an_api_that_refuses_the_key_is_no_answer(serve, settings):
-    with pytest.raises(StoreUnavailable, match="401"):
+    with pytest.raises(ScoringUnavailable, match="401"):
         scored(serve(FRAUD_API_KEYS=HASH).url, [payment()], **settings)
 
 
 def test_an_api_without_its_store_is_no_answer(serve):
     server = serve(FRAUD_HISTORY="redis://127.0.0.1:1/0")
-    with pytest.raises(StoreUnavailable, match="without history"):
+    with pytest.raises(ScoringUnavailable, match="without history"):
         scored(server.url, [payment()])
 
 
 @pytest.mark.system
-def test_an_api_that_is_away_puts_scoring_off(stream, serve, redis_url):
+def test_an_unavailable_api_postpones_scoring(stream, serve, redis_url):
     server = serve(FRAUD_HISTORY=redis_url)
     scorer = stream.scorer("--api", server.url, FRAUD_STREAM_BATCH="50")
     sent = payments(2_000)
@@ -72,7 +72,7 @@ def test_an_api_that_is_away_puts_scoring_off(stream, serve, redis_url):
     server.process.kill()
     server.process.wait()
     stream.send([*sent[1_000:], payment("t-0", amount=3)])
-    eventually(lambda: scorer.said("the API is away"))
+    eventually(lambda: scorer.said("the API is unavailable"))
     server.process = subprocess.Popen(
         server.process.args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env=environment(FRAUD_MODEL=stream.variables["FRAUD_MODEL"], FRAUD_CLOCK="event",

@@ -7,7 +7,7 @@ import yaml
 from fraud.brokers import BROKERS
 from serve.settings import ServeSettings
 from stream.broker import JARS
-from stream.settings import StreamSettings, read
+from stream.settings import StreamSettings, read_stream_settings
 from tests.tools import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -35,7 +35,7 @@ def test_every_variable_of_a_detector_is_a_setting():
     for service in SERVICES.values():
         if "build" in service:
             assert service["environment"].keys() <= known
-    assert read(SERVICES["scorer"]["environment"]).brokers == "kafka:19092"
+    assert read_stream_settings(SERVICES["scorer"]["environment"]).brokers == "kafka:19092"
 
 
 def test_what_is_mounted_and_waited_for_is_there():

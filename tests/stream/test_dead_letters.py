@@ -1,4 +1,4 @@
-"""Dead letters are shown, and put back once each."""
+"""Dead letters are listed, and replayed once each."""
 
 import subprocess
 import sys
@@ -27,12 +27,12 @@ def test_repaired_messages_are_put_back_once(stream, command, tmp_path):
     stream.send([payment("t-0"), payment("t-1", type="GIFT"), payment("t-2", amount=-1)])
     stream.dead_letters(2)
     lines = [msgspec.json.decode(line) for line in command("list", "--json").splitlines()]
-    assert {line["reason"] for line in lines} == {"invalid-payment"}
+    assert {line["reason"] for line in lines} == {"unknown-type", "invalid-payment"}
     [broken] = [line for line in lines if "GIFT" in line["value"]]
     repairs = tmp_path / "repairs"
     repairs.write_bytes(msgspec.json.encode({**broken, "value": payment("t-1")}))
-    assert command("replay", "--repaired", str(repairs)) == "1 put back\n"
-    assert command("replay", "--repaired", str(repairs)) == "0 put back\n"
+    assert command("replay", "--repaired", str(repairs)) == "1 replayed\n"
+    assert command("replay", "--repaired", str(repairs)) == "0 replayed\n"
     answered = [msgspec.json.decode(record.value)["transaction_id"]
                 for record in stream.decisions(2)]
     assert sorted(answered) == ["t-0", "t-1"]
@@ -46,10 +46,10 @@ def test_messages_are_put_back_as_they_were_by_reason(stream, command):
     future = payment("t-1", event_time=4_000_000_000_000)
     stream.send([future, payment("t-2", type="GIFT")])
     reasons = {headers(record)["reason"] for record in stream.dead_letters(2)}
-    assert reasons == {"event-time-ahead", "invalid-payment"}
+    assert reasons == {"event-time-ahead", "unknown-type"}
     assert early.stop() == 0
-    assert command("replay", "--reason", "event-time-ahead") == "1 put back\n"
-    assert command("replay", "--reason", "event-time-ahead") == "0 put back\n"
+    assert command("replay", "--reason", "event-time-ahead") == "1 replayed\n"
+    assert command("replay", "--reason", "event-time-ahead") == "0 replayed\n"
     stream.scorer()                                     # whose clock is that of the events
     [decided] = stream.decisions(1)
     assert msgspec.json.decode(decided.value)["transaction_id"] == "t-1"
@@ -62,5 +62,5 @@ def test_messages_are_put_back_as_they_were_by_reason(stream, command):
 def test_a_repair_that_is_no_payment_is_refused(line):
     good = msgspec.json.encode({"dead_letter": "0:0", "value": payment()})
     assert set(repairs_of([good])) == {"0:0"}
-    with pytest.raises(RepairError, match="^line 2: .*nothing was put back"):
+    with pytest.raises(RepairError, match="^line 2: .*nothing was replayed"):
         repairs_of([good, line])

@@ -1,4 +1,4 @@
-"""What a message says, and what is produced for it."""
+"""Messages, and the records produced for them."""
 
 import msgspec
 import pytest
@@ -6,7 +6,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from fraud.transaction import Transaction, parse
 from stream import messages
-from stream.messages import Answer, Poison
+from stream.messages import Poison, StreamAnswer
 from tests.stream.running import payment
 
 MIB = 1_048_576
@@ -22,13 +22,13 @@ def body(**changes) -> bytes:
 
 @pytest.mark.parametrize("key", [b"C1", None])
 def test_a_payment_is_read_with_its_key_or_without_one(key):
-    assert messages.read(record(body(), key)) == parse(body())
+    assert messages.parse_message(record(body(), key)) == parse(body())
 
 
 def test_what_is_encoded_is_read_again():
-    said = messages.read(record(body(amount=0.29, origin_balance=-12.34)))
+    said = messages.parse_message(record(body(amount=0.29, origin_balance=-12.34)))
     assert isinstance(said, Transaction)
-    assert messages.read(record(messages.encode(said))) == said
+    assert messages.parse_message(record(messages.encode(said))) == said
 
 
 @pytest.mark.parametrize(("value", "key", "reason", "names"), [
@@ -39,7 +39,7 @@ def test_what_is_encoded_is_read_again():
     (b"[" * 60_000, b"C1", "not-json", "payment"),
     (b"[]", b"C1", "invalid-payment", "object"),
     (b"{}", b"C1", "invalid-payment", "transaction_id"),
-    (body(type="GIFT"), b"C1", "invalid-payment", "GIFT"),
+    (body(type=7), b"C1", "invalid-payment", "type is 7"),
     (body(amount=0.001), b"C1", "invalid-payment", "amount"),
     (body(), b"C2", "bad-key", "'C1'"),
     (body(), b"", "bad-key", "'C1'"),
@@ -47,20 +47,21 @@ def test_what_is_encoded_is_read_again():
     (body() + b" " * 65_536, b"C1", "too-large", "65536"),
 ])
 def test_poison_is_told_apart(value, key, reason, names):
-    said = messages.read(record(value, key))
+    said = messages.parse_message(record(value, key))
     assert isinstance(said, Poison)
     assert said.reason == reason
     assert names in said.detail
 
 
 def test_a_decision_lies_under_its_origin_where_its_message_lay():
-    produced = messages.decision(record(body(), None), parse(body()), Answer(b"answer", False))
+    produced = messages.decision(record(body(), None), parse(body()),
+                                 StreamAnswer(b"answer", False))
     assert produced == (3, b"C1", b"answer", [
         ("source-partition", b"3"), ("source-offset", b"42")])
 
 
 def test_an_answer_that_was_known_is_marked():
-    produced = messages.decision(record(body()), parse(body()), Answer(b"answer", True))
+    produced = messages.decision(record(body()), parse(body()), StreamAnswer(b"answer", True))
     assert ("duplicate", b"true") in produced.headers
 
 

@@ -9,7 +9,7 @@ import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
 from fraud.history import BUCKET_MS
-from fraud.training import simulate
+from fraud.training.simulate import simulator
 from fraud.transaction import Transaction, parse
 from stream import messages, producer
 from stream.messages import Poison
@@ -20,7 +20,7 @@ PAYMENT = parse(msgspec.json.encode(payment(amount=3.5)))
 
 
 def said(message: producer.Message) -> Transaction | Poison:
-    return messages.read(ConsumerRecord("t", 0, 0, 0, 0, 0, *message, [], None, 0, 0, 0))
+    return messages.parse_message(ConsumerRecord("t", 0, 0, 0, 0, 0, *message, [], None, 0, 0, 0))
 
 
 @pytest.mark.parametrize("kind", producer.BREAKS)
@@ -30,6 +30,8 @@ def test_what_is_broken_is_broken_as_its_name_says(kind):
         assert read.transaction_id == PAYMENT.transaction_id and read != PAYMENT
     elif kind == "event-time-ahead":
         assert read.event_time > 4e12 - 1 and read.transaction_id != PAYMENT.transaction_id
+    elif kind == "unknown-type":
+        assert read.type == "UNKNOWN" and read.transaction_id != PAYMENT.transaction_id
     else:
         assert read.reason == kind
 
@@ -49,8 +51,8 @@ def test_messages_are_due_by_rate_or_by_event_time(rate, speedup, seconds):
     assert producer.due(100, 60_000, rate, speedup) == seconds
 
 
-@pytest.mark.parametrize("now", [simulate.START, simulate.START + 10 * BUCKET_MS + 1])
-@pytest.mark.parametrize("last", [simulate.START - 5, simulate.START + 3 * BUCKET_MS + 7])
+@pytest.mark.parametrize("now", [simulator.START, simulator.START + 10 * BUCKET_MS + 1])
+@pytest.mark.parametrize("last", [simulator.START - 5, simulator.START + 3 * BUCKET_MS + 7])
 def test_shifted_payments_keep_their_buckets_and_end_just_before_now(now, last):
     shift = producer.shift_to(now, last)
     assert shift % BUCKET_MS == 0
@@ -74,7 +76,8 @@ def test_a_replay_reaches_the_scorer(stream):
 
 
 def test_a_file_that_is_not_there_is_one_line(stream):
-    done = subprocess.run([sys.executable, "stream/producer.py", "no.csv"], cwd=ROOT, text=True,
-                          capture_output=True, env=environment(**stream.variables))
-    assert done.returncode == 1
+    done = subprocess.run([sys.executable, "stream/producer.py", "--transactions", "no.csv"],
+                          cwd=ROOT, text=True, capture_output=True,
+                          env=environment(**stream.variables))
+    assert done.returncode == 2
     assert done.stderr.startswith("error: no.csv")

@@ -38,7 +38,8 @@ def test_poison_of_every_kind_is_set_aside_and_the_partition_moves_on(stream):
     good = msgspec.json.encode(payment("t-good"))
     poison = {                                          # all in one partition, in this order
         "not-json": (b"no JSON", b"C1"),
-        "invalid-payment": (msgspec.json.encode(payment(type="GIFT")), b"C1"),
+        "invalid-payment": (msgspec.json.encode(payment(amount=-1)), b"C1"),
+        "unknown-type": (msgspec.json.encode(payment("t-gift", type="GIFT")), b"C1"),
         "too-large": (b"x" * 2_000_000, b"C1"),
         "null-value": (None, b"C1"),
         "bad-key": (msgspec.json.encode(payment()), b"C7"),
@@ -53,7 +54,7 @@ def test_poison_of_every_kind_is_set_aside_and_the_partition_moves_on(stream):
     records = stream.dead_letters(len(poison))
     assert [(headers(record)["reason"], record.value, record.key) for record in records] == [
         (reason, *sent) for reason, sent in poison.items()]
-    assert [source(record) for record in records] == [(0, offset) for offset in range(1, 8)]
+    assert [source(record) for record in records] == [(0, offset) for offset in range(1, 9)]
     assert {headers(record)["source-topic"] for record in records} == {
         stream.settings.topic_transactions}
     assert all(headers(record)["detail"] for record in records)
@@ -98,7 +99,7 @@ def test_what_cannot_work_is_one_line(stream, arguments, settings, says):
     done = subprocess.run(
         [sys.executable, "-m", "stream.scorer", *arguments], capture_output=True, text=True,
         env=environment(**{**stream.variables, **settings}), timeout=60)
-    assert done.returncode == 1
+    assert done.returncode == 2
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert says in line
     assert "Traceback" not in done.stderr

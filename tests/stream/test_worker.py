@@ -1,4 +1,4 @@
-"""Exactly once, whatever happens to scorers: killed, stopped, outlived, their store away."""
+"""Exactly once, whatever happens to scorers: killed, stopped, replaced, their store unavailable."""
 
 import os
 import random
@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 
-from fraud.training import publication
+from fraud.training.registry import publication
 from stream.worker import backoff
 from tests.stream.dying import STEPS
 from tests.stream.proof import exactly_once
@@ -38,7 +38,7 @@ def test_a_scorer_stopped_past_its_session_commits_nothing_when_it_goes_on(strea
     stream.scorer()
     stream.decisions(len(sent))                 # the other took over all of it
     stopped.kill(signal.SIGCONT)
-    eventually(lambda: stopped.said("starting anew behind what is committed"))
+    eventually(lambda: stopped.said("resuming after the last commit"))
     more = payments(500, start=len(sent))
     eventually(lambda: len(stopped.partitions()) == PARTITIONS // 2)    # it is a member again
     stream.send(more)
@@ -70,7 +70,7 @@ def test_a_scorer_that_is_asked_to_stop_finishes_its_batch_and_leaves_at_once(st
     exactly_once(stream, sent)
 
 
-def test_a_store_that_is_away_puts_scoring_off(broker, make_stream, own_redis):
+def test_an_unavailable_store_postpones_scoring(broker, make_stream, own_redis):
     store = own_redis(*DURABLE)
     stream = make_stream(broker, FRAUD_HISTORY=store.url, FRAUD_STREAM_BATCH="50",
                          FRAUD_HISTORY_DEADLINE_MS="500")
@@ -80,12 +80,12 @@ def test_a_store_that_is_away_puts_scoring_off(broker, make_stream, own_redis):
     stream.decisions(100)
     store.kill()
     stream.send(sent[1_500:])
-    eventually(lambda: scorer.said("scoring is put off"))
+    eventually(lambda: scorer.said("scoring is postponed"))
     time.sleep(SESSION_MS / 1000)                       # it stays in the group all the time
     store.start()
     exactly_once(stream, sent)
     assert scorer.process.poll() is None
-    assert not scorer.said("starting anew")
+    assert not scorer.said("resuming after")
     assert scorer.metrics()["fraud_stream_outages_total",] > 0
 
 
@@ -94,7 +94,7 @@ def test_a_new_champion_is_taken_up_between_batches(stream, tmp_path, make_bundl
     for version in ("1", "2"):
         make_bundle(tmp_path / version, version)
     publication.publish(tmp_path / "1", "fraud-detector", str(tmp_path / "models"))
-    stream.scorer(FRAUD_MODEL=str(tmp_path / "models"), FRAUD_MODEL_SECONDS="0.1")
+    stream.scorer(FRAUD_MODEL=str(tmp_path / "models"), FRAUD_MODEL_REFRESH_SECONDS="0.1")
     sent = payments(1_000)
     stream.send(sent[:500])
     stream.decisions(500)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from time import monotonic
 
@@ -10,21 +11,19 @@ import msgspec
 import pytest
 import redis
 
-from fraud.history import BUCKET_MS, Claim, Finished, StoreUnavailable, counts_array
+from fraud.history import BUCKET_MS, AlreadyAnswered, Claim, StoreUnavailable, counts_array
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.stores.redis import ACCOUNT_TTL_MS
 from fraud.transaction import Transaction
+from tests import factories
+from tests.factories import NOON
 
 HOUR = BUCKET_MS
-NOON = 480_012 * HOUR
+payment = partial(factories.payment, amount_cents=100)
 
 
-def payment(name: str) -> Transaction:
-    return Transaction(name, NOON, 4, 100, "C1", "C2", 0, 0)
-
-
-def claim(store, name: str) -> Claim | Finished:
+def claim(store, name: str) -> Claim | AlreadyAnswered:
     return store.claim([payment(name)], NOON)[0]
 
 
@@ -32,10 +31,10 @@ def sent_before(result: Claim) -> int:
     return int(counts_array([result])[2, 0])
 
 
-# What is kept, and for how long.
+# Keys and their time to live.
 
-def test_ids_and_accounts_go_when_their_time_is_over(redis_url, opened):
-    store, client = opened(redis_url, id_hours=1.0), redis.Redis.from_url(redis_url)
+def test_ids_and_accounts_expire(redis_url, opened):
+    store, client = opened(redis_url, idempotency_hours=1.0), redis.Redis.from_url(redis_url)
     first = claim(store, "a")
     assert 0 < client.pttl("fraud:id:a") <= HOUR < ACCOUNT_TTL_MS - HOUR
     for account in ("C1", "C2"):
@@ -53,7 +52,7 @@ def test_an_id_that_redis_forgot_is_new(redis_url, opened):
     first = claim(store, "a")
     redis.Redis.from_url(redis_url).delete("fraud:id:a")
     assert store.finish([first], [b"kept all the same"]) == [b"kept all the same"]
-    assert claim(store, "a") == Finished(b"kept all the same")
+    assert claim(store, "a") == AlreadyAnswered(b"kept all the same")
 
 
 def test_a_server_that_may_forget_accounts_is_refused(own_redis, opened):
@@ -64,7 +63,7 @@ def test_a_server_that_may_forget_accounts_is_refused(own_redis, opened):
     assert sent_before(claim(opened(url), "a")) == 0
 
 
-def test_a_full_server_is_said_and_counts_nothing_by_half(own_redis, opened):
+def test_a_full_server_makes_the_store_unavailable_and_counts_nothing_by_half(own_redis, opened):
     url = own_redis("--maxmemory", "3mb").url
     store, client = opened(url), redis.Redis.from_url(url)
     claim(store, "a")
@@ -77,7 +76,7 @@ def test_a_full_server_is_said_and_counts_nothing_by_half(own_redis, opened):
 
 # Connections.
 
-def test_scripts_and_connections_that_are_gone_come_back_unnoticed(redis_url, opened):
+def test_lost_scripts_and_connections_are_replaced_unnoticed(redis_url, opened):
     store, client = opened(redis_url), redis.Redis.from_url(redis_url)
     claim(store, "a")
     client.script_flush()
@@ -88,7 +87,7 @@ def test_scripts_and_connections_that_are_gone_come_back_unnoticed(redis_url, op
     assert store.finish([claim(store, "c")], [b"yes"]) == [b"yes"]
 
 
-def test_no_server_is_said_at_once():
+def test_a_missing_server_is_an_error_at_once():
     store = open_store(Settings(history="redis://127.0.0.1:1"))
     for method, arguments in (("claim", ([payment("a")], NOON)), ("answer", ("a",)),
                               ("fill", ([], 0, 0))):
@@ -96,7 +95,7 @@ def test_no_server_is_said_at_once():
             getattr(store, method)(*arguments)
 
 
-def test_a_server_that_hangs_is_given_up_and_what_it_does_later_is_no_ones_answer(
+def test_a_server_that_hangs_misses_the_deadline_and_its_late_reply_is_dropped(
         own_redis, opened):
     server = own_redis()
     store = opened(server.url, history_deadline_ms=50.0)
@@ -115,12 +114,12 @@ def test_a_server_that_hangs_is_given_up_and_what_it_does_later_is_no_ones_answe
     assert sent_before(results[2]) == 0 and claim(store, "b") == results[1]
 
 
-def test_killed_under_load_and_started_again_it_counts_each_payment_once(own_redis, opened):
+def test_a_server_killed_under_load_and_restarted_counts_each_payment_once(own_redis, opened):
     server = own_redis("--appendonly", "yes", "--appendfsync", "always")
     store, begun, refused = opened(server.url, history_deadline_ms=500.0), Event(), []
 
     def claim_all(worker: int) -> list[Claim]:
-        return [claim_until_done(f"{worker}-{place}") for place in range(150)]
+        return [claim_until_done(f"{worker}-{index}") for index in range(150)]
 
     def claim_until_done(name: str) -> Claim:
         while True:
@@ -138,13 +137,13 @@ def test_killed_under_load_and_started_again_it_counts_each_payment_once(own_red
         begun.wait()
         server.kill()
         server.start()
-        sequences = sorted(result.sequence for worker in claims for result in worker)
+        sequences = sorted(result.store_sequence for worker in claims for result in worker)
     assert refused
     assert sequences == list(range(1, 601))
     assert sent_before(claim(store, "last")) == 600
 
 
-def test_started_again_without_its_data_it_says_that_recording_began_anew(own_redis, opened):
+def test_after_a_restart_without_data_recording_begins_anew(own_redis, opened):
     server = own_redis()
     store = opened(server.url)
     store.fill([], 7, NOON)
@@ -155,20 +154,20 @@ def test_started_again_without_its_data_it_says_that_recording_began_anew(own_re
     assert (result.recording_since, sent_before(result)) == (NOON, 0)
 
 
-# Many processes. What a client does is a program of its own.
+# Many processes: each client is a separate program.
 
 CLIENT = """
 import os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import msgspec
-from fraud.history import Claim, Reused
+from fraud.history import Claim, IdConflict
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.transaction import Transaction
 
 store = open_store(Settings(history=sys.argv[1], history_deadline_ms=20_000.0))
 
-def told(line):
+def answered(line):
     payment = msgspec.json.decode(line, type=Transaction)
     [result] = store.claim([payment], 0)
     if sys.argv[2] == "die":
@@ -177,11 +176,11 @@ def told(line):
         me = f"{os.getpid()}-{threading.get_ident()}"
         [answer] = store.finish([result], [me.encode()])
     else:
-        answer = b"reused" if isinstance(result, Reused) else result.answer
+        answer = b"reused" if isinstance(result, IdConflict) else result.answer
     return f"{payment.transaction_id} {payment.amount_cents} {answer.decode()}"
 
 with ThreadPoolExecutor(5) as threads:
-    print(*threads.map(told, sys.stdin), sep="\\n")
+    print(*threads.map(answered, sys.stdin), sep="\\n")
 """
 
 
@@ -192,45 +191,46 @@ def client(url: str, payments: list[Transaction], how: str = "live"):
 
 
 @pytest.mark.acceptance
-def test_processes_with_repeats_and_reused_ids_count_exactly_and_agree(
+def test_processes_count_repeats_and_reused_ids_exactly_and_agree(
         redis_url, opened, acceptance, record_property):
     number, chance = 50_000 if acceptance else 2_000, random.Random(7)
     record_property("payments", number)
-    payments = [payment(f"t{place}") for place in range(number)]
-    others = [msgspec.structs.replace(one, amount_cents=999) for one in payments[::100]]
-    work = [payments[::2], payments[1::2]]
-    for its in work:
-        its += chance.choices(payments, k=number // 20)         # repeats
-        its.sort(key=lambda one: int(one.transaction_id[1:]))   # at about the same moment
-        for one in others:                                      # reused, by both
-            its.insert(int(one.transaction_id[1:]) * len(its) // number, one)
+    payments = [payment(f"t{index}") for index in range(number)]
+    reused = {other.transaction_id: msgspec.structs.replace(other, amount_cents=999)
+              for other in payments[::100]}
+    batches = [payments[::2], payments[1::2]]
+    for batch in batches:
+        batch += chance.choices(payments, k=number // 20)               # repeats
+        batch.sort(key=lambda repeat: int(repeat.transaction_id[1:]))   # close to each other
+        for name, other in reused.items():                              # in both batches
+            batch.insert(int(name[1:]) * len(batch) // number, other)
     with ThreadPoolExecutor(2) as threads:
-        told = [line.split() for done in threads.map(lambda its: client(redis_url, its), work)
-                for line in done.stdout.decode().splitlines()]
-    answers: dict[str, set[tuple[str, str]]] = {}
-    for name, cents, answer in told:
-        answers.setdefault(name, set()).add((cents, answer))
-    won = {name: next(cents for cents, answer in its if answer != "reused")
-           for name, its in answers.items()}
-    assert len(won) == number
-    for name, its in answers.items():       # one answer to the winner, and the other refused
-        assert len([cents for cents, answer in its if answer != "reused"]) == 1
-        assert {cents for cents, answer in its if answer == "reused"} == (
-            {"100", "999"} - {won[name]} if name in {one.transaction_id for one in others}
-            else set())
+        clients = list(threads.map(lambda batch: client(redis_url, batch), batches))
+    accepted: dict[str, set[tuple[str, str]]] = {}      # cents and answer by transaction_id
+    refused: dict[str, set[str]] = {}                   # cents
+    for line in [line for done in clients for line in done.stdout.decode().splitlines()]:
+        name, cents, answer = line.split()
+        if answer == "reused":
+            refused.setdefault(name, set()).add(cents)
+        else:
+            accepted.setdefault(name, set()).add((cents, answer))
+    assert len(accepted) == number
+    assert {len(answers) for answers in accepted.values()} == {1}
+    winners = {name: cents for name, answers in accepted.items() for cents, _ in answers}
+    assert refused == {name: {"100", "999"} - {winners[name]} for name in reused}
     last = counts_array([claim(opened(redis_url), "last")])[:, 0]
-    assert last[2] == number and last[3] == sum(map(int, won.values()))
+    assert last[2] == number and last[3] == sum(map(int, winners.values()))
 
 
 @pytest.mark.acceptance
-def test_killed_between_claim_and_finish_the_retry_gets_the_same_claim(
+def test_a_retry_after_a_kill_between_claim_and_finish_gets_the_same_claim(
         redis_url, opened, acceptance, record_property):
     store, times = opened(redis_url), 100 if acceptance else 4
     record_property("kills", times)
-    for place in range(times):
-        killed = client(redis_url, [payment(f"t{place}")], "die")
+    for index in range(times):
+        killed = client(redis_url, [payment(f"t{index}")], "die")
         assert killed.returncode == -signal.SIGKILL
-        again = claim(store, f"t{place}")
-        assert (sent_before(again), again.sequence) == (place, place + 1)
+        again = claim(store, f"t{index}")
+        assert (sent_before(again), again.store_sequence) == (index, index + 1)
         store.finish([again], [b"yes"])
     assert sent_before(claim(store, "last")) == times

@@ -10,12 +10,12 @@ from fraud.stores import open_store
 @pytest.mark.parametrize("url", [
     "", "memory", "memory:", "memory://file", "postgres://x", "dynamodb://", "dynamodb://a/b",
     "/path", "redis:x", "redis://host:port/0"])
-def test_a_url_of_no_store_is_refused(url):
+def test_an_unknown_url_is_refused(url):
     with pytest.raises(SettingsError, match="FRAUD_HISTORY is .*use"):
         open_store(Settings(history=url))
 
 
-def test_a_password_is_not_told():
+def test_an_error_does_not_show_the_password():
     with pytest.raises(SettingsError) as caught:
         open_store(Settings(history="redis://me:secret@host:port/0"))
     assert "secret" not in str(caught.value)
@@ -31,7 +31,7 @@ def test_dynamodb_without_a_region_is_refused(monkeypatch):
 
 @pytest.mark.parametrize(("url", "needed"), [
     ("memory://", set()), ("redis://localhost", {"redis"})])
-def test_only_what_a_store_needs_is_imported(url, needed):
+def test_only_the_library_of_the_store_is_imported(url, needed):
     program = ("import sys; from fraud.settings import Settings; "
                "from fraud.stores import open_store; "
                f"open_store(Settings(history={url!r})); print(*sys.modules)")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fraud import features, history
-from fraud.training import registry, tracking
+from fraud.features import DEFAULT
+from fraud.training.registry import Registry, tracking
 from fraud.transaction import TYPE_CODES
 
 
@@ -49,7 +50,7 @@ def logged(place):
 @pytest.fixture
 def tags() -> dict[str, str]:
     return {"framework": "xgboost", "test_f1": "0.912345", "test_auprc": "0.9",
-            "verdict": "it is good", "data_digest": "d" * 64, "git_commit": "c" * 40,
+            "gate_reason": "it is good", "data_digest": "d" * 64, "git_commit": "c" * 40,
             "metaflow_run": "TrainFlow/7"}
 
 
@@ -59,7 +60,7 @@ def register(make_bundle, logged, tags):
 
     def register(count: int = 1) -> str:
         for _ in range(count):
-            with registry.registered(logged(), tags, lambda number, directory: make_bundle(
+            with Registry().registered(logged(), tags, lambda number, directory: make_bundle(
                     directory, version=number)) as version:
                 pass
         return version
@@ -71,8 +72,8 @@ def register(make_bundle, logged, tags):
 def make_payments() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """Makes features, float32 of shape (rows, features), and labels of payments.
 
-    Most frauds are transfers that empty an account that just received the money; no honest payment
-    is like them, but some frauds are like honest payments.
+    Most frauds are transfers that empty an account that just received the money; no legitimate
+    payment is like them, but some frauds are like legitimate payments.
     """
     def make(rows: int, fraud_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(seed)
@@ -88,13 +89,14 @@ def make_payments() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
                 counts[place] = cents()
         received = history.NAMES.index("origin_received_cents_hour")
         counts[received] = np.where(typical, amount, counts[received])
-        payments = features.Payments(
+        payments = features.PaymentColumns(
             event_time=np.arange(rows) * 60_000,
-            type_code=np.where(typical, TYPE_CODES["TRANSFER"], rng.integers(0, 5, rows)),
+            type=np.where(typical, TYPE_CODES["TRANSFER"], rng.integers(0, 5, rows)),
             amount_cents=amount,
-            origin_balance_cents=np.where(typical, amount, cents() - 10_000),
-            destination_balance_cents=cents())
-        return features.matrix(payments, history.counts_of(list(counts))), label
+            destination=np.ones(rows, bool),
+            origin_balance_cents=np.where(typical, amount, cents() - 10_000).astype(float),
+            destination_balance_cents=cents().astype(float))
+        return DEFAULT.matrix(payments, history.counts_of(list(counts))), label
 
     return make
 
@@ -106,7 +108,9 @@ def extreme_rows() -> np.ndarray:
     ends = np.array(list(itertools.product((0, 1, most), (-most, 0, 1, most), (-most, 0, most),
                                            (0, 1, most), range(5))), np.int64).T
     amount, origin, destination, count, type_code = ends
-    payments = features.Payments(np.zeros_like(amount), type_code, amount, origin, destination)
-    computed = features.matrix(payments, history.counts_of([count] * len(history.NAMES)))
-    return np.concatenate([computed, np.full((3, len(features.NAMES)), 1e12, np.float32)
+    payments = features.PaymentColumns(
+        np.zeros_like(amount), type_code, amount, np.ones(amount.size, bool), origin.astype(float),
+        destination.astype(float))
+    computed = DEFAULT.matrix(payments, history.counts_of([count] * len(history.NAMES)))
+    return np.concatenate([computed, np.full((3, len(DEFAULT.names)), 1e12, np.float32)
                            * np.array([[-1], [0], [1]], np.float32)])

@@ -11,17 +11,21 @@ import pyarrow.parquet as pq
 import pyspark
 import pytest
 
-from fraud.training import feature_job, perturbation, simulate
-from fraud.training.dataset import prepare
+from fraud.features import DEFAULT
+from fraud.training.data.dataset import prepare
+from fraud.training.features import spark_job
+from fraud.training.leakage import point_in_time
+from fraud.training.simulate import simulator
 from stream.broker import free_port
 
 pytestmark = pytest.mark.system
 SPARK = Path(pyspark.__file__).parent
 JOB = """
 import sys
-from fraud.training import feature_job
-with feature_job.session(sys.argv[1]) as spark:
-    feature_job.write_features(spark, sys.argv[2], sys.argv[3], {"all": 1 << 62})
+from fraud.features import DEFAULT
+from fraud.training.features import spark_job
+with spark_job.session(sys.argv[1]) as spark:
+    spark_job.write_features(spark, DEFAULT, sys.argv[2], sys.argv[3], {"all": 1 << 62})
     print(spark.sparkContext.defaultParallelism)
 """
 
@@ -68,15 +72,15 @@ def wait_for_workers(page: int, directory: Path) -> None:
 
 
 def test_a_cluster_computes_the_features_that_one_machine_computes(cluster, spark, tmp_path):
-    simulate.write(simulate.simulate(20_000, seed=3), tmp_path / "simulated.parquet")
+    simulator.write(simulator.simulate(20_000, seed=3), tmp_path / "simulated.parquet")
     clean = prepare(str(tmp_path / "simulated.parquet"), tmp_path / "clean").transactions
-    feature_job.write_features(spark, clean, str(tmp_path / "local"), {"all": 1 << 62})
+    spark_job.write_features(spark, DEFAULT, clean, str(tmp_path / "local"), {"all": 1 << 62})
     done = subprocess.run(
         [sys.executable, "-c", JOB, cluster, clean, str(tmp_path / "cluster")],
         env={**os.environ, "SPARK_LOCAL_HOSTNAME": "localhost"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "2"           # both workers, not this machine alone
-    here, there = (perturbation.read_features(str(tmp_path / where), 0, 20_000)
+    here, there = (point_in_time.read_features(str(tmp_path / where), 0, 20_000)
                    for where in ("local", "cluster"))
     assert here.num_rows == pq.read_metadata(clean).num_rows == 20_000
-    assert perturbation.changed(here, there, 0) == {}
+    assert point_in_time.changed_rows(here, there, 0) == {}

@@ -2,16 +2,17 @@ import msgspec
 import pytest
 
 from fraud.bundle import Thresholds
-from fraud.scorer import Decision
-from fraud.training.decision_log import decisions, recounted
+from fraud.decision import Decision
+from fraud.training.decision_log import read_decisions
 from fraud.training.errors import TrainingError
+from fraud.training.parity.recount import recounted
 from fraud.transaction import Transaction
 
 HOUR = 3_600_000
 DECISION = Decision(
     decided_at=1, transaction_id="a", event_time=2, type="DEBIT", amount_cents=3, origin="o",
     destination="d", origin_balance_cents=4, destination_balance_cents=5, history="full",
-    late=False, sequence=6, recording_since=0, counts=[0] * 16, features=[1.5], score=0.5,
+    late=False, store_sequence=6, recording_since=0, counts=[0] * 16, features=[1.5], score=0.5,
     decision="approve", reasons=[], idempotent=True, model_digest="m", model_version="1",
     policy_digest="p", policy_version="1.1", thresholds=Thresholds(0.6, 0.9))
 LINE = msgspec.json.encode(DECISION) + b"\n"
@@ -20,24 +21,25 @@ LINE = msgspec.json.encode(DECISION) + b"\n"
 def test_lines_of_all_files_are_read_and_one_that_was_cut_off_is_left_out(tmp_path):
     (tmp_path / "one").write_bytes(LINE + LINE[:50])
     (tmp_path / "two").write_bytes(LINE.replace(b'"a"', b'"b"') + LINE)
-    read = list(decisions([str(tmp_path / "one"), str(tmp_path / "two")]))
+    read = list(read_decisions([str(tmp_path / "one"), str(tmp_path / "two")]))
     assert [one.transaction_id for one in read] == ["a", "b", "a"] and read[0] == DECISION
 
 
 def test_a_line_that_is_no_decision_is_named(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(LINE + b'{"level": "info"}\n' + LINE)
-    with pytest.raises(TrainingError, match=f"{path}: line 2 is no decision .*decided_at"):
-        list(decisions([str(path)]))
+    with pytest.raises(TrainingError, match=f"{path}: line 2 is not a decision .*decided_at"):
+        list(read_decisions([str(path)]))
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(TrainingError, match=f"{tmp_path}/absent: cannot be read"):
-        list(decisions([str(tmp_path / "absent")]))
+        list(read_decisions([str(tmp_path / "absent")]))
 
 
 def test_counting_again_is_in_the_order_given_and_by_hours_and_days():
-    payments = [Transaction(f"t{place}", hour * HOUR, 0, 10 ** place, origin, destination, 0, 0)
+    payments = [Transaction(f"t{place}", hour * HOUR, "CASH_IN", 10 ** place, origin,
+                            destination, 0, 0)
                 for place, (hour, origin, destination) in enumerate([
                     (100, "A", "B"), (101, "B", "A"), (102, "A", "A"), (102, "A", "B"),
                     (124, "A", "C"), (101, "A", "C"), (100, "A", "C"), (125, "C", "A")])]

@@ -9,7 +9,7 @@ from fraud.training import quiet
 
 
 def test_what_is_said_while_something_starts_is_dropped(capfd):
-    with quiet.starting():
+    with quiet.suppress_startup_output():
         os.write(2, b"chatter\n")
         print("more of it", file=sys.__stderr__)
         subprocess.run([sys.executable, "-c", "import sys; print('yet more', file=sys.stderr)"],
@@ -19,7 +19,7 @@ def test_what_is_said_while_something_starts_is_dropped(capfd):
 
 def test_what_is_said_before_and_after_is_not(capfd):
     os.write(2, b"before\n")
-    with quiet.starting():
+    with quiet.suppress_startup_output():
         os.write(2, b"chatter\n")
         print("output")
     os.write(2, b"after\n")
@@ -27,7 +27,7 @@ def test_what_is_said_before_and_after_is_not(capfd):
 
 
 def test_what_was_said_is_shown_if_it_does_not_start(capfd):
-    with pytest.raises(ZeroDivisionError), quiet.starting():
+    with pytest.raises(ZeroDivisionError), quiet.suppress_startup_output():
         os.write(2, b"the reason\n")
         raise ZeroDivisionError
     os.write(2, b"after\n")
@@ -36,7 +36,7 @@ def test_what_was_said_is_shown_if_it_does_not_start(capfd):
 
 def test_what_a_started_process_says_later_passes_through(capfd):
     script = "import os; os.write(2, b'chatter'); print(flush=True); input(); os.write(2, b'error')"
-    with quiet.starting():
+    with quiet.suppress_startup_output():
         process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE)
         process.stdout.readline()
@@ -50,7 +50,7 @@ def test_what_a_started_process_says_later_passes_through(capfd):
 
 def test_more_than_a_pipe_holds_may_be_said(capfd):
     line = 1000 * b"x" + b"\n"
-    with pytest.raises(ZeroDivisionError), quiet.starting():
+    with pytest.raises(ZeroDivisionError), quiet.suppress_startup_output():
         for _ in range(1000):
             os.write(2, line)
         raise ZeroDivisionError
@@ -63,7 +63,7 @@ RUN = """
 import sys
 from pathlib import Path
 import numpy as np
-from fraud.training import neural_network
+from fraud.training.models import neural_network
 from fraud.training.settings import NeuralNetwork
 rows = np.random.default_rng(7).normal(size=(300, 4)).astype(np.float32)
 label = (rows[:, 0] > 1).astype(np.int8)

@@ -12,9 +12,10 @@ TABLES = tomllib.loads((Path(__file__).parents[3] / "flows/train_flow.toml").rea
 KEYS = [(table, key) for table, content in TABLES.items() if table != "seed" for key in content]
 
 OUT_OF_RANGE = {
-    "data": {"max_bad_share": [-0.1, 1.1], "label_delay_hours": [-1.0]},
-    "split": {"train": [0, 1], "early": [0, 1], "late": [0, 1]},
-    "policy": {"alerts_per_day": [0, -1], "review_cost": [-1]},
+    "data": {"max_bad_share": [-0.1, 1.1], "label_delay_hours": [-1.0],
+             "types": [[], ["transfer"], ["A B"], "TRANSFER"]},
+    "split": {"train": [0, 1], "early_stopping": [0, 1], "calibration": [0, 1]},
+    "alerts": {"alerts_per_day": [0, -1], "review_cost": [-1]},
     "xgboost": {"max_depth": [0], "learning_rate": [0], "rounds": [0],
                 "early_stopping_rounds": [0], "min_child_weight": [-1], "subsample": [0, 1.1],
                 "colsample_bytree": [0, 1.1], "max_bin": [1]},
@@ -30,7 +31,7 @@ def refusal(tables) -> str:
     with pytest.raises(TrainingError) as caught:
         settings.parse(tables)
     assert str(caught.value).startswith("flows/train_flow.toml: ")
-    assert str(caught.value).endswith("; mend that key")
+    assert str(caught.value).endswith("; fix that key")
     return str(caught.value)
 
 
@@ -94,10 +95,13 @@ def test_every_key_has_its_range_tried():
 
 @pytest.mark.parametrize("late", [0.25, 0.3])
 def test_splits_that_leave_no_test_period_are_refused(late):
-    message = refusal(changed("split", train=0.5, early=0.25, late=late))
-    assert "split.train + split.early + split.late must leave a test period" in message
+    message = refusal(changed("split", train=0.5, early_stopping=0.25, calibration=late))
+    assert ("split.train + split.early_stopping + split.calibration must leave a test period"
+            in message)
     assert "$.split" in message
 
 
 def test_splits_that_leave_a_test_period_are_taken():
-    assert settings.parse(changed("split", train=0.5, early=0.25, late=0.125)).split.late == 0.125
+    split = settings.parse(
+        changed("split", train=0.5, early_stopping=0.25, calibration=0.125)).split
+    assert split.calibration == 0.125

@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,23 +10,28 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from fraud.training import dataset, feature_job, settings, simulate, splits, stages
-from tests.tools import ROOT
+from fraud.training import settings, stages
+from fraud.training.data import dataset
+from fraud.training.features import spark_job, splits
+from fraud.training.simulate import simulator
+from tests.tools import ROOT, run_main
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the three stages make of a small simulation."""
+    """The output of the three stages for a small simulation."""
     folder = tmp_path_factory.mktemp("data")
-    stages.main(["acquire", "--rows", "3000", str(folder / "transactions.parquet")])
-    stages.main(["validate", str(folder / "transactions.parquet"), str(folder / "validated")])
+    stages.main(["acquire", "--rows", "3000", "--out", str(folder / "transactions.parquet")])
+    stages.main(["validate", "--transactions", str(folder / "transactions.parquet"),
+                 "--out", str(folder / "validated")])
     run_features(folder / "validated", folder / "features")
     return folder
 
 
 def run_features(validated: Path, out: Path) -> None:
     """In a process of its own: it ends its Spark session, and other tests need theirs."""
-    subprocess.run([sys.executable, "-m", "fraud.training.stages", "features", validated, out],
+    subprocess.run([sys.executable, "-m", "fraud.training.stages", "features",
+                    "--validated", validated, "--out", out],
                    check=True, cwd=ROOT)
 
 
@@ -43,8 +49,9 @@ def test_what_became_of_the_payments_is_on_record(prepared, folder):
 
 def test_features_are_those_of_the_flow_in_event_order(prepared, folder, spark, tmp_path):
     ends = splits.borders(prepared.first_time, prepared.last_time, settings.Split(
-        train=0.50, early=0.08, late=0.12))
-    feature_job.write_features(spark, prepared.transactions, str(tmp_path), ends)
+        train=0.50, early_stopping=0.08, calibration=0.12))
+    spark_job.write_features(spark, prepared.feature_table, prepared.transactions, str(tmp_path),
+                             ends)
     seen = 0
     for name in splits.NAMES:
         of_stage = pq.read_table(folder / "features" / splits.FOLDER.format(name),
@@ -66,21 +73,32 @@ def test_the_same_input_gives_the_same_bytes(folder, tmp_path):
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path, capsys):
-    with pytest.raises(SystemExit, match="error: none.csv: no such file; check the path"):
-        stages.main(["validate", "none.csv", str(tmp_path / "validated")])
+    result = run_main(capsys, stages.main, "validate", "--transactions", "none.csv",
+                      "--out", tmp_path / "validated")
+    assert result.code == 2
+    assert result.err.startswith("error: none.csv: no such file; check the path")
+    assert result.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [None, b"{"])
-def test_what_was_not_validated_has_no_features(tmp_path, content):
+def test_what_was_not_validated_has_no_features(tmp_path, capsys, content):
     if content:
         (tmp_path / "prepared.json").write_bytes(content)
-    with pytest.raises(SystemExit, match="prepared.json: .*; run the stage validate"):
-        stages.main(["features", str(tmp_path), str(tmp_path / "features")])
+    result = run_main(capsys, stages.main, "features", "--validated", tmp_path,
+                      "--out", tmp_path / "features")
+    assert result.code == 2
+    assert re.search("prepared.json: .*; run the stage validate", result.err)
 
 
 def test_data_that_is_acquired_is_what_the_flow_would_simulate():
     assert yaml.safe_load((ROOT / "params.yaml").read_text())["acquire"] == {
-        "transactions": "", "rows": simulate.DEFAULT_ROWS, "file": "transactions.parquet"}
+        "transactions": "", "rows": simulator.DEFAULT_ROWS, "file": "transactions.parquet",
+        "columns": ""}
+
+
+NO_BYTE_DEPENDS_ON = {f"fraud/{name}.py" for name in (
+    "command_line", "errors", "training/errors", "training/java", "training/quiet",
+    "training/simulate/__main__")}
 
 
 def used_by(*modules: str) -> set[str]:
@@ -93,15 +111,16 @@ def used_by(*modules: str) -> set[str]:
             left += [f"{name.replace('.', '/')}.py"
                      for node in ast.walk(ast.parse((ROOT / file).read_text()))
                      if isinstance(node, ast.ImportFrom) and node.module.startswith("fraud")
-                     for name in [node.module, *(f"{node.module}.{one.name}"
-                                                 for one in node.names)]]
-    return seen - {"fraud/training/errors.py", "fraud/training/quiet.py"}     # change no byte
+                     for name in [node.module, *(f"{node.module}.{alias.name}"
+                                                 for alias in node.names)]]
+    return seen - NO_BYTE_DEPENDS_ON
 
 
 @pytest.mark.parametrize(("stage", "code"), [
-    ("acquire", used_by("fraud.training.simulate")),
-    ("validate", used_by("fraud.training.dataset")),
-    ("features", used_by("fraud.training.feature_job") | {"fraud/training/splits.py"})])
+    ("acquire", used_by("fraud.training.simulate.simulator")),
+    ("validate", used_by("fraud.training.data.dataset")),
+    ("features", used_by("fraud.training.features.spark_job")
+        | {"fraud/training/data/periods.py", "fraud/training/features/splits.py"})])
 def test_each_stage_of_dvc_runs_again_where_the_code_that_computes_it_has_changed(stage, code):
-    told = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
-    assert {path for path in told["deps"] if path.startswith("fraud/")} == code
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    assert {path for path in declared["deps"] if path.startswith("fraud/")} == code

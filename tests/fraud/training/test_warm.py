@@ -5,9 +5,11 @@ import pytest
 from fraud.history import BUCKET_MS, Claim
 from fraud.settings import Settings
 from fraud.stores import open_store
-from fraud.training import clean, warm
-from fraud.training.dataset import prepare
+from fraud.training import warm
+from fraud.training.data import clean
+from fraud.training.data.dataset import prepare
 from fraud.transaction import Transaction
+from tests.tools import run_main
 
 HOUR = BUCKET_MS
 NOON = 480_012 * HOUR           # 2024-10-04T12:00:00Z
@@ -15,24 +17,26 @@ NOON = 480_012 * HOUR           # 2024-10-04T12:00:00Z
 
 def saved(directory, rows: int = 200, minutes: int = 15) -> str:
     """A file of payments, one every quarter of an hour, the last one at noon."""
-    times = [NOON - place * minutes * 60_000 for place in range(rows)][::-1]
+    times = [NOON - position * minutes * 60_000 for position in range(rows)][::-1]
     pq.write_table(pa.Table.from_pylist([{
-        "transaction_id": f"t{place}", "event_time": time, "type": "TRANSFER",
-        "amount": place + 0.25, "origin": f"C{place % 3}", "destination": f"C{place % 4}",
+        "transaction_id": f"t{position}", "event_time": time, "type": "TRANSFER",
+        "amount": position + 0.25, "origin": f"C{position % 3}", "destination": f"C{position % 4}",
         "origin_balance": 0.0, "destination_balance": 0.0, "is_fraud": 0, "label_time": time}
-        for place, time in enumerate(times)]), directory / "payments.parquet")
+        for position, time in enumerate(times)]), directory / "payments.parquet")
     return str(directory / "payments.parquet")
 
 
-def later(place: int, time: int) -> Transaction:
-    return Transaction(f"u{place}", NOON + time, 4, 100, f"C{place % 3}", f"C{place % 5}", 0, 0)
+def later(position: int, time: int) -> Transaction:
+    return Transaction(f"u{position}", NOON + time, "TRANSFER", 100, f"C{position % 3}",
+                       f"C{position % 5}", 0, 0)
 
 
-LATER = [later(place, place * 50 * 60_000) for place in range(60)]
+LATER = [later(position, position * 50 * 60_000) for position in range(60)]
 
 
 def claims(store, payments: list[Transaction]) -> list[Claim]:
-    return [claim for one in payments for claim in store.claim([one], one.event_time)]
+    return [claim for payment in payments
+            for claim in store.claim([payment], payment.event_time)]
 
 
 @pytest.fixture
@@ -42,41 +46,44 @@ def store_url(request, tmp_path, history_url):
 
 def test_a_warm_store_goes_on_as_if_it_had_seen_all(tmp_path, capsys, opened, store_url):
     source = saved(tmp_path)
-    warm.main([source, "--store", store_url])
-    assert capsys.readouterr().out == (
-        "93 payments of 4 accounts, from 2024-10-03 13:00:00+00:00 to 2024-10-04 "
-        "12:00:00+00:00, are in the store\n")
+    result = run_main(capsys, warm.main, "--transactions", source, "--store", store_url)
+    assert (result.code, result.out) == (0, (
+        "93 payments of 4 accounts, from 2024-10-03 13:00:00 UTC to 2024-10-04 "
+        "12:00:00 UTC, are in the store\n"))
     whole = open_store(Settings())
     prepared = prepare(source, tmp_path / "clean")
     for batch in clean.batches(prepared.transactions, 1000):
         whole.claim(batch, 0)
-    expected, told = claims(whole, LATER), claims(opened(store_url), LATER)
-    assert [claim.counts for claim in told] == [claim.counts for claim in expected]
-    assert all(claim.is_complete(one.event_time) for claim, one in zip(told, LATER))
-    assert told[0].recording_since == NOON - 23 * HOUR
-    assert sum(told[0].counts) > 0
+    expected, warmed = claims(whole, LATER), claims(opened(store_url), LATER)
+    assert [claim.counts for claim in warmed] == [claim.counts for claim in expected]
+    assert all(claim.is_complete(payment.event_time)
+               for claim, payment in zip(warmed, LATER, strict=True))
+    assert warmed[0].recording_since == NOON - 23 * HOUR
+    assert sum(warmed[0].counts) > 0
 
 
 def test_a_file_of_less_than_a_day_is_complete_from_its_beginning(tmp_path, opened):
     url = f"memory://{tmp_path}/history"
-    warm.main([saved(tmp_path, rows=9), "--store", url])
-    told = claims(opened(url), LATER)
-    assert told[0].recording_since == NOON - 2 * HOUR
-    assert [claim.is_complete(one.event_time) for claim, one in zip(told, LATER)] == [
-        one.event_time >= NOON + 21 * HOUR for one in LATER]
+    warm.main(["--transactions", saved(tmp_path, rows=9), "--store", url])
+    warmed = claims(opened(url), LATER)
+    assert warmed[0].recording_since == NOON - 2 * HOUR
+    complete = [claim.is_complete(payment.event_time)
+                for claim, payment in zip(warmed, LATER, strict=True)]
+    assert complete == [payment.event_time >= NOON + 21 * HOUR for payment in LATER]
 
 
 def test_after_a_gap_the_file_is_not_passed_off_as_knowledge(tmp_path, opened):
     url = f"memory://{tmp_path}/history"
-    warm.main([saved(tmp_path), "--store", url])
+    warm.main(["--transactions", saved(tmp_path), "--store", url])
     [claim] = opened(url).claim([later(1, HOUR + 1)], NOON + HOUR + 1)
     assert not claim.is_complete(NOON + HOUR + 1) and sum(claim.counts) > 0
 
 
-def test_a_store_that_is_in_use_is_refused(tmp_path, opened, redis_url):
+def test_a_store_that_is_in_use_is_refused(tmp_path, capsys, opened, redis_url):
     opened(redis_url).claim([later(1, 0)], NOON)
-    with pytest.raises(SystemExit, match="error: Redis has been recording already; warm an empty"):
-        warm.main([saved(tmp_path), "--store", redis_url])
+    result = run_main(capsys, warm.main, "--transactions", saved(tmp_path), "--store", redis_url)
+    assert result.code == 2
+    assert result.err.startswith("error: Redis has been recording already; warm an empty store")
 
 
 @pytest.mark.parametrize(("path", "url", "message"), [
@@ -86,8 +93,8 @@ def test_a_store_that_is_in_use_is_refused(tmp_path, opened, redis_url):
     (None, "memory:///nowhere/at/all", "/nowhere/at/all: cannot be written (No such file"),
     (None, "file:///x", "FRAUD_HISTORY is 'file:///x'"),
     (None, "redis://127.0.0.1:1", "Redis: ")])
-def test_what_cannot_be_done_is_one_line(tmp_path, path, url, message):
-    with pytest.raises(SystemExit) as caught:
-        warm.main([path or saved(tmp_path), "--store", url])
-    told = str(caught.value.code)
-    assert told.startswith("error: ") and message in told and "\n" not in told
+def test_what_cannot_be_done_is_one_line(tmp_path, capsys, path, url, message):
+    result = run_main(capsys, warm.main, "--transactions", path or saved(tmp_path), "--store", url)
+    assert result.code == 2
+    assert result.err.startswith("error: ") and message in result.err
+    assert result.err.count("\n") == 1

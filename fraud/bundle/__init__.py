@@ -1,0 +1,37 @@
+"""A model bundle: a directory of four files that is loaded, scores and explains.
+
+    model.onnx      the champion: features -> logit
+    fallback.onnx   the same framework without history features, for when history is not known
+    bundle.json     `Manifest`: inputs, calibration and lineage of both models
+    policy.json     `Policy`: the thresholds, which change without retraining
+
+A bundle needs no training framework where it serves, and no pickle is loaded: only ONNX.
+"""
+
+from fraud.bundle.loading import Bundle, load, model_files
+from fraud.bundle.manifest import (
+    MANIFEST_FILE, POINTER_FILE, BundleError, Calibration, Manifest, ModelManifest, Pointer, sha256)
+from fraud.bundle.onnx_model import MAX_REASONS, OnnxModel, calibrated, known_values, open_session
+from fraud.bundle.policy import POLICY_FILE, Policy, Thresholds
+
+__all__ = [
+    "MANIFEST_FILE",
+    "MAX_REASONS",
+    "POINTER_FILE",
+    "POLICY_FILE",
+    "Bundle",
+    "BundleError",
+    "Calibration",
+    "Manifest",
+    "ModelManifest",
+    "OnnxModel",
+    "Pointer",
+    "Policy",
+    "Thresholds",
+    "calibrated",
+    "known_values",
+    "load",
+    "model_files",
+    "open_session",
+    "sha256",
+]

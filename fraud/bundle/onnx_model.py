@@ -1,0 +1,126 @@
+"""An ONNX model: scores feature rows, and explains the scores."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fraud import reasons
+from fraud.bundle.manifest import Calibration, ModelManifest
+from fraud.features import ExactValues, FeatureTable
+from fraud.reasons import Reason, UsualPayment
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")     # else it reports models to its vendor
+import onnxruntime  # noqa: E402
+
+MAX_EXPONENT = 700.0    # e to a larger power is infinite in float64
+MAX_REASONS = 3         # of one answer
+
+
+class OnnxModel:
+    """One ONNX graph with its calibration.
+
+    `groups` has the input columns of each group of features that explanations set together. A
+    feature that is not known counts as its median, as it did in training.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, manifest: ModelManifest,
+                 table: FeatureTable):
+        self.table = table
+        self.features = tuple(manifest.features)
+        self.metrics = manifest.metrics
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._calibration = manifest.calibration
+        self._reference = UsualPayment(
+            {name: manifest.medians[name] for name in self.features}, table.types)
+        self._medians = np.array(list(self._reference.values()), np.float32)
+        self._reference_row = self._medians.tolist()
+        self.groups = _columns_of_groups(self.features, table)
+        self._in_group = np.array([[column in columns for column in range(len(self.features))]
+                                   for columns in self.groups.values()])
+
+    def logits(self, rows: np.ndarray) -> np.ndarray:
+        """Return the raw outputs for float32 rows of shape (n, features): float32, shape (n,)."""
+        return self._run(known_values(rows, self._medians))
+
+    def _run(self, rows: np.ndarray) -> np.ndarray:
+        outputs: list[Any] = self._session.run(None, {self._input: rows})
+        logits: np.ndarray = outputs[0].reshape(-1)
+        return logits
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities of fraud: float64, shape (n,)."""
+        return calibrated(self.logits(rows), self._calibration)
+
+    def explain(self, row: np.ndarray, exact: ExactValues) -> list[Reason]:
+        """Return the groups of features that raise the score of one row, the strongest first.
+
+        Each group in turn is set to its reference medians; one ONNX batch scores all variants. A
+        group of which nothing is known is never a reason.
+
+        Args:
+            row: float32, shape (1, features).
+            exact: the features before they were rounded to float32, for the sentences.
+        """
+        known = known_values(row, self._medians)
+        unknown = set() if known is row else set(np.flatnonzero(np.isnan(row[0])).tolist())
+        logits = self._run(np.concatenate([known, np.where(self._in_group, self._medians, known)]))
+        drops = self._calibration.slope * (logits[0] - logits[1:].astype(np.float64))
+        by_group = dict(zip(self.groups, drops.tolist(), strict=True))
+        strongest = sorted(by_group, key=by_group.__getitem__, reverse=True)
+        raising = [group for group in strongest
+                   if by_group[group] > 0 and not unknown.issuperset(self.groups[group])]
+        values = row[0].tolist()
+        return [self._reason(group, by_group[group], values, unknown, exact)
+                for group in raising[:MAX_REASONS]]
+
+    def _reason(self, group: str, drop: float, row: list[float], unknown: set[int],
+                exact: ExactValues) -> Reason:
+        columns = [column for column in self.groups[group] if column not in unknown]
+        return Reason(
+            code=group,
+            text=reasons.sentence(group, exact, self._reference),
+            logit_drop=drop,
+            value={self.features[column]: row[column] for column in columns},
+            reference={self.features[column]: self._reference_row[column] for column in columns},
+        )
+
+
+def _columns_of_groups(names: Sequence[str], table: FeatureTable) -> dict[str, list[int]]:
+    """Return the input columns of each group of features, in the order of the features."""
+    columns: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        columns.setdefault(table.groups[name], []).append(column)
+    return columns
+
+
+def known_values(rows: np.ndarray, medians: np.ndarray) -> np.ndarray:
+    """Return rows in which medians take the place of NaN.
+
+    Args:
+        rows: float32, shape (n, features).
+        medians: float32, shape (features,).
+    """
+    if not math.isnan(np.add.reduce(rows, axis=None)):      # one pass: the common case is hot
+        return rows
+    return np.where(np.isnan(rows), medians, rows)
+
+
+def calibrated(logits: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Return probabilities of float logits of any shape: float64."""
+    negated = np.multiply(logits, -calibration.slope, dtype=np.float64) - calibration.intercept
+    scores: np.ndarray = 1.0 / (1.0 + np.exp(np.minimum(negated, MAX_EXPONENT)))
+    return scores
+
+
+def open_session(onnx: bytes, threads: int) -> onnxruntime.InferenceSession:
+    """Open the content of an ONNX file; 0 threads: one for each core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,84 @@
+"""Outcomes of scoring: the answer to the caller and the line of the decision log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from fraud.bundle import Thresholds
+from fraud.reasons import Reason
+
+History = Literal["full", "partial", "unavailable"]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The answer to the caller, as JSON. It holds no clock, request or latency."""
+
+    transaction_id: Annotated[str, Meta(description="that of the payment")]
+    score: Annotated[float, Meta(description="calibrated probability of fraud, 0 to 1")]
+    decision: Annotated[str, Meta(description="`approve`, `review` or `decline`")]
+    reasons: Annotated[list[Reason], Meta(description=(
+        "reasons of a review or decline, the strongest first"))]
+    history: Annotated[History, Meta(description=(
+        "`full`; otherwise the fallback model scored, which needs no history: `partial`, the store "
+        "has not recorded a whole day yet; `unavailable`, the store did not answer"))]
+    late: Annotated[bool, Meta(description=(
+        "true if an earlier payment of one of the accounts has a later `event_time`"))]
+    idempotent: Annotated[bool, Meta(description=(
+        "false if the answer could not be kept: a repeat may get another one"))]
+    model_version: Annotated[str, Meta(description="version of the model in the registry")]
+    policy_version: Annotated[str, Meta(description="version of the thresholds")]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """One line of the decision log, as JSON: enough to replay the decision and to learn from it."""
+
+    decided_at: int                     # ms since the epoch, by the wall clock
+    transaction_id: str
+    event_time: int
+    type: str
+    amount_cents: int
+    origin: str                         # HMAC of the account's name
+    destination: str | None
+    origin_balance_cents: int | None    # None: not known
+    destination_balance_cents: int | None
+    history: History
+    late: bool
+    store_sequence: int | None          # None where the store has no order
+    recording_since: int | None         # None where the store is unavailable
+    counts: list[int] | None            # in the order of `fraud.history.NAMES`
+    features: list[float | None]        # the model's input, in its order: float32; None: not known
+    score: float
+    decision: str
+    reasons: list[Reason]
+    idempotent: bool
+    model_digest: str                   # sha256 of bundle.json
+    model_version: str
+    policy_digest: str                  # sha256 of policy.json
+    policy_version: str
+    thresholds: Thresholds              # of the policy, for the model that scored
+
+
+class Answered(NamedTuple):
+    """A payment that has an answer."""
+
+    body: bytes                 # `Answer` as JSON
+    decision: Decision | None   # None where the answer was there before
+
+
+class Refused(NamedTuple):
+    """A payment that is not scored."""
+
+    code: str                   # id-reused, event-time-ahead, unknown-type
+    message: str
+
+
+def answered(decision: Decision) -> Answered:
+    """Return a decision with its answer as JSON."""
+    answer = Answer(*(getattr(decision, name) for name in Answer.__struct_fields__))
+    return Answered(_encode(answer), decision)
+
+
+_encode = msgspec.json.Encoder().encode

@@ -1,0 +1,214 @@
+"""Reasons of a review or decline: one sentence for each group of features.
+
+A sentence is filled with the payment's numbers and with those of a usual payment, the medians of
+legitimate ones. It states facts that hold for all values; how much they weigh is `logit_drop`. No
+sentence mentions what is not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from fraud import features
+
+IN_THE_HOUR = "in the last hour or two"     # the running hour and the one before
+IN_THE_DAY = "in the last day"
+
+
+class Values(Protocol):
+    """Features by name, money in currency units: `fraud.features.ExactValues`, `UsualPayment`."""
+
+    @property
+    def type(self) -> str | None: ...
+
+    def __getitem__(self, name: str, /) -> float: ...
+
+
+Sentence = Callable[[Values, Values], str]
+
+
+class UsualPayment(dict[str, float]):
+    """The medians of legitimate payments, by feature.
+
+    Args:
+        types: of payments; the usual type is the one that most of them have, if one does.
+    """
+
+    def __init__(self, medians: Mapping[str, float], types: Sequence[str]):
+        super().__init__(medians)
+        usual = [name for name in types if medians.get(f"is_{name.lower()}")]
+        self.type = usual[0] if len(usual) == 1 else None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A reason why a score is high: a group of features."""
+
+    code: Annotated[str, Meta(description="code of the group; stable")]
+    text: Annotated[str, Meta(description="a sentence with the payment's numbers")]
+    logit_drop: Annotated[float, Meta(description=(
+        "decrease of the score's logit when the group is set to its reference"))]
+    value: Annotated[dict[str, float], Meta(description="the features of the group")]
+    reference: Annotated[dict[str, float], Meta(description=(
+        "their medians among legitimate payments"))]
+
+
+def sentence(group: str, value: Values, reference: Values) -> str:
+    """Return the sentence of a group.
+
+    Args:
+        group: one of `fraud.features.GROUPS`.
+        value: all features of the payment that the model sees, not rounded to float32.
+        reference: the same of a usual payment.
+    """
+    return SENTENCES[group](value, reference)
+
+
+def _amount(value: Values, reference: Values) -> str:
+    return f"Moves {_money(value['amount'])}; a usual payment, {_money(reference['amount'])}"
+
+
+def _origin_balance(value: Values, reference: Values) -> str:
+    return (f"The sender {_holds(value['origin_balance'])}; "
+            f"a usual one {_holds(reference['origin_balance'])}")
+
+
+def _destination_balance(value: Values, reference: Values) -> str:
+    return (f"The recipient {_holds(value['destination_balance'])}; "
+            f"a usual one {_holds(reference['destination_balance'])}")
+
+
+def _amount_against_balance(value: Values, reference: Values) -> str:
+    amount, balance = value["amount"], value["origin_balance"]
+    if value.type == "CASH_IN":
+        return f"Pays {_money(amount)} into an account that {_holds(balance)}"
+    if balance <= 0:
+        return f"Takes {_money(amount)} from a sender who {_holds(balance)}"
+    held = f"the {_money(balance)} the sender holds"
+    if amount > balance:
+        return f"Takes {_money(amount)}, more than {held}"
+    return f"Takes {_portion(amount, balance)} of {held}"
+
+
+def _type(value: Values, reference: Values) -> str:
+    text = f"The type is {value.type}"
+    return f"{text}; that of a usual payment, {reference.type}" if reference.type else text
+
+
+def _time_of_day(value: Values, reference: Values) -> str:
+    return (f"Made between {_hour(value['hour_of_day'])} UTC; "
+            f"a usual payment, between {_hour(reference['hour_of_day'])} UTC")
+
+
+def _origin_sending(value: Values, reference: Values) -> str:
+    text = _activity("The sender sent", "origin_sent", value, reference)
+    left = value["balance_left"]
+    if text or value.type == "CASH_IN" or math.isnan(left):
+        return text or _count("The sender sent", "origin_sent", "day", value, reference)
+    sent = value["origin_sent_amount_day"] + value["amount"]
+    return (f"With this payment the sender has sent {_money(sent)} {IN_THE_DAY} and keeps "
+            f"{_money(left) if left > 0 else 'nothing'}")
+
+
+def _origin_receiving(value: Values, reference: Values) -> str:
+    subject, side = "The sender received", "origin_received"
+    return (_activity(subject, side, value, reference)
+            or _count(subject, side, "day", value, reference))
+
+
+def _destination_sending(value: Values, reference: Values) -> str:
+    return _activity("The recipient sent", "destination_sent", value, reference) or (
+        f"The recipient sent {_money(value['destination_sent_amount_day'])} and received "
+        f"{_money(value['destination_received_amount_day'])} {IN_THE_DAY}")
+
+
+def _destination_receiving(value: Values, reference: Values) -> str:
+    subject, side = "The recipient received", "destination_received"
+    return (_activity(subject, side, value, reference)
+            or _count(subject, side, "day", value, reference))
+
+
+def _passing_on(value: Values, reference: Values) -> str:
+    window, when = "day", IN_THE_DAY
+    if value["origin_received_amount_hour"] > 0:
+        window, when = "hour", IN_THE_HOUR
+    received = value[f"origin_received_amount_{window}"]
+    return f"Moves {_money(value['amount'])}; the sender received {_money(received)} {when}"
+
+
+def _activity(subject: str, side: str, value: Values, reference: Values) -> str | None:
+    """Return the first measure that is above its reference, as a sentence."""
+    for measure, text in (("count", _count), ("amount", _sum)):
+        for window in ("hour", "day"):
+            name = f"{side}_{measure}_{window}"
+            if value[name] > reference[name]:
+                return text(subject, side, window, value, reference)
+    return None
+
+
+def _count(subject: str, side: str, window: str, value: Values, reference: Values) -> str:
+    name = f"{side}_count_{window}"
+    payments = "payment" if value[name] == 1 else "payments"
+    return (f"{subject} {_number(value[name], 'no')} {payments} {_when(window)}; "
+            f"a usual one, {_number(reference[name], 'none')}")
+
+
+def _sum(subject: str, side: str, window: str, value: Values, reference: Values) -> str:
+    name = f"{side}_amount_{window}"
+    return (f"{subject} {_money(value[name])} {_when(window)}; "
+            f"a usual one, {_money(reference[name])}")
+
+
+def _when(window: str) -> str:
+    return IN_THE_HOUR if window == "hour" else IN_THE_DAY
+
+
+def _number(count: float, zero: str) -> str:
+    if count == 0:
+        return zero
+    return f"{count:,.0f}" if count == int(count) else f"{count:,.1f}"
+
+
+def _money(units: float) -> str:
+    return f"{units + 0.0:,.2f}"        # never "-0.00"
+
+
+def _holds(balance: float) -> str:
+    if balance == 0:
+        return "holds nothing"
+    return f"holds {_money(balance)}" if balance > 0 else f"is overdrawn by {_money(-balance)}"
+
+
+def _portion(part: float, whole: float) -> str:
+    """Return a part of a positive whole in words, rounded but never up to all or down to none."""
+    if part == whole:
+        return "all"
+    if part == 0:
+        return "none"
+    percent = round(100 * part / whole)
+    if percent == 0:
+        return "less than 1 %"
+    return f"{percent} %" if percent < 100 else "more than 99 %"
+
+
+def _hour(hour: float) -> str:
+    return f"{int(hour):02}:00 and {int(hour) + 1:02}:00"
+
+
+SENTENCES: Mapping[str, Sentence] = {
+    features.AMOUNT: _amount,
+    features.ORIGIN_BALANCE: _origin_balance,
+    features.DESTINATION_BALANCE: _destination_balance,
+    features.AMOUNT_AGAINST_BALANCE: _amount_against_balance,
+    features.TYPE: _type,
+    features.TIME_OF_DAY: _time_of_day,
+    features.ORIGIN_SENDING: _origin_sending,
+    features.ORIGIN_RECEIVING: _origin_receiving,
+    features.DESTINATION_SENDING: _destination_sending,
+    features.DESTINATION_RECEIVING: _destination_receiving,
+    features.PASSING_ON: _passing_on,
+}

@@ -1,0 +1,108 @@
+"""Splits: the features and labels of the periods of a run, `fraud.training.data.periods`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from fraud import clock
+from fraud.training.data.periods import (
+    CALIBRATION, EARLY_STOPPING, NAMES, TEST, TRAIN, borders, needed_by)
+from fraud.training.errors import TrainingError
+
+__all__ = ["CALIBRATION", "EARLY_STOPPING", "FOLDER", "NAMES", "TEST", "TRAIN", "Rows", "borders",
+           "read_split"]
+
+FOLDER = "split={}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Payments of one split in event order: arrays of one length n.
+
+    `features` is float32 of shape (n, len(names)), `label` int8, `amount` in currency units, times
+    in ms since the epoch, `type` a name; `incident` and `fraud_type` are None for legitimate
+    payments.
+    """
+
+    names: tuple[str, ...]      # of the features
+    features: np.ndarray
+    label: np.ndarray
+    event_time: np.ndarray
+    amount: np.ndarray
+    type: np.ndarray
+    incident: np.ndarray
+    fraud_type: np.ndarray
+    days: float          # of traffic: the period minus the share of unlabelled payments
+
+    @property
+    def digest(self) -> str:
+        """The digest that identifies these payments and their labels: sha256, hexadecimal."""
+        digest = sha256()
+        for column in (self.event_time, self.amount, self.label):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        digest.update("\n".join(self.type).encode())
+        return digest.hexdigest()
+
+
+def read_split(folder: str, transactions: str, name: str, ends: Mapping[str, int]) -> Rows:
+    """Read the rows of one split whose labels were known in time.
+
+    Args:
+        folder: from `spark_job.write_features`.
+        transactions: the clean Parquet file that it was computed from.
+        name: one of `NAMES`.
+        ends: from `borders`.
+
+    Raises:
+        TrainingError: the period has no fraud, or only fraud.
+    """
+    import pyarrow.parquet as pq
+
+    start = ([0] + [ends[split] for split in NAMES])[NAMES.index(name)]
+    labels = pq.read_table(transactions, filters=[
+        ("event_time", ">=", start), ("event_time", "<", ends[name])], columns=[
+        "position", "is_fraud", "label_time", "event_time", "amount_cents", "type",
+        "incident_id", "fraud_type"])
+    known = labels["label_time"].to_numpy() < needed_by(name, ends)
+    label = labels["is_fraud"].to_numpy()[known]
+    _check_classes(name, label)
+    names, matrix = _matrix(Path(folder) / FOLDER.format(name))
+    period = ends[name] - max(start, labels["event_time"][0].as_py())
+    return Rows(
+        names=names,
+        features=matrix if known.all() else matrix[known],
+        label=label,
+        event_time=labels["event_time"].to_numpy()[known],
+        amount=labels["amount_cents"].to_numpy()[known] / 100,
+        type=labels["type"].to_numpy()[known],
+        incident=labels["incident_id"].to_numpy()[known],
+        fraud_type=labels["fraud_type"].to_numpy()[known],
+        days=period / clock.DAY_MS * known.mean(),
+    )
+
+
+def _matrix(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return names and features of a split in event order: float32, shape (rows, features)."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder, partitioning=None)
+    order = np.argsort(table["position"].to_numpy())
+    names = tuple(name for name in table.column_names if name != "position")
+    matrix = np.empty((table.num_rows, len(names)), np.float32)
+    for column, name in enumerate(names):
+        matrix[:, column] = table[name].to_numpy()[order]
+    return names, matrix
+
+
+def _check_classes(name: str, label: np.ndarray) -> None:
+    frauds = int(label.sum())
+    if frauds in (0, label.size):
+        kind = "no fraud" if frauds == 0 else "nothing but fraud"
+        raise TrainingError(
+            f"the {name} period has {kind} among its {label.size:,} labelled payments; "
+            "give data that holds both in every period, or more of it")

@@ -1,0 +1,159 @@
+"""A candidate: a framework's model and its fallback, trained, calibrated and measured.
+
+Both frameworks go through here and differ only in their trainer module: `fit`, `save`, `load`,
+`logits`, `export` and `SUFFIX`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from fraud import bundle
+from fraud.features import FeatureTable
+from fraud.training.evaluation.calibration import fit_calibration
+from fraud.training.evaluation.metrics import period_metrics
+from fraud.training.evaluation.thresholds import choose_thresholds
+from fraud.training.features import splits
+from fraud.training.features.splits import Rows
+from fraud.training.models import boosted_trees, neural_network
+from fraud.training.settings import TrainingSettings
+
+TRAINERS = {"xgboost": boosted_trees, "tensorflow": neural_network}
+VARIANTS = ("model", "fallback")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One trained model, with its manifest, thresholds and learning curves."""
+
+    onnx: str                          # paths of files
+    native: str
+    manifest: bundle.ModelManifest
+    thresholds: bundle.Thresholds
+    curves: dict[str, list[float]]     # log loss by round or epoch
+    seconds: float                     # to fit, without reading or measuring
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A framework's model and its fallback without history."""
+
+    framework: str
+    parameters: dict
+    types: tuple[str, ...]             # of the payments
+    left_out: tuple[str, ...]          # features that are not known in the training data
+    model: Variant
+    fallback: Variant
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the calibration period, and the seconds that both fits took."""
+        return {**self.model.manifest.metrics,
+                "training_seconds": self.model.seconds + self.fallback.seconds,
+                **{f"fallback_{name}": value
+                   for name, value in self.fallback.manifest.metrics.items()}}
+
+
+def best(candidates: Iterable[Candidate]) -> str:
+    """Return the framework with the highest F1 in the calibration period.
+
+    Ties are broken by AUPRC, then by name.
+    """
+    def rank(candidate: Candidate) -> tuple[float, float, str]:
+        metrics = candidate.metrics
+        return -metrics["validation_f1"], -metrics["validation_auprc"], candidate.framework
+
+    return min(candidates, key=rank).framework
+
+
+def train(framework: str, table: FeatureTable, folder: str, transactions: str,
+          ends: dict[str, int], directory: Path, settings: TrainingSettings) -> Candidate:
+    """Fit a framework's model and fallback, and measure them in the calibration period.
+
+    A feature that is not known counts as its median among legitimate payments of the train period,
+    here and where the model serves.
+
+    Args:
+        table: the features in `folder`.
+        folder, transactions, ends: see `splits.read_split`; the test period is not read.
+        directory: receives the ONNX and native files.
+
+    Raises:
+        TrainingError: a period holds one class only, or the model learned nothing.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = {name: splits.read_split(folder, transactions, name, ends)
+            for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION)}
+    medians = _medians(rows[splits.TRAIN])
+    rows = {name: replace(part, features=bundle.known_values(part.features, medians))
+            for name, part in rows.items()}
+    widths = zip(VARIANTS, (len(table.names), len(table.fallback_names)), strict=True)
+    variants = {name: _variant(framework, name, medians[:width], rows, directory, settings)
+                for name, width in widths}
+    parameters = msgspec.to_builtins(getattr(settings, framework))
+    return Candidate(framework, parameters, table.types, tuple(sorted(table.left_out)), **variants)
+
+
+def _variant(framework: str, name: str, medians: np.ndarray, rows: dict[str, Rows],
+             directory: Path, settings: TrainingSettings) -> Variant:
+    trainer, width = TRAINERS[framework], medians.size
+    train_rows, early = rows[splits.TRAIN], rows[splits.EARLY_STOPPING]
+    started = time.perf_counter()
+    model, curves = trainer.fit(
+        np.ascontiguousarray(train_rows.features[:, :width]), train_rows.label,
+        np.ascontiguousarray(early.features[:, :width]), early.label,
+        getattr(settings, framework), settings.seed)
+    seconds = time.perf_counter() - started
+    onnx, native = directory / f"{name}.onnx", directory / f"{name}{trainer.SUFFIX}"
+    trainer.export(model, width, onnx)
+    trainer.save(model, native)
+    manifest, thresholds = _measured(onnx, medians, rows[splits.CALIBRATION], settings)
+    print(f"{framework} {name}: {len(curves['early_stopping_logloss'])} rounds in {seconds:.1f} s, "
+          f"validation F1 {manifest.metrics['validation_f1']:.3f}, "
+          f"AUPRC {manifest.metrics['validation_auprc']:.3f}")
+    return Variant(onnx=str(onnx), native=str(native), manifest=manifest, thresholds=thresholds,
+                   curves=curves, seconds=seconds)
+
+
+def _measured(onnx: Path, medians: np.ndarray, period: Rows, settings: TrainingSettings
+              ) -> tuple[bundle.ModelManifest, bundle.Thresholds]:
+    """Calibrate, choose thresholds and measure, in the calibration period and through ONNX."""
+    names = period.names[:medians.size]
+    logits = score_logits(onnx.read_bytes(), period.features[:, :len(names)])
+    calibration = fit_calibration(logits, period.label)
+    scores = bundle.calibrated(logits, calibration)
+    alerts = settings.alerts.alerts_per_day * period.days
+    thresholds = choose_thresholds(scores, period.label, alerts)
+    metrics = period_metrics(scores, period.label, thresholds.decline, period.days, "validation_")
+    manifest = bundle.ModelManifest(
+        file=onnx.name, sha256=bundle.sha256(onnx.read_bytes()), features=list(names),
+        calibration=calibration, metrics=metrics,
+        medians=dict(zip(names, medians.tolist(), strict=True)))
+    return manifest, thresholds
+
+
+def _medians(rows: Rows) -> np.ndarray:
+    """Return the medians of legitimate payments, the reference of explanations.
+
+    Of a feature that none of them knows the median is 0.
+    """
+    legitimate = rows.features[rows.label == 0]
+    known = ~np.isnan(legitimate)
+    if known.all():
+        return np.median(legitimate, axis=0)
+    return np.array([np.median(column[of_column]) if of_column.any() else 0.0
+                     for column, of_column in zip(legitimate.T, known.T, strict=True)], np.float32)
+
+
+def score_logits(onnx: bytes, rows: np.ndarray) -> np.ndarray:
+    """Return an ONNX model's logits of float32 rows, on all cores: float32, shape (n,)."""
+    session = bundle.open_session(onnx, threads=0)
+    name = session.get_inputs()[0].name
+    chunks = np.array_split(np.ascontiguousarray(rows), max(1, len(rows) // 100_000))
+    return np.concatenate([session.run(None, {name: chunk})[0].reshape(-1) for chunk in chunks])

@@ -1,0 +1,131 @@
+"""TensorFlow: a multilayer perceptron whose graph includes logarithms and scaling.
+
+Each batch draws a fixed share of frauds, so that the time to fit does not grow with the data; the
+calibration corrects the shift. Dense layers with ReLU, Adam (D. Kingma, J. Ba,
+2015) with cosine decay (I. Loshchilov, F. Hutter, "SGDR", 2017).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from fraud.training import quiet
+from fraud.training.settings import NeuralNetwork
+
+SUFFIX = ".keras"
+SCALING_ROWS = 200_000      # enough for means and deviations
+EARLY_ROWS = 100_000        # legitimate rows, at most, for the loss of early stopping
+
+
+def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_label: np.ndarray,
+        settings: NeuralNetwork, seed: int):
+    """Fit a network to float32 rows of shape (n, features) and labels 0 or 1 of shape (n,).
+
+    Returns:
+        the Keras model with the weights of its best epoch, and its curves: log loss of each epoch.
+    """
+    keras = _keras()
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    model = _model(train[rng.choice(len(train), min(len(train), SCALING_ROWS), replace=False)],
+                   settings)
+    steps = settings.steps_per_epoch * settings.epochs
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps)),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    history = model.fit(
+        _batches(train, train_label, settings, rng), epochs=settings.epochs,
+        steps_per_epoch=settings.steps_per_epoch, verbose=0, shuffle=False,
+        validation_data=_balanced(early, early_label, settings.fraud_share, rng),
+        validation_batch_size=16_384,
+        callbacks=[keras.callbacks.EarlyStopping(
+            patience=settings.patience, restore_best_weights=True)])
+    return model, {"train_logloss": history.history["loss"],
+                   "early_stopping_logloss": history.history["val_loss"]}
+
+
+def save(model, path: Path) -> None:
+    """Write the native model, which only training and MLflow read."""
+    model.save(path)
+
+
+def load(path: Path):
+    """Load the native model that `save` wrote."""
+    return _keras().models.load_model(path)
+
+
+def logits(model, rows: np.ndarray) -> np.ndarray:
+    """Return raw outputs of the native model for float32 rows: float32, shape (n,)."""
+    return model.predict(rows, batch_size=16_384, verbose=0)[:, 0]
+
+
+def export(model, width: int, path: Path) -> None:
+    """Write the network as ONNX: input float32 (n, width), output logits (n, 1)."""
+    model(np.zeros((1, width), np.float32))       # Keras exports only models that were called
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)      # tf2onnx asks numpy for `np.object`
+        model.export(str(path), format="onnx", verbose=False)
+
+
+def _keras():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet.suppress_startup_output():
+        import keras
+        import tensorflow as tf
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    tf.config.experimental.enable_op_determinism()
+    return keras
+
+
+def _model(sample: np.ndarray, settings: NeuralNetwork):
+    """Build sign(x) * log(|x| + 1), scaled to the sample's mean and deviation, and dense layers."""
+    import keras
+
+    logs = np.sign(sample) * np.log1p(np.abs(sample.astype(np.float64)))
+    mean, deviation = logs.mean(axis=0), logs.std(axis=0)
+    # A constant feature has a deviation of rounding errors at most: do not scale it up.
+    scale = 1.0 / np.where(deviation > 1e-6, deviation, 1.0)
+    inputs = keras.Input((sample.shape[1],), name="features")
+    hidden = keras.ops.sign(inputs) * keras.ops.log(keras.ops.abs(inputs) + 1.0)
+    hidden = keras.layers.Rescaling(scale.tolist(), (-mean * scale).tolist())(hidden)
+    for units in settings.units:
+        hidden = keras.layers.Dense(units, activation="relu")(hidden)
+    return keras.Model(inputs, keras.layers.Dense(1, name="logit")(hidden))
+
+
+def _batches(rows: np.ndarray, label: np.ndarray, settings: NeuralNetwork, rng):
+    """Give endless batches with a share of frauds in each: drawn indices, not copied rows."""
+    import tensorflow as tf
+
+    frauds, legitimate = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
+    per_batch = max(1, round(settings.batch_size * settings.fraud_share))
+
+    def indices():
+        while True:
+            yield np.concatenate([rng.choice(frauds, per_batch),
+                                  rng.choice(legitimate, settings.batch_size - per_batch)])
+
+    values, labels = tf.constant(rows), tf.constant(label[:, None], tf.float32)
+    return (tf.data.Dataset
+            .from_generator(indices, output_signature=tf.TensorSpec([None], tf.int64))
+            .map(lambda index: (tf.gather(values, index), tf.gather(labels, index)),
+                 num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE))
+
+
+def _balanced(rows: np.ndarray, label: np.ndarray, fraud_share: float, rng):
+    """Return rows, labels and weights (of mean 1) that give frauds their share of the batches."""
+    frauds, legitimate = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
+    if legitimate.size > EARLY_ROWS:
+        legitimate = np.sort(rng.choice(legitimate, EARLY_ROWS, replace=False))
+    chosen = np.concatenate([frauds, legitimate])
+    odds = fraud_share / (1 - fraud_share) * legitimate.size / frauds.size
+    weight = np.where(label[chosen] == 1, odds, 1.0).astype(np.float32)
+    return rows[chosen], label[chosen, None].astype(np.float32), weight / weight.mean()

@@ -1,0 +1,99 @@
+"""Publication of models for serving: bundles and one pointer, in a folder or on S3.
+
+    champion.json                    `fraud.bundle.Pointer`: replaced in one move
+    fraud-detector-<N>-<digest>/     a bundle of version N, written before the pointer names it
+
+A published folder never changes: its name holds a digest of the model and its policy.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+from pyarrow import fs
+
+from fraud import bundle
+from fraud.bundle import Pointer
+from fraud.settings import Settings
+from fraud.training.errors import TrainingError
+from fraud.training.files import not_writable, reason
+
+
+def target() -> str:
+    """Return the folder or s3:// prefix that FRAUD_MODEL names, from which serving reads."""
+    return os.environ.get("FRAUD_MODEL") or Settings().model
+
+
+def publish(directory: Path, name: str, destination: str) -> Pointer:
+    """Copy a bundle, then move the pointer: readers see the old bundle or the new one.
+
+    Args:
+        directory: holds the bundle; it is loaded first, so an invalid one is not published.
+        name: of the model, the first part of the published folder's name.
+        destination: a folder, made if absent, or an s3:// prefix.
+
+    Raises:
+        BundleError: the directory holds no valid bundle.
+        TrainingError: the destination cannot be written to, or is a bundle itself.
+    """
+    loaded = bundle.load(directory)
+    version = loaded.manifest.version
+    digest = bundle.sha256((loaded.digest + loaded.policy_digest).encode())[:8]
+    pointer = Pointer(version=version, folder=f"{name}-{version}-{digest}", sha256=loaded.digest,
+                      policy_sha256=loaded.policy_digest)
+    filesystem, root = _opened(destination)
+    try:
+        if filesystem.get_file_info(f"{root}/{bundle.MANIFEST_FILE}").type == fs.FileType.File:
+            raise TrainingError(
+                f"{destination}: is a bundle; set FRAUD_MODEL to a folder of bundles")
+        filesystem.create_dir(f"{root}/{pointer.folder}")
+        for file in directory.iterdir():
+            _add(filesystem, f"{root}/{pointer.folder}/{file.name}", file.read_bytes())
+        _replace(filesystem, f"{root}/{bundle.POINTER_FILE}",
+                 msgspec.json.format(msgspec.json.encode(pointer), indent=2))
+    except (OSError, pa.ArrowException) as error:
+        raise not_writable(Path(destination), error) from error
+    return pointer
+
+
+def published(destination: str) -> Pointer | None:
+    """Return the pointer; None without one."""
+    filesystem, root = _opened(destination)
+    path = f"{root}/{bundle.POINTER_FILE}"
+    if filesystem.get_file_info(path).type != fs.FileType.File:
+        return None
+    with filesystem.open_input_stream(path) as stream:
+        return msgspec.json.decode(stream.read(), type=Pointer)
+
+
+def _opened(destination: str) -> tuple[fs.FileSystem, str]:
+    try:
+        if "://" in destination:
+            filesystem, root = fs.FileSystem.from_uri(destination)
+            return filesystem, root.rstrip("/")
+        return fs.LocalFileSystem(), str(Path(destination).absolute())
+    except (OSError, pa.ArrowException) as error:
+        raise TrainingError(f"{destination}: cannot be published to ({reason(error)}); set "
+                            "FRAUD_MODEL to a folder or an s3:// prefix") from error
+
+
+def _add(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
+    """Write a file unless it exists with this content: a server may be reading it."""
+    if filesystem.get_file_info(path).type == fs.FileType.File:
+        with filesystem.open_input_stream(path) as stream:
+            if stream.read() == content:
+                return
+    _replace(filesystem, path, content)
+
+
+def _replace(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
+    """Write a file so that a reader sees the whole old file or the whole new one."""
+    is_local = isinstance(filesystem, fs.LocalFileSystem)
+    written = path + ".partial" if is_local else path     # an S3 object appears whole
+    with filesystem.open_output_stream(written) as stream:
+        stream.write(content)
+    if is_local:
+        filesystem.move(written, path)

@@ -1,0 +1,108 @@
+"""The last screen of a training run: data, candidates, decision, next commands."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from fraud.training.data.dataset import Prepared
+from fraud.training.data.periods import TrainingPeriod
+from fraud.training.evaluation.test_report import TestReport
+from fraud.training.models.candidate import Candidate
+from fraud.training.promotion.gate import PromotionDecision
+from fraud.training.promotion.registration import Registered
+from fraud.training.registry import publication, tracking
+
+WIDTH = 100
+HEADINGS = "validation F1  test F1   AUPRC  precision  recall  to fit"
+
+
+def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], selected: str,
+           reports: Mapping[str, TestReport], decision: PromotionDecision, registered: Registered,
+           alert_budget: float) -> str:
+    """Return the summary of a run, in lines of at most `WIDTH` characters.
+
+    Args:
+        alert_budget: alerts a day that analysts can handle.
+    """
+    report, version = reports[selected], registered.version
+    outcomes, (low, high) = report.outcomes, report.f1_interval
+    word = "is promoted" if registered.promoted else "is registered, but not promoted"
+    alerts = report.declined_per_day + report.reviewed_per_day
+    lines = [
+        f"Data      {prepared.sampled_rows:,} payments from {prepared.source}",
+        f"          {prepared.frauds:,} frauds in {prepared.incidents:,} incidents, "
+        f"{prepared.bad:,} rows in quarantine{_lost(prepared)}",
+        "",
+        f"            {HEADINGS}",
+        *_rows(candidates, reports),
+        "",
+        f"Selected  {selected}, for the higher F1 in the calibration period",
+        f"          test F1 {report.metrics['test_f1']:.3f} (95 % {low:.3f} to {high:.3f})",
+        f"          stops {outcomes.stopped:,} of {outcomes.incidents:,} incidents and "
+        f"{_share(outcomes.money_stopped, outcomes.money_missed):.0%} of the money",
+        f"          {report.declined_per_day:.1f} declines and {report.reviewed_per_day:.1f} "
+        f"reviews a day: {alerts:.0f} alerts of a budget of {alert_budget:.0f}",
+        f"Decision  version {version} {word}:",
+        *_wrapped(decision.reason),
+    ]
+    if registered.promoted:
+        lines.append(f"          published in {publication.target()}")
+    lines += ["", *_next(version)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def of_data(prepared: Prepared, periods: Sequence[TrainingPeriod]) -> str:
+    """Return what `start` found: payments, quarantine by reason, and periods."""
+    lines = [f"{prepared.sampled_rows:,} payments, {prepared.frauds:,} of them fraud, "
+             f"{prepared.bad:,} rows in quarantine{_lost(prepared)}"]
+    lines += [f"  {reason}: {loss.lines:,} rows (frauds: {loss.frauds:,}, money: "
+              f"{loss.amount:,.2f})" for reason, loss in prepared.reasons.items()]
+    if prepared.rounded:
+        lines.append(f"{prepared.rounded:,} payments have money that was rounded to whole cents")
+    if prepared.blank:
+        lines.append(f"{prepared.blank:,} blank rows are skipped")
+    if prepared.ignored:
+        lines.append(f"columns not used: {', '.join(prepared.ignored)}")
+    if prepared.left_out:
+        lines.append(f"features left out, as nobody knows their values: "
+                     f"{', '.join(prepared.left_out)}")
+    return "\n".join([*lines, *map(str, periods)])
+
+
+def _lost(prepared: Prepared) -> str:
+    return f", {prepared.lost_frauds:,} of them fraud" if prepared.bad else ""
+
+
+def _next(version: str) -> list[str]:
+    commands = {
+        ".venv/bin/python flows/train_flow.py card view audit": "figures, in a browser",
+        "make serve": "serve this model",
+        f".venv/bin/python -m fraud.training.registry show {version}": "its lineage",
+        f".venv/bin/mlflow ui --backend-store-uri {tracking.uri()}": "all runs",
+    }
+    lines = [f"{command:<60}  {meaning}" for command, meaning in commands.items()]
+    return [f"Next      {lines[0]}", *(f"          {line}" for line in lines[1:])]
+
+
+def _rows(candidates: Mapping[str, Candidate], reports: Mapping[str, TestReport]) -> list[str]:
+    lines = []
+    for name, report in reports.items():
+        metrics = report.metrics
+        validation, seconds = f"{'':>13}", f"{'':>8}"
+        if name in candidates:
+            of_candidate = candidates[name].metrics
+            validation = f"{of_candidate['validation_f1']:>13.3f}"
+            seconds = f"{of_candidate['training_seconds']:>6.1f} s"
+        lines.append(
+            f"{name:<12}{validation} {metrics['test_f1']:>8.3f} {metrics['test_auprc']:>7.3f}"
+            f" {metrics['test_precision']:>10.3f} {metrics['test_recall']:>7.3f} {seconds}")
+    return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
+
+
+def _share(part: float, rest: float) -> float:
+    return part / (part + rest) if part + rest else 0.0

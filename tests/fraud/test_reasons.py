@@ -1,0 +1,168 @@
+import re
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from fraud import history
+from fraud.features import DEFAULT
+from fraud.history import counts_of
+from fraud.reasons import SENTENCES, UsualPayment, sentence
+from fraud.transaction import TYPES
+from tests.factories import payment
+from tests.fraud.strategies import count_rows, payments
+
+USUAL = dict.fromkeys(DEFAULT.names, 0.0) | {
+    "amount": 74.2, "origin_balance": 5_120.0, "destination_balance": 300.0, "hour_of_day": 14.0,
+    "is_payment": 1.0}
+FALLBACK_GROUPS = {DEFAULT.groups[name] for name in DEFAULT.fallback_names}
+
+
+def text(group: str, counts: dict[str, int] | None = None, usual: dict[str, float] | None = None,
+         **changes) -> str:
+    """The sentence of a group for a payment with changes, after counts that are named."""
+    before = counts_of([(counts or {}).get(name, 0) for name in history.NAMES])
+    exact = DEFAULT.exact(payment(**changes), before)
+    return sentence(group, exact, UsualPayment(USUAL | (usual or {}), TYPES))
+
+
+# For every group and all values.
+
+def test_every_group_of_features_has_a_sentence():
+    assert set(SENTENCES) == set(DEFAULT.groups.values())
+
+
+def test_codes_are_stable():
+    assert set(SENTENCES) == {
+        "amount", "origin-balance", "destination-balance", "amount-against-balance", "type",
+        "time-of-day", "recent-sending-of-the-origin", "recent-receiving-of-the-origin",
+        "recent-sending-of-the-destination", "recent-receiving-of-the-destination",
+        "passing-money-on"}
+
+
+def assert_readable(sentence: str) -> None:
+    assert re.fullmatch(r"[A-Z][^\n]{10,150}[^.\s]", sentence), sentence
+    assert not re.search(r"nan|inf|None|-0\.00|\d{4}|e[+-]\d", sentence), sentence
+
+
+references = st.builds(DEFAULT.exact, payments(unknown=False), count_rows.map(counts_of))
+
+
+@given(payments(unknown=False), count_rows, references)
+def test_every_group_has_a_readable_sentence_for_any_values(one, before, reference):
+    exact = DEFAULT.exact(one, counts_of(before))
+    for group in SENTENCES:
+        assert_readable(sentence(group, exact, reference))
+
+
+@given(payments(unknown=False), references)
+def test_without_history_the_groups_of_the_payment_have_sentences(one, reference):
+    exact = DEFAULT.exact(one, None)
+    known = UsualPayment({name: reference[name] for name in DEFAULT.fallback_names}, TYPES)
+    for group in FALLBACK_GROUPS:
+        assert_readable(sentence(group, exact, known))
+
+
+@given(payments(unknown=False))
+def test_only_a_payment_of_the_whole_balance_takes_all_of_it(one):
+    exact = DEFAULT.exact(one, None)
+    takes_all = (one.amount_cents == one.origin_balance_cents > 0
+                 and one.type != "CASH_IN")
+    described = sentence("amount-against-balance", exact, UsualPayment(USUAL, TYPES))
+    assert ("Takes all of" in described) == takes_all
+
+
+@given(payments(), count_rows)
+def test_what_is_sent_is_described_without_the_balance_where_that_is_not_known(one, before):
+    exact = DEFAULT.exact(
+        msgspec.structs.replace(one, origin_balance_cents=None), counts_of(before))
+    described = sentence("recent-sending-of-the-origin", exact, UsualPayment(USUAL, TYPES))
+    assert_readable(described)
+    assert "keeps" not in described
+
+
+# Examples.
+
+@pytest.mark.parametrize(("amount", "balance", "expected"), [
+    (181_000_50, 181_000_50, "Takes all of the 181,000.50 the sender holds"),
+    (95_00, 100_00, "Takes 95 % of the 100.00 the sender holds"),
+    (999_999_99, 1_000_000_00, "Takes more than 99 % of the 1,000,000.00 the sender holds"),
+    (1, 1_000_00, "Takes less than 1 % of the 1,000.00 the sender holds"),
+    (0, 50_00, "Takes none of the 50.00 the sender holds"),
+    (300_00, 181_00, "Takes 300.00, more than the 181.00 the sender holds"),
+    (30_00, 0, "Takes 30.00 from a sender who holds nothing"),
+    (30_00, -50_00, "Takes 30.00 from a sender who is overdrawn by 50.00"),
+    (0, 0, "Takes 0.00 from a sender who holds nothing")])
+def test_the_amount_is_compared_with_the_balance(amount, balance, expected):
+    assert text("amount-against-balance", amount_cents=amount,
+                origin_balance_cents=balance) == expected
+
+
+def test_a_cash_in_takes_nothing():
+    assert text("amount-against-balance", type="CASH_IN", amount_cents=20_00,
+                origin_balance_cents=5_00) == "Pays 20.00 into an account that holds 5.00"
+
+
+@pytest.mark.parametrize(("group", "expected"), [
+    ("amount", "Moves 100.00; a usual payment, 74.20"),
+    ("origin-balance", "The sender holds 400.00; a usual one holds 5,120.00"),
+    ("destination-balance", "The recipient holds nothing; a usual one holds 300.00"),
+    ("type", "The type is TRANSFER; that of a usual payment, PAYMENT"),
+    ("time-of-day", "Made between 12:00 and 13:00 UTC; a usual payment, between 14:00 and 15:00 UTC"
+     )])
+def test_a_payment_is_compared_with_a_usual_one(group, expected):
+    assert text(group) == expected
+
+
+def test_a_type_is_not_compared_where_no_type_is_usual():
+    assert text("type", usual={"is_payment": 0.0}) == "The type is TRANSFER"
+
+
+RECEIVED = {"destination_received_count_hour": 14, "destination_received_count_day": 15,
+            "destination_received_cents_hour": 90_00, "destination_received_cents_day": 95_00}
+
+
+@pytest.mark.parametrize(("usual", "expected"), [
+    ({}, "The recipient received 14 payments in the last hour or two; a usual one, none"),
+    ({"destination_received_count_hour": 20.0, "destination_received_count_day": 2.5},
+     "The recipient received 15 payments in the last day; a usual one, 2.5"),
+    ({"destination_received_count_hour": 20.0, "destination_received_count_day": 20.0,
+      "destination_received_amount_hour": 10.0},
+     "The recipient received 90.00 in the last hour or two; a usual one, 10.00"),
+    ({"destination_received_count_hour": 20.0, "destination_received_count_day": 20.0,
+      "destination_received_amount_hour": 100.0, "destination_received_amount_day": 100.0},
+     "The recipient received 15 payments in the last day; a usual one, 20")])
+def test_the_first_measure_above_its_reference_is_named(usual, expected):
+    assert text("recent-receiving-of-the-destination", RECEIVED, usual) == expected
+
+
+def test_a_single_payment_is_not_plural():
+    assert text("recent-receiving-of-the-origin", {"origin_received_count_hour": 1}) == (
+        "The sender received 1 payment in the last hour or two; a usual one, none")
+
+
+def test_a_quiet_sender_is_described_by_what_it_keeps():
+    group = "recent-sending-of-the-origin"
+    assert text(group) == (
+        "With this payment the sender has sent 100.00 in the last day and keeps 300.00")
+    assert text(group, amount_cents=400_00).endswith("has sent 400.00 in the last day and keeps "
+                                                     "nothing")
+    assert text(group, type="CASH_IN") == (
+        "The sender sent no payments in the last day; a usual one, none")
+
+
+def test_a_recipient_below_its_references_is_described_by_both_sums():
+    usual = dict.fromkeys(DEFAULT.names, 1e6)
+    counts = {"destination_sent_cents_day": 70_00, "destination_received_cents_day": 80_00}
+    assert text("recent-sending-of-the-destination", counts, usual) == (
+        "The recipient sent 70.00 and received 80.00 in the last day")
+
+
+@pytest.mark.parametrize(("counts", "expected"), [
+    ({"origin_received_cents_hour": 99_00, "origin_received_cents_day": 120_00},
+     "Moves 100.00; the sender received 99.00 in the last hour or two"),
+    ({"origin_received_cents_day": 120_00},
+     "Moves 100.00; the sender received 120.00 in the last day"),
+    ({}, "Moves 100.00; the sender received 0.00 in the last day")])
+def test_money_that_is_passed_on_names_the_nearest_receipts(counts, expected):
+    assert text("passing-money-on", counts) == expected

@@ -1,0 +1,76 @@
+import pytest
+
+from fraud.training.evaluation.incidents import IncidentOutcomes
+from fraud.training.evaluation.paired_bootstrap import Differences, compare
+from fraud.training.evaluation.test_report import TestReport
+from fraud.training.promotion.gate import Comparison, decide
+from fraud.training.settings import Floors, Gate
+from tests.fraud.training.evaluation.test_paired_bootstrap import period, scores
+
+FLOORS, GATE = Floors(test_f1=0.5, test_auprc=0.4), Gate(margin=0.02, incidents=150)
+
+
+def judged(f1: float, auprc: float, name: str = "xgboost") -> TestReport:
+    return TestReport(name, {"test_f1": f1, "test_auprc": auprc}, (0.0, 1.0), {},
+                      IncidentOutcomes(1, 1, 1.0, 0.0, 0.0), (1, 0, 0, 1), 1.0, 1.0)
+
+
+def against(f1_bound: float, auprc_bound: float, incidents: int = 150) -> Comparison:
+    return Comparison("champion 3", incidents, Differences(0.01, 0.01, f1_bound, auprc_bound))
+
+
+@pytest.mark.parametrize(("f1", "auprc", "names"), [
+    (0.49, 0.9, "test F1 0.4900 is below its floor of 0.5"),
+    (0.9, 0.39, "test AUPRC 0.3900 is below its floor of 0.4")])
+@pytest.mark.parametrize("comparison", [None, against(0.1, 0.1)])
+def test_below_a_floor_nothing_is_promoted(f1, auprc, names, comparison):
+    decision = decide(judged(f1, auprc), comparison, FLOORS, GATE)
+    assert not decision.promote
+    assert names in decision.reason
+
+
+def test_the_first_champion_reaches_the_floors():
+    decision = decide(judged(0.5, 0.4), None, FLOORS, GATE)
+    assert decision.promote
+    assert decision.reason.startswith(
+        "there is no champion yet, and test F1 0.5000 reaches its floor")
+
+
+@pytest.mark.parametrize(("f1_bound", "auprc_bound", "unsure"), [
+    (-0.019, -0.019, ""), (0.005, 0.005, ""), (-0.02, 0.0, "F1"), (0.0, -0.02, "AUPRC"),
+    (-0.03, -0.03, "F1 and AUPRC")])
+def test_a_later_one_is_surely_not_much_worse_in_either_measure(f1_bound, auprc_bound, unsure):
+    decision = decide(judged(0.8, 0.8), against(f1_bound, auprc_bound), FLOORS, GATE)
+    assert decision.promote == (not unsure)
+    assert f"F1 +0.0100 and at least {f1_bound:+.4f}" in decision.reason
+    assert "champion 3" in decision.reason and "150 incidents" in decision.reason
+    assert not unsure or f"in {unsure}:" in decision.reason
+
+
+@pytest.mark.parametrize("comparison", [against(0.1, 0.1, 149), Comparison("champion 3", 0, None)])
+def test_too_few_incidents_are_no_evidence(comparison):
+    decision = decide(judged(0.9, 0.9), comparison, FLOORS, GATE)
+    assert not decision.promote
+    assert decision.reason.startswith(f"insufficient evidence: {comparison.incidents} incidents")
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("missed", "promoted"), [((0.0, 0.15), range(0, 6)),
+                                                  ((0.01, 0.06), range(90, 101))])
+def test_it_refuses_who_misses_a_tenth_more_and_promotes_who_is_equal(
+        missed, promoted, acceptance, record_property):
+    """The champion misses one incident in twenty. The candidate misses a tenth more of them, or as
+    many, a fifth of which are others.
+    """
+    trials = 100 if acceptance else 10
+    promotions = []
+    for seed in range(trials):
+        label, incident, time = period(1_000, 50_000, seed)
+        ours, theirs = (scores(label, incident, seed + place, its)
+                        for place, its in enumerate((missed, (0.0, 0.05))))
+        differences = compare(ours, theirs, label, incident, time, seed)
+        promotions.append(decide(judged(0.9, 0.9), Comparison("champion 1", 1_000, differences),
+                                 FLOORS, GATE).promote)
+    record_property("trials", trials)
+    record_property("promoted", sum(promotions))
+    assert sum(promotions) * 100 // trials in promoted

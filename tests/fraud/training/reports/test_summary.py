@@ -1,0 +1,58 @@
+import pytest
+
+from fraud.training.evaluation.incidents import IncidentOutcomes
+from fraud.training.evaluation.test_report import TestReport
+from fraud.training.promotion.gate import PromotionDecision
+from fraud.training.promotion.registration import Registered
+from fraud.training.reports import summary
+from tests.factories import prepared
+
+
+@pytest.fixture
+def screen(make_candidate, monkeypatch):
+    monkeypatch.delenv("FRAUD_MODEL", raising=False)
+    metrics = {"test_f1": 0.8, "test_auprc": 0.75, "test_precision": 0.9, "test_recall": 0.7}
+    reports = {name: TestReport(name, metrics, (0.7, 0.85), {},
+                                IncidentOutcomes(8, 6, 300.0, 100.0, 2.0), (1, 0, 0, 1), 12.5,
+                                20.0)
+               for name in ("xgboost", "tensorflow", "champion 4")}
+    candidates = {name: make_candidate(name) for name in ("xgboost", "tensorflow")}
+
+    def screen(promoted: bool) -> list[str]:
+        return summary.of_run(prepared(), candidates, "xgboost", reports,
+                              PromotionDecision(promoted, 10 * "the reason "),
+                              Registered("5", "r", promoted), 150).splitlines()
+
+    return screen
+
+
+def test_it_names_data_results_decision_and_next_commands(screen):
+    text = "\n".join(screen(promoted=True))
+    for part in ("1,000 payments from payments.csv", "20 frauds in 8 incidents, 3 rows in",
+                 "quarantine, 1 of them fraud",
+                 "xgboost, for the higher F1", "0.800 (95 % 0.700 to 0.850)", "6 of 8 incidents",
+                 "75% of the money", "12.5 declines and 20.0 reviews a day: 32 alerts of a budget "
+                 "of 150", "version 5 is promoted", "published in models", "the reason",
+                 "make serve", "fraud.training.registry show 5"):
+        assert part in text
+
+
+def test_a_version_that_is_not_promoted_is_not_called_published(screen):
+    text = "\n".join(screen(promoted=False))
+    assert "version 5 is registered, but not promoted" in text
+    assert "published" not in text
+
+
+def test_columns_stand_below_their_headings(screen):
+    lines = screen(promoted=True)
+    (top,) = [number for number, line in enumerate(lines) if "validation F1" in line]
+    ends = [lines[top].index(heading) + len(heading)
+            for heading in ("validation F1", "test F1", "AUPRC", "precision", "recall")]
+    for line in lines[top + 1:top + 3]:
+        assert [line[end - 5:end] for end in ends] == ["0.500", "0.800", "0.750", "0.900", "0.700"]
+    assert "champion 4" in lines[top + 3]
+
+
+def test_every_line_fits_a_terminal(screen, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert max(map(len, screen(promoted=True))) <= summary.WIDTH
