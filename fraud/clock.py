@@ -22,6 +22,11 @@ def hour_of_day(time_ms: IntOrArray) -> IntOrArray:
     return time_ms // HOUR_MS % 24
 
 
+def utc_day(time_ms: int) -> str:
+    """Return a day, such as `2024-01-31`."""
+    return f"{_utc(time_ms):%Y-%m-%d}"
+
+
 def utc_minute(time_ms: int) -> str:
     """Return a time to the minute, such as `2024-01-31 17:05 UTC`."""
     return f"{_utc(time_ms):%Y-%m-%d %H:%M} UTC"

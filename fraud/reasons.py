@@ -1,14 +1,15 @@
 """Reasons of a review or decline: one sentence for each group of features.
 
 A sentence is filled with the payment's numbers and with those of a usual payment, the medians of
-legitimate ones. It states facts that hold for all values; how much they weigh is `logit_drop`. No
-sentence mentions what is not known.
+legitimate payments of its type. It states facts that hold for all values; how much they weigh is
+`logit_drop`. No sentence mentions what is not known. The type itself is never a reason: a payment
+is compared with others of its type.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Annotated, Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ class Values(Protocol):
     """Features by name, money in currency units: `fraud.features.ExactValues`, `UsualPayment`."""
 
     @property
-    def type(self) -> str | None: ...
+    def type(self) -> str: ...
 
     def __getitem__(self, name: str, /) -> float: ...
 
@@ -33,16 +34,11 @@ Sentence = Callable[[Values, Values], str]
 
 
 class UsualPayment(dict[str, float]):
-    """The medians of legitimate payments, by feature.
+    """The medians of legitimate payments of a type, by feature."""
 
-    Args:
-        types: of payments; the usual type is the one that most of them have, if one does.
-    """
-
-    def __init__(self, medians: Mapping[str, float], types: Sequence[str]):
+    def __init__(self, medians: Mapping[str, float], type: str):
         super().__init__(medians)
-        usual = [name for name in types if medians.get(f"is_{name.lower()}")]
-        self.type = usual[0] if len(usual) == 1 else None
+        self.type = type
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -54,14 +50,14 @@ class Reason(msgspec.Struct, frozen=True):
         "decrease of the score's logit when the group is set to its reference"))]
     value: Annotated[dict[str, float], Meta(description="the features of the group")]
     reference: Annotated[dict[str, float], Meta(description=(
-        "their medians among legitimate payments"))]
+        "their medians among legitimate payments of the type"))]
 
 
 def sentence(group: str, value: Values, reference: Values) -> str:
     """Return the sentence of a group.
 
     Args:
-        group: one of `fraud.features.GROUPS`.
+        group: a key of `SENTENCES`.
         value: all features of the payment that the model sees, not rounded to float32.
         reference: the same of a usual payment.
     """
@@ -69,7 +65,8 @@ def sentence(group: str, value: Values, reference: Values) -> str:
 
 
 def _amount(value: Values, reference: Values) -> str:
-    return f"Moves {_money(value['amount'])}; a usual payment, {_money(reference['amount'])}"
+    return (f"Moves {_money(value['amount'])}; a usual {reference.type}, "
+            f"{_money(reference['amount'])}")
 
 
 def _origin_balance(value: Values, reference: Values) -> str:
@@ -94,14 +91,9 @@ def _amount_against_balance(value: Values, reference: Values) -> str:
     return f"Takes {_portion(amount, balance)} of {held}"
 
 
-def _type(value: Values, reference: Values) -> str:
-    text = f"The type is {value.type}"
-    return f"{text}; that of a usual payment, {reference.type}" if reference.type else text
-
-
 def _time_of_day(value: Values, reference: Values) -> str:
     return (f"Made between {_hour(value['hour_of_day'])} UTC; "
-            f"a usual payment, between {_hour(reference['hour_of_day'])} UTC")
+            f"a usual {reference.type}, between {_hour(reference['hour_of_day'])} UTC")
 
 
 def _origin_sending(value: Values, reference: Values) -> str:
@@ -204,7 +196,6 @@ SENTENCES: Mapping[str, Sentence] = {
     features.ORIGIN_BALANCE: _origin_balance,
     features.DESTINATION_BALANCE: _destination_balance,
     features.AMOUNT_AGAINST_BALANCE: _amount_against_balance,
-    features.TYPE: _type,
     features.TIME_OF_DAY: _time_of_day,
     features.ORIGIN_SENDING: _origin_sending,
     features.ORIGIN_RECEIVING: _origin_receiving,

@@ -79,7 +79,8 @@ def linear_candidate(directory: Path, framework: str = "xgboost") -> Candidate:
         manifest = bundle.ModelManifest(
             file=path.name, sha256=bundle.sha256(path.read_bytes()), features=list(names),
             calibration=bundle.Calibration(1.0, 0.0), metrics={"validation_f1": 0.5},
-            medians=dict.fromkeys(names, 0.0))
+            medians=dict.fromkeys(names, 0.0),
+            medians_by_type={name: dict.fromkeys(names, 0.0) for name in TYPES})
         variants[name] = Variant(
             onnx=str(path), native="", manifest=manifest, seconds=1.0,
             thresholds=bundle.Thresholds(review=0.5, decline=0.75),
@@ -150,10 +151,11 @@ def bundle_directory(tmp_path_factory):
         booster, _ = boosted_trees.fit(rows[:3000, :width].copy(), label[:3000],
                                        rows[3000:, :width].copy(), label[3000:], settings, seed=7)
         boosted_trees.export(booster, width, path)
+        medians = dict(zip(names, np.median(rows[:, :width], axis=0).tolist(), strict=True))
         manifests[name] = bundle.ModelManifest(
             file=path.name, sha256=bundle.sha256(path.read_bytes()), features=list(names),
             calibration=bundle.Calibration(slope=0.9, intercept=-0.1), metrics={},
-            medians=dict(zip(names, np.median(rows[:, :width], axis=0).tolist(), strict=True)))
+            medians=medians, medians_by_type=dict.fromkeys(TYPES, medians))
     (directory / bundle.MANIFEST_FILE).write_bytes(msgspec.json.encode(bundle.Manifest(
         name="fraud-detector", version="3", framework="xgboost", data_digest="", git_commit="",
         metaflow_run="", mlflow_run="", **manifests)))

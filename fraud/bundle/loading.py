@@ -94,7 +94,7 @@ def _model(directory: Path, manifest: ModelManifest, table: FeatureTable,
     if sha256(content) != manifest.sha256:
         raise BundleError(f"{path}: sha256 is {sha256(content)}, but bundle.json says "
                           f"{manifest.sha256}; publish the bundle again")
-    _check_features(path, manifest, names)
+    _check_features(path, manifest, names, table.types)
     return OnnxModel(_session(path, content, len(names), threads), manifest, table)
 
 
@@ -119,7 +119,8 @@ def _inside(directory: Path, file: str) -> Path:
     return directory / file
 
 
-def _check_features(path: Path, manifest: ModelManifest, names: tuple[str, ...]) -> None:
+def _check_features(path: Path, manifest: ModelManifest, names: tuple[str, ...],
+                    types: tuple[str, ...]) -> None:
     for index, (actual, computed) in enumerate(zip(manifest.features, names, strict=False)):
         if actual != computed:
             raise BundleError(f"{path}: feature {index} is {actual!r}, this code computes "
@@ -127,7 +128,10 @@ def _check_features(path: Path, manifest: ModelManifest, names: tuple[str, ...])
     if len(manifest.features) != len(names):
         raise BundleError(f"{path}: has {len(manifest.features)} features, this code computes "
                           f"{len(names)}; use the code the model was trained with")
-    missing = [name for name in names if name not in manifest.medians]
-    if missing:
-        raise BundleError(f"{path}: bundle.json has no median of {missing[0]!r}; "
-                          "train or export the bundle again")
+    tables = {"": manifest.medians} | {f" for {kind}": manifest.medians_by_type.get(kind, {})
+                                       for kind in types}
+    for of_type, medians in tables.items():
+        missing = [name for name in names if name not in medians]
+        if missing:
+            raise BundleError(f"{path}: bundle.json has no median of {missing[0]!r}{of_type}; "
+                              "train or export the bundle again")

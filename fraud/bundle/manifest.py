@@ -35,7 +35,8 @@ class ModelManifest(msgspec.Struct, frozen=True):
     features: list[str]           # names, in the order of the model's input columns
     calibration: Calibration
     metrics: dict[str, float]
-    medians: dict[str, float]     # of legitimate payments: the reference of explanations
+    medians: dict[str, float]     # of legitimate payments: they stand in for what is not known
+    medians_by_type: dict[str, dict[str, float]]    # of each type: explanations compare with them
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fraud import reasons
 from fraud.bundle.manifest import Calibration, ModelManifest
-from fraud.features import ExactValues, FeatureTable
+from fraud.features import TYPE, ExactValues, FeatureTable
 from fraud.reasons import Reason, UsualPayment
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")     # else it reports models to its vendor
@@ -36,13 +36,15 @@ class OnnxModel:
         self._session = session
         self._input = session.get_inputs()[0].name
         self._calibration = manifest.calibration
-        self._reference = UsualPayment(
-            {name: manifest.medians[name] for name in self.features}, table.types)
-        self._medians = np.array(list(self._reference.values()), np.float32)
-        self._reference_row = self._medians.tolist()
+        self._medians = _row(manifest.medians, self.features)
+        self._usual = {name: UsualPayment(manifest.medians_by_type[name], name)
+                       for name in table.types}
+        self._usual_rows = {name: _row(usual, self.features) for name, usual in self._usual.items()}
         self.groups = _columns_of_groups(self.features, table)
+        self._explained = {group: columns for group, columns in self.groups.items()
+                           if group != TYPE}
         self._in_group = np.array([[column in columns for column in range(len(self.features))]
-                                   for columns in self.groups.values()])
+                                   for columns in self._explained.values()])
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """Return the raw outputs for float32 rows of shape (n, features): float32, shape (n,)."""
@@ -60,8 +62,8 @@ class OnnxModel:
     def explain(self, row: np.ndarray, exact: ExactValues) -> list[Reason]:
         """Return the groups of features that raise the score of one row, the strongest first.
 
-        Each group in turn is set to its reference medians; one ONNX batch scores all variants. A
-        group of which nothing is known is never a reason.
+        Each group in turn is set to the medians of legitimate payments of the same type; one ONNX
+        batch scores all variants. What is not known is neither set nor a reason.
 
         Args:
             row: float32, shape (1, features).
@@ -69,26 +71,35 @@ class OnnxModel:
         """
         known = known_values(row, self._medians)
         unknown = set() if known is row else set(np.flatnonzero(np.isnan(row[0])).tolist())
-        logits = self._run(np.concatenate([known, np.where(self._in_group, self._medians, known)]))
+        changed = self._in_group & ~np.isnan(row)
+        usual = self._usual_rows[exact.type]
+        logits = self._run(np.concatenate([known, np.where(changed, usual, known)]))
         drops = self._calibration.slope * (logits[0] - logits[1:].astype(np.float64))
-        by_group = dict(zip(self.groups, drops.tolist(), strict=True))
+        by_group = dict(zip(self._explained, drops.tolist(), strict=True))
         strongest = sorted(by_group, key=by_group.__getitem__, reverse=True)
         raising = [group for group in strongest
-                   if by_group[group] > 0 and not unknown.issuperset(self.groups[group])]
+                   if by_group[group] > 0 and not unknown.issuperset(self._explained[group])]
         values = row[0].tolist()
         return [self._reason(group, by_group[group], values, unknown, exact)
                 for group in raising[:MAX_REASONS]]
 
     def _reason(self, group: str, drop: float, row: list[float], unknown: set[int],
                 exact: ExactValues) -> Reason:
-        columns = [column for column in self.groups[group] if column not in unknown]
+        names = [self.features[column] for column in self._explained[group]
+                 if column not in unknown]
+        usual = self._usual[exact.type]
+        values = dict(zip(self.features, row, strict=True))
         return Reason(
             code=group,
-            text=reasons.sentence(group, exact, self._reference),
+            text=reasons.sentence(group, exact, usual),
             logit_drop=drop,
-            value={self.features[column]: row[column] for column in columns},
-            reference={self.features[column]: self._reference_row[column] for column in columns},
+            value={name: values[name] for name in names},
+            reference={name: usual[name] for name in names},
         )
+
+
+def _row(values: Mapping[str, float], names: Sequence[str]) -> np.ndarray:
+    return np.array([values[name] for name in names], np.float32)
 
 
 def _columns_of_groups(names: Sequence[str], table: FeatureTable) -> dict[str, list[int]]:

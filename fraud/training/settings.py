@@ -80,8 +80,19 @@ class Floors(Strict, frozen=True):
 
 
 class Gate(Strict, frozen=True):
-    margin: NotNegative
     incidents: Count
+    margin: NotNegative
+    narrow_from: Count
+    narrow_margin: NotNegative
+
+    def __post_init__(self):
+        if self.narrow_from < self.incidents or self.narrow_margin > self.margin:
+            raise ValueError("gate.narrow_from must be at least gate.incidents, and "
+                             "gate.narrow_margin at most gate.margin")
+
+    def margin_of(self, incidents: int) -> float:
+        """Return the non-inferiority margin for a comparison on so many incidents."""
+        return self.narrow_margin if incidents >= self.narrow_from else self.margin
 
 
 class TrainingSettings(Strict, frozen=True):

@@ -5,17 +5,16 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fraud import history
-from fraud.features import DEFAULT
+from fraud.features import DEFAULT, TYPE
 from fraud.history import counts_of
 from fraud.reasons import SENTENCES, UsualPayment, sentence
-from fraud.transaction import TYPES
 from tests.factories import payment
 from tests.fraud.strategies import count_rows, payments
 
 USUAL = dict.fromkeys(DEFAULT.names, 0.0) | {
     "amount": 74.2, "origin_balance": 5_120.0, "destination_balance": 300.0, "hour_of_day": 14.0,
-    "is_payment": 1.0}
-FALLBACK_GROUPS = {DEFAULT.groups[name] for name in DEFAULT.fallback_names}
+    "is_transfer": 1.0}
+FALLBACK_GROUPS = {DEFAULT.groups[name] for name in DEFAULT.fallback_names} - {TYPE}
 
 
 def text(group: str, counts: dict[str, int] | None = None, usual: dict[str, float] | None = None,
@@ -23,19 +22,19 @@ def text(group: str, counts: dict[str, int] | None = None, usual: dict[str, floa
     """The sentence of a group for a payment with changes, after counts that are named."""
     before = counts_of([(counts or {}).get(name, 0) for name in history.NAMES])
     exact = DEFAULT.exact(payment(**changes), before)
-    return sentence(group, exact, UsualPayment(USUAL | (usual or {}), TYPES))
+    return sentence(group, exact, UsualPayment(USUAL | (usual or {}), "TRANSFER"))
 
 
 # For every group and all values.
 
-def test_every_group_of_features_has_a_sentence():
-    assert set(SENTENCES) == set(DEFAULT.groups.values())
+def test_every_group_of_features_but_the_type_has_a_sentence():
+    assert set(SENTENCES) == set(DEFAULT.groups.values()) - {TYPE}
 
 
 def test_codes_are_stable():
     assert set(SENTENCES) == {
-        "amount", "origin-balance", "destination-balance", "amount-against-balance", "type",
-        "time-of-day", "recent-sending-of-the-origin", "recent-receiving-of-the-origin",
+        "amount", "origin-balance", "destination-balance", "amount-against-balance", "time-of-day",
+        "recent-sending-of-the-origin", "recent-receiving-of-the-origin",
         "recent-sending-of-the-destination", "recent-receiving-of-the-destination",
         "passing-money-on"}
 
@@ -58,7 +57,7 @@ def test_every_group_has_a_readable_sentence_for_any_values(one, before, referen
 @given(payments(unknown=False), references)
 def test_without_history_the_groups_of_the_payment_have_sentences(one, reference):
     exact = DEFAULT.exact(one, None)
-    known = UsualPayment({name: reference[name] for name in DEFAULT.fallback_names}, TYPES)
+    known = UsualPayment({name: reference[name] for name in DEFAULT.fallback_names}, one.type)
     for group in FALLBACK_GROUPS:
         assert_readable(sentence(group, exact, known))
 
@@ -68,7 +67,7 @@ def test_only_a_payment_of_the_whole_balance_takes_all_of_it(one):
     exact = DEFAULT.exact(one, None)
     takes_all = (one.amount_cents == one.origin_balance_cents > 0
                  and one.type != "CASH_IN")
-    described = sentence("amount-against-balance", exact, UsualPayment(USUAL, TYPES))
+    described = sentence("amount-against-balance", exact, UsualPayment(USUAL, one.type))
     assert ("Takes all of" in described) == takes_all
 
 
@@ -76,7 +75,7 @@ def test_only_a_payment_of_the_whole_balance_takes_all_of_it(one):
 def test_what_is_sent_is_described_without_the_balance_where_that_is_not_known(one, before):
     exact = DEFAULT.exact(
         msgspec.structs.replace(one, origin_balance_cents=None), counts_of(before))
-    described = sentence("recent-sending-of-the-origin", exact, UsualPayment(USUAL, TYPES))
+    described = sentence("recent-sending-of-the-origin", exact, UsualPayment(USUAL, one.type))
     assert_readable(described)
     assert "keeps" not in described
 
@@ -104,18 +103,13 @@ def test_a_cash_in_takes_nothing():
 
 
 @pytest.mark.parametrize(("group", "expected"), [
-    ("amount", "Moves 100.00; a usual payment, 74.20"),
+    ("amount", "Moves 100.00; a usual TRANSFER, 74.20"),
     ("origin-balance", "The sender holds 400.00; a usual one holds 5,120.00"),
     ("destination-balance", "The recipient holds nothing; a usual one holds 300.00"),
-    ("type", "The type is TRANSFER; that of a usual payment, PAYMENT"),
-    ("time-of-day", "Made between 12:00 and 13:00 UTC; a usual payment, between 14:00 and 15:00 UTC"
-     )])
+    ("time-of-day",
+     "Made between 12:00 and 13:00 UTC; a usual TRANSFER, between 14:00 and 15:00 UTC")])
 def test_a_payment_is_compared_with_a_usual_one(group, expected):
     assert text(group) == expected
-
-
-def test_a_type_is_not_compared_where_no_type_is_usual():
-    assert text("type", usual={"is_payment": 0.0}) == "The type is TRANSFER"
 
 
 RECEIVED = {"destination_received_count_hour": 14, "destination_received_count_day": 15,

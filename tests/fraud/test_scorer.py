@@ -68,7 +68,7 @@ def test_an_answer_names_decision_model_and_reasons(make, full):
     score, reasons = answer.pop("score"), answer.pop("reasons")
     assert answer == {"transaction_id": "a", "decision": "decline", "history": "full",
                       "late": False, "idempotent": True, "model_version": "3",
-                      "policy_version": "3.1"}
+                      "policy_version": "3.1", "thresholds": {"review": 0.5, "decline": 0.9}}
     assert 0.9 <= score <= 1
     assert reasons[0]["code"] == "amount-against-balance"
     assert reasons[0]["value"]["empties_account"] == 1.0

@@ -22,6 +22,7 @@ from fraud.training.evaluation.thresholds import choose_thresholds
 from fraud.training.features import splits
 from fraud.training.features.splits import Rows
 from fraud.training.models import boosted_trees, neural_network
+from fraud.training.models.medians import Medians, medians_of
 from fraud.training.settings import TrainingSettings
 
 TRAINERS = {"xgboost": boosted_trees, "tensorflow": neural_network}
@@ -90,19 +91,19 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
     directory.mkdir(parents=True, exist_ok=True)
     rows = {name: splits.read_split(folder, transactions, name, ends)
             for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION)}
-    medians = _medians(rows[splits.TRAIN])
-    rows = {name: replace(part, features=bundle.known_values(part.features, medians))
+    medians = medians_of(rows[splits.TRAIN], table.types)
+    rows = {name: replace(part, features=bundle.known_values(part.features, medians.row))
             for name, part in rows.items()}
-    widths = zip(VARIANTS, (len(table.names), len(table.fallback_names)), strict=True)
-    variants = {name: _variant(framework, name, medians[:width], rows, directory, settings)
-                for name, width in widths}
+    inputs = zip(VARIANTS, (table.names, table.fallback_names), strict=True)
+    variants = {name: _variant(framework, name, medians.of(names), rows, directory, settings)
+                for name, names in inputs}
     parameters = msgspec.to_builtins(getattr(settings, framework))
     return Candidate(framework, parameters, table.types, tuple(sorted(table.left_out)), **variants)
 
 
-def _variant(framework: str, name: str, medians: np.ndarray, rows: dict[str, Rows],
+def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
              directory: Path, settings: TrainingSettings) -> Variant:
-    trainer, width = TRAINERS[framework], medians.size
+    trainer, width = TRAINERS[framework], len(medians.overall)
     train_rows, early = rows[splits.TRAIN], rows[splits.EARLY_STOPPING]
     started = time.perf_counter()
     model, curves = trainer.fit(
@@ -121,34 +122,20 @@ def _variant(framework: str, name: str, medians: np.ndarray, rows: dict[str, Row
                    curves=curves, seconds=seconds)
 
 
-def _measured(onnx: Path, medians: np.ndarray, period: Rows, settings: TrainingSettings
+def _measured(onnx: Path, medians: Medians, period: Rows, settings: TrainingSettings
               ) -> tuple[bundle.ModelManifest, bundle.Thresholds]:
     """Calibrate, choose thresholds and measure, in the calibration period and through ONNX."""
-    names = period.names[:medians.size]
-    logits = score_logits(onnx.read_bytes(), period.features[:, :len(names)])
+    logits = score_logits(onnx.read_bytes(), period.features[:, :len(medians.overall)])
     calibration = fit_calibration(logits, period.label)
     scores = bundle.calibrated(logits, calibration)
     alerts = settings.alerts.alerts_per_day * period.days
     thresholds = choose_thresholds(scores, period.label, alerts)
     metrics = period_metrics(scores, period.label, thresholds.decline, period.days, "validation_")
     manifest = bundle.ModelManifest(
-        file=onnx.name, sha256=bundle.sha256(onnx.read_bytes()), features=list(names),
-        calibration=calibration, metrics=metrics,
-        medians=dict(zip(names, medians.tolist(), strict=True)))
+        file=onnx.name, sha256=bundle.sha256(onnx.read_bytes()), features=list(medians.overall),
+        calibration=calibration, metrics=metrics, medians=medians.overall,
+        medians_by_type=medians.by_type)
     return manifest, thresholds
-
-
-def _medians(rows: Rows) -> np.ndarray:
-    """Return the medians of legitimate payments, the reference of explanations.
-
-    Of a feature that none of them knows the median is 0.
-    """
-    legitimate = rows.features[rows.label == 0]
-    known = ~np.isnan(legitimate)
-    if known.all():
-        return np.median(legitimate, axis=0)
-    return np.array([np.median(column[of_column]) if of_column.any() else 0.0
-                     for column, of_column in zip(legitimate.T, known.T, strict=True)], np.float32)
 
 
 def score_logits(onnx: bytes, rows: np.ndarray) -> np.ndarray:

@@ -110,13 +110,15 @@ def _comparison(candidate: Contestant, incumbent: Contestant, rows: Rows, seed: 
     later = rows.event_time >= incumbent.bundle.manifest.tuned_until
     fraud = later & (rows.label == 1)
     if not fraud.any() or fraud.sum() == later.sum():
-        return Comparison(incumbent.name, 0, None)
+        return Comparison(incumbent.name, 0, 0, 0, None)
     ours, theirs = (
         ScoredModel(contestant.scores[later], contestant.bundle.policy.model.decline)
         for contestant in (candidate, incumbent))
     differences = paired_bootstrap.compare(
         ours, theirs, rows.label[later], rows.incident[later], rows.event_time[later], seed)
-    return Comparison(incumbent.name, len(set(rows.incident[fraud])), differences)
+    times = rows.event_time[later]
+    return Comparison(incumbent.name, len(set(rows.incident[fraud])), int(times[0]),
+                      int(times[-1]), differences)
 
 
 def _incumbent(registry: Registry, directory: Path, candidate: Bundle, rows: Rows

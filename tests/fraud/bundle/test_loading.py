@@ -175,8 +175,13 @@ def test_a_file_that_is_not_a_model_is_refused(directory, content):
 
 
 @pytest.mark.parametrize("model", ["model", "fallback"])
-def test_a_missing_median_is_refused(directory, model):
-    edit(directory / "bundle.json", lambda manifest: manifest[model]["medians"].pop("is_debit"))
+@pytest.mark.parametrize(("missing", "drop"), [
+    ("'is_debit'", lambda manifest: manifest["medians"].pop("is_debit")),
+    ("'is_debit' for TRANSFER",
+     lambda manifest: manifest["medians_by_type"]["TRANSFER"].pop("is_debit")),
+    ("'amount' for TRANSFER", lambda manifest: manifest["medians_by_type"].pop("TRANSFER"))])
+def test_a_missing_median_is_refused(directory, model, missing, drop):
+    edit(directory / "bundle.json", lambda manifest: drop(manifest[model]))
     assert refusal(directory) == (
-        f"{directory / model}.onnx: bundle.json has no median of 'is_debit'; "
+        f"{directory / model}.onnx: bundle.json has no median of {missing}; "
         "train or export the bundle again")

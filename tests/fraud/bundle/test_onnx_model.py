@@ -24,13 +24,16 @@ def linear_onnx(weights: dict[str, float], names=DEFAULT.names) -> bytes:
                              ir_version=8).SerializeToString()
 
 
-def linear(weights: dict[str, float], slope=1.0, intercept=-3.0, medians=None) -> bundle.OnnxModel:
+def linear(weights: dict[str, float], slope=1.0, intercept=-3.0, medians=None,
+           by_type=None) -> bundle.OnnxModel:
     content = linear_onnx(weights)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return bundle.OnnxModel(session, bundle.ModelManifest(
         file="model.onnx", sha256=bundle.sha256(content), features=list(DEFAULT.names),
         calibration=Calibration(slope, intercept), metrics={},
-        medians=dict.fromkeys(DEFAULT.names, 0.0) | (medians or {})), DEFAULT)
+        medians=dict.fromkeys(DEFAULT.names, 0.0) | (medians or {}),
+        medians_by_type={name: dict.fromkeys(DEFAULT.names, 0.0) | (medians or {})
+                         for name in DEFAULT.types} | (by_type or {})), DEFAULT)
 
 
 def row(**values: float) -> np.ndarray:
@@ -86,7 +89,7 @@ def test_calibration_keeps_the_order_and_returns_probabilities(logits, slope, in
 
 def explain(model: bundle.OnnxModel, **values: float) -> list[Reason]:
     """Reasons of a row of zeros but for these values."""
-    exact = UsualPayment(dict.fromkeys(DEFAULT.names, 0.0) | values, DEFAULT.types)
+    exact = UsualPayment(dict.fromkeys(DEFAULT.names, 0.0) | values, "TRANSFER")
     return model.explain(row(**values), exact)
 
 
@@ -111,11 +114,30 @@ def test_the_features_of_a_group_are_set_to_their_medians_together():
                    "exceeds_balance": 0.0})
 
 
+def test_a_payment_is_compared_with_legitimate_ones_of_its_type():
+    names = dict.fromkeys(DEFAULT.names, 0.0)
+    model = linear({"amount": 1, "is_transfer": 50}, medians={"amount": 1.0}, by_type={
+        "TRANSFER": names | {"amount": 90.0, "is_transfer": 1.0},
+        "PAYMENT": names | {"amount": 20.0, "is_payment": 1.0}})
+    [reason] = explain(model, amount=100, is_transfer=1)
+    assert (reason.code, reason.logit_drop) == ("amount", 10.0)
+    assert reason.reference == {"amount": 90.0}
+    assert reason.text == "Moves 100.00; a usual TRANSFER, 90.00"
+
+
+def test_a_feature_that_is_not_known_is_not_set_to_that_of_the_type():
+    usual = dict.fromkeys(DEFAULT.names, 0.0) | {"balance_left": -100.0}
+    model = linear({"balance_left": 1, "exceeds_balance": 1}, medians={"balance_left": 3.0},
+                   by_type={"TRANSFER": usual})
+    [reason] = explain(model, balance_left=np.nan, exceeds_balance=1)
+    assert (reason.code, reason.logit_drop) == ("amount-against-balance", 1.0)
+
+
 def test_a_sentence_has_the_exact_numbers_of_the_payment():
     amount = 98_765_432.11
     assert float(np.float32(amount)) == 98_765_432.0
     [reason] = explain(linear({"amount": 1}, medians={"amount": 74.25}), amount=amount)
-    assert reason.text == "Moves 98,765,432.11; a usual payment, 74.25"
+    assert reason.text == "Moves 98,765,432.11; a usual TRANSFER, 74.25"
 
 
 def test_at_most_three_reasons_are_given():
@@ -137,7 +159,7 @@ def test_what_is_not_known_is_never_a_reason():
     unknown = {name: np.nan for name in DEFAULT.names if "balance" in name}
     reasons = linear(weights, medians={"origin_balance": -4.0}).explain(
         row(**dict.fromkeys(DEFAULT.names, 1.0) | unknown), UsualPayment(
-            dict.fromkeys(DEFAULT.names, 1.0) | unknown, DEFAULT.types))
+            dict.fromkeys(DEFAULT.names, 1.0) | unknown, "TRANSFER"))
     assert reasons and not any("balance" in reason.code for reason in reasons)
     for reason in reasons:
         assert not np.isnan([*reason.value.values(), *reason.reference.values()]).any()

@@ -1,5 +1,6 @@
 import pytest
 
+from fraud.clock import DAY_MS
 from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.paired_bootstrap import Differences, compare
 from fraud.training.evaluation.test_report import TestReport
@@ -7,7 +8,9 @@ from fraud.training.promotion.gate import Comparison, decide
 from fraud.training.settings import Floors, Gate
 from tests.fraud.training.evaluation.test_paired_bootstrap import period, scores
 
-FLOORS, GATE = Floors(test_f1=0.5, test_auprc=0.4), Gate(margin=0.02, incidents=150)
+FLOORS = Floors(test_f1=0.5, test_auprc=0.4)
+GATE = Gate(incidents=150, margin=0.02, narrow_from=250, narrow_margin=0.01)
+START = 1_704_067_200_000       # 2024-01-01T00:00:00Z
 
 
 def judged(f1: float, auprc: float, name: str = "xgboost") -> TestReport:
@@ -16,7 +19,8 @@ def judged(f1: float, auprc: float, name: str = "xgboost") -> TestReport:
 
 
 def against(f1_bound: float, auprc_bound: float, incidents: int = 150) -> Comparison:
-    return Comparison("champion 3", incidents, Differences(0.01, 0.01, f1_bound, auprc_bound))
+    return Comparison("champion 3", incidents, START, START + 10 * DAY_MS,
+                      Differences(0.01, 0.01, f1_bound, auprc_bound))
 
 
 @pytest.mark.parametrize(("f1", "auprc", "names"), [
@@ -47,7 +51,24 @@ def test_a_later_one_is_surely_not_much_worse_in_either_measure(f1_bound, auprc_
     assert not unsure or f"in {unsure}:" in decision.reason
 
 
-@pytest.mark.parametrize("comparison", [against(0.1, 0.1, 149), Comparison("champion 3", 0, None)])
+@pytest.mark.parametrize(("incidents", "bound", "margin"), [
+    (249, -0.019, 0.02), (249, -0.02, 0.02), (250, -0.009, 0.01), (250, -0.01, 0.01),
+    (2_000, -0.019, 0.01)])
+def test_the_margin_is_narrow_from_many_incidents_on(incidents, bound, margin):
+    decision = decide(judged(0.8, 0.8), against(bound, bound, incidents), FLOORS, GATE)
+    assert decision.promote == (bound > -margin)
+    assert f"by more than {margin:g}" in decision.reason
+
+
+def test_missing_incidents_have_a_date():
+    decision = decide(judged(0.9, 0.9), against(0.1, 0.1, 100), FLOORS, GATE)
+    assert not decision.promote
+    assert decision.reason.endswith(
+        "150 are needed, 50 more: at 10.0 a day they will have happened by 2024-01-16")
+
+
+@pytest.mark.parametrize("comparison", [
+    against(0.1, 0.1, 149), Comparison("champion 3", 0, 0, 0, None)])
 def test_too_few_incidents_are_no_evidence(comparison):
     decision = decide(judged(0.9, 0.9), comparison, FLOORS, GATE)
     assert not decision.promote
@@ -69,8 +90,8 @@ def test_it_refuses_who_misses_a_tenth_more_and_promotes_who_is_equal(
         ours, theirs = (scores(label, incident, seed + place, its)
                         for place, its in enumerate((missed, (0.0, 0.05))))
         differences = compare(ours, theirs, label, incident, time, seed)
-        promotions.append(decide(judged(0.9, 0.9), Comparison("champion 1", 1_000, differences),
-                                 FLOORS, GATE).promote)
+        promotions.append(decide(judged(0.9, 0.9), Comparison(
+            "champion 1", 1_000, START, START + 10 * DAY_MS, differences), FLOORS, GATE).promote)
     record_property("trials", trials)
     record_property("promoted", sum(promotions))
     assert sum(promotions) * 100 // trials in promoted

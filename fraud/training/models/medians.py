@@ -1,0 +1,57 @@
+"""Medians of legitimate payments: they stand in for what is not known, and explain scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fraud.training.features.splits import Rows
+
+
+class Medians(NamedTuple):
+    """Medians by feature, of all payments and of those of each type."""
+
+    overall: dict[str, float]
+    by_type: dict[str, dict[str, float]]
+
+    def of(self, names: Sequence[str]) -> Medians:
+        """Return those of some features."""
+        return Medians(_only(self.overall, names),
+                       {name: _only(values, names) for name, values in self.by_type.items()})
+
+    @property
+    def row(self) -> np.ndarray:
+        """The overall medians in the order of the features: float32, shape (features,)."""
+        return np.array(list(self.overall.values()), np.float32)
+
+
+def medians_of(rows: Rows, types: Sequence[str]) -> Medians:
+    """Return the medians of the legitimate payments among rows.
+
+    A feature that no payment of a type knows has its overall median, or 0 if nobody knows it.
+    """
+    legitimate = rows.label == 0
+    overall = _medians(rows.features[legitimate], np.zeros(len(rows.names), np.float32))
+    by_type = {name: _medians(rows.features[legitimate & (rows.type == name)], overall)
+               for name in types}
+    return Medians(_named(rows.names, overall),
+                   {name: _named(rows.names, values) for name, values in by_type.items()})
+
+
+def _medians(features: np.ndarray, default: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(features)
+    if known.all() and len(features):
+        return np.median(features, axis=0)
+    return np.array([np.median(column[is_known]) if is_known.any() else value
+                     for column, is_known, value in zip(features.T, known.T, default, strict=True)],
+                    np.float32)
+
+
+def _named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    return dict(zip(names, values.tolist(), strict=True))
+
+
+def _only(values: dict[str, float], names: Sequence[str]) -> dict[str, float]:
+    return {name: values[name] for name in names}
