@@ -3,7 +3,7 @@
     python flows/train_flow.py run
     python flows/train_flow.py run --transactions payments.csv --sample 0.1
     python flows/train_flow.py resume
-    python flows/train_flow.py card view audit
+    python flows/train_flow.py card view final_test
 
 Steps fetch, call, store and go on; the functions that they call are in `fraud.training`. Steps pass
 paths; the files of a run are in <data-dir>/runs/<run id>.
@@ -20,7 +20,7 @@ if {os.environ.get(name) for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", 
 from metaflow import Config, FlowSpec, Parameter, current  # noqa: E402
 from metaflow.cards import Markdown  # noqa: E402
 
-from fraud.training.steps import run_command, training_step  # noqa: E402
+from fraud.training.steps import run_command, settings_file, training_step  # noqa: E402
 
 
 class TrainFlow(FlowSpec):
@@ -57,7 +57,7 @@ class TrainFlow(FlowSpec):
         from fraud.training.registry.lineage import git_commit
         from fraud.training.reports import cards, summary
 
-        self.settings = settings.parse(self.config)
+        self.settings, self.settings_file = settings.parse(self.config), settings_file()
         check_java()
         data, seed = self.settings.data, self.settings.seed
         self.workspace = str(Path(self.data_dir, "runs", current.run_id).absolute())
@@ -66,7 +66,6 @@ class TrainFlow(FlowSpec):
         self.data_md5 = data_version.dvc_md5(source)
         self.prepared = dataset.prepare(
             source, Path(self.workspace), options.reading(data, self.columns), self.sample)
-        dataset.check_both_classes(self.prepared)
         self.periods = periods.of_file(self.prepared.transactions, self.settings.split)
         current.card.extend(cards.data(self.prepared, self.periods))
         print(summary.of_data(self.prepared, self.periods))
@@ -92,6 +91,26 @@ class TrainFlow(FlowSpec):
                                      (self.copy.transactions, self.copy_features_path)):
                 spark_job.write_features(spark, self.prepared.feature_table, payments, folder,
                                          self.ends)
+        self.next(self.audit)
+
+    @training_step(cpu=2, memory=16_000, has_card=True)
+    def audit(self):
+        """Stop on leakage, before anything is trained."""
+        from fraud.training import settings
+        from fraud.training.features import splits
+        from fraud.training.leakage import checks, post_event_columns
+        from fraud.training.reports import cards
+
+        rules = settings.with_new_reasons(self.settings, Path(self.settings_file))
+        columns = post_event_columns.read_columns(
+            self.prepared.source, self.prepared.transactions, self.copy.first, self.copy.end,
+            Path(self.workspace))
+        self.leakage = checks.audit(
+            str(Path(self.features_path, splits.FOLDER.format(splits.TRAIN))),
+            self.copy_features_path, self.prepared.transactions, self.copy,
+            self.ends[splits.TRAIN], columns, rules, self.settings.seed)
+        current.card.extend(cards.leakage(self.leakage, rules))
+        checks.check(self.leakage)
         self.next(self.train_xgboost, self.train_tensorflow)
 
     @training_step(cpu=4, memory=16_000, hours=4, retries=1, has_card=True)
@@ -138,16 +157,14 @@ class TrainFlow(FlowSpec):
                               self.ends),
             Path(self.reference), self.settings.seed)
         current.card.extend(cards.selection(list(self.candidates.values()), self.selected))
-        self.next(self.audit)
+        self.next(self.final_test)
 
     @training_step(cpu=2, memory=16_000, has_card=True)
-    def audit(self):
-        """Stop on leakage; run the final test of both candidates and the incumbent on the test
-        period, which no other step reads."""
+    def final_test(self):
+        """Test both candidates and the incumbent on the test period, which no other step reads."""
         from fraud.training.promotion import final_test
         from fraud.training.reports import cards, model_card
 
-        self.leakage = self._leakage()
         test = final_test.final_test(
             self.features_path, self.prepared.transactions, self.ends, self.bundles, self.selected,
             Path(self.workspace, "incumbent"), self.settings)
@@ -158,22 +175,6 @@ class TrainFlow(FlowSpec):
         current.card.extend(cards.diagnosis(test, self.settings.alerts.review_cost))
         current.card.append(Markdown(self.model_card))
         self.next(self.register)
-
-    def _leakage(self):
-        from fraud.training.features import splits
-        from fraud.training.leakage import checks, post_event_columns
-        from fraud.training.reports import cards
-
-        columns = post_event_columns.read_columns(
-            self.prepared.source, self.prepared.transactions, self.copy.first, self.copy.end,
-            Path(self.workspace))
-        leakage = checks.audit(
-            str(Path(self.features_path, splits.FOLDER.format(splits.TRAIN))),
-            self.copy_features_path, self.prepared.transactions, self.copy,
-            self.ends[splits.TRAIN], columns, self.settings.audit, self.settings.seed)
-        current.card.extend(cards.leakage(leakage, self.settings.audit))
-        checks.check(leakage)
-        return leakage
 
     @training_step(cpu=1, memory=4_000)
     def register(self):

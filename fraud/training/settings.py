@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from fraud.training.errors import TrainingError
 from fraud.transaction import NAME_LENGTH
@@ -120,6 +121,22 @@ def load(file: Path) -> TrainingSettings:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise TrainingError(f"{file}: cannot be read as TOML ({error}); name the flow's settings"
                             ) from error
+
+
+def with_new_reasons(settings: TrainingSettings, file: Path) -> Audit:
+    """Return the audit's settings with the reasons that their file gives now.
+
+    A resumed run has the settings that it began with, and its audit may have asked for a reason.
+    A file that differs in anything else, or is not there, is not that of the run.
+
+    Raises:
+        TrainingError: see `load`.
+    """
+    if not file.exists():
+        return settings.audit
+    now = load(file)
+    audit = replace(settings.audit, allowed=now.audit.allowed)
+    return audit if replace(settings, audit=audit) == now else settings.audit
 
 
 def parse(tables) -> TrainingSettings:

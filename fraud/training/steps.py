@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from metaflow.exception import (
     METAFLOW_EXIT_DISALLOW_RETRY, MetaflowException, MetaflowInternalError)
 
 from fraud.errors import FraudError
-from fraud.training import workspace
+from fraud.training import settings, workspace
 
 # Metaflow's words for a run in which a step has exited with METAFLOW_EXIT_DISALLOW_RETRY.
 ENDED_BY_USER_ERROR = "was not successful by the end of flow"
+SETTINGS_FILE = "FRAUD_SETTINGS_FILE"       # path; Metaflow gives steps only the content
 
 
 @user_step_decorator
@@ -60,6 +62,9 @@ def run_command(flow_class):
 
     After a run its summary is printed once more, without Metaflow's prefixes.
     """
+    for flag, name, file in zip(sys.argv, sys.argv[1:], sys.argv[2:], strict=False):
+        if (flag, name) == ("--config", "settings"):
+            os.environ[SETTINGS_FILE] = str(Path(file).absolute())
     with parameters.flow_context(flow_class):
         from metaflow import cli  # its options are those of the flow in this context
 
@@ -81,6 +86,11 @@ def _exit(flow_class, cli):
     except MetaflowException as error:
         cli.print_metaflow_exception(error)
         sys.exit(1)
+
+
+def settings_file() -> str:
+    """Return the path of the settings that the command line names, or of the default ones."""
+    return os.environ.get(SETTINGS_FILE) or str(settings.FILE)
 
 
 def _print_summary(flow_name):

@@ -166,14 +166,6 @@ def prepare(source: str, directory: Path, reading: Reading = DEFAULTS, sample: f
     )
 
 
-def check_both_classes(prepared: Prepared) -> None:
-    """Raise TrainingError if a model could not learn from the payments."""
-    if prepared.frauds in (0, prepared.sampled_rows):
-        kind = "no fraud" if prepared.frauds == 0 else "nothing but fraud"
-        raise TrainingError(f"{prepared.source}: {kind} among {prepared.sampled_rows:,} payments; "
-                            "a model learns from both: give a file, or a larger sample, with both")
-
-
 def _left_out(payments: pa.Table) -> list[str]:
     """Return the features that are not known for any of the payments."""
     def known(name: str, value):

@@ -134,7 +134,8 @@ def _too_good_alone(alone: Mapping[str, Score], judged: np.ndarray, settings: Au
     limit = chance + settings.alone_auprc * (1 - chance)
     return [f"{name} alone reaches an AUPRC of {score.auprc:.3f}, above {limit:.3g} (chance gives "
             f"{chance:.3g}): such a feature usually knows the label; if it may, give the reason "
-            "under [audit.allowed] in flows/train_flow.toml"
+            "under [audit.allowed] in flows/train_flow.toml, then `python flows/train_flow.py "
+            "resume` goes on from here"
             for name, score in alone.items()
             if score.auprc > limit and name not in settings.allowed]
 

@@ -50,7 +50,7 @@ def again(tags: Mapping[str, str]) -> str:
         code += "  (files differed from it)"
     return "\n".join((
         f"code  {code}", f"data  {_data(tags)}",
-        f"run   .venv/bin/python flows/train_flow.py card view {run}/audit"))
+        f"run   .venv/bin/python flows/train_flow.py card view {run}/final_test"))
 
 
 def _data(tags: Mapping[str, str]) -> str:

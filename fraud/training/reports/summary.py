@@ -76,7 +76,7 @@ def _lost(prepared: Prepared) -> str:
 
 def _next(version: str) -> list[str]:
     commands = {
-        ".venv/bin/python flows/train_flow.py card view audit": "figures, in a browser",
+        ".venv/bin/python flows/train_flow.py card view final_test": "figures, in a browser",
         "make serve": "serve this model",
         f".venv/bin/python -m fraud.training.registry show {version}": "its lineage",
         f".venv/bin/mlflow ui --backend-store-uri {tracking.uri()}": "all runs",

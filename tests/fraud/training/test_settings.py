@@ -23,7 +23,7 @@ OUT_OF_RANGE = {
                    "fraud_share": [0, 1], "steps_per_epoch": [0], "epochs": [0], "patience": [0]},
     "audit": {"rows": [999, 500_001], "alone_auprc": [0, 1], "allowed": [{"amount": ""}]},
     "floors": {"test_f1": [-0.1, 1.1, float("nan")], "test_auprc": [-0.1, 1.1]},
-    "gate": {"margin": [-0.1], "incidents": [0]},
+    "gate": {"incidents": [0], "margin": [-0.1], "narrow_from": [0], "narrow_margin": [-0.1]},
 }
 
 
@@ -101,7 +101,31 @@ def test_splits_that_leave_no_test_period_are_refused(late):
     assert "$.split" in message
 
 
+@pytest.mark.parametrize("values", [{"narrow_from": 149}, {"narrow_margin": 0.021}])
+def test_the_narrow_margin_is_for_more_incidents_and_narrower(values):
+    assert ("gate.narrow_from must be at least gate.incidents, and gate.narrow_margin at most "
+            "gate.margin" in refusal(changed("gate", **values)))
+
+
 def test_splits_that_leave_a_test_period_are_taken():
     split = settings.parse(
         changed("split", train=0.5, early_stopping=0.25, calibration=0.125)).split
     assert split.calibration == 0.125
+
+
+@pytest.mark.parametrize(("table", "changes", "is_read"), [
+    ("audit", {"allowed": {"amount": "an example"}}, True),
+    ("audit", {"alone_auprc": 0.5, "allowed": {"amount": "an example"}}, False),
+    ("gate", {"margin": 0.5}, False)])
+def test_reasons_are_read_again_from_a_file_that_differs_in_nothing_else(
+        tmp_path, monkeypatch, table, changes, is_read):
+    run = settings.parse(TABLES)
+    now = settings.parse(changed(table, **changes))
+    monkeypatch.setattr(settings, "load", lambda file: now)
+    audit = settings.with_new_reasons(run, tmp_path)
+    assert audit == (now.audit if is_read else run.audit)
+
+
+def test_without_its_file_a_run_keeps_its_reasons(tmp_path):
+    run = settings.parse(TABLES)
+    assert settings.with_new_reasons(run, tmp_path / "absent.toml") == run.audit

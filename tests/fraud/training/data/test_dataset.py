@@ -280,15 +280,3 @@ def test_a_directory_that_takes_no_files_is_refused(tmp_path):
 
 def test_every_reason_says_what_it_means():
     assert all(code == code.lower() and " " not in code and text for code, text in REASONS.items())
-
-
-@pytest.mark.parametrize(("label", "kind"), [(0, "no fraud"), (1, "nothing but fraud")])
-def test_payments_of_one_class_can_be_prepared_but_not_learned_from(tmp_path, label, kind):
-    source = saved(tmp_path, [payment(str(time), time, is_fraud=label) for time in range(3)])
-    with pytest.raises(TrainingError, match=f"{kind} among 3 payments"):
-        dataset.check_both_classes(prepare(source, tmp_path))
-
-
-def test_payments_of_both_classes_can_be_learned_from(tmp_path):
-    source = saved(tmp_path, [payment(str(time), time, is_fraud=time % 2) for time in range(3)])
-    dataset.check_both_classes(prepare(source, tmp_path))

@@ -102,7 +102,7 @@ def test_commands_bring_code_data_and_run_of_a_version_back(tmp_path, monkeypatc
             "metaflow_run": "TrainFlow/7"}
     assert data_version.again(tags).splitlines() == [
         f"code  git checkout {'c' * 40}", f"data  {command}",
-        "run   .venv/bin/python flows/train_flow.py card view 7/audit"]
+        "run   .venv/bin/python flows/train_flow.py card view 7/final_test"]
 
 
 def test_what_cannot_be_had_again_is_said():
