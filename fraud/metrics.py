@@ -33,8 +33,11 @@ MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for 
 TRAINED = Gauge("fraud_model_trained_timestamp_seconds",
                 "Start of the training of the model that serves; 0: unknown.",
                 multiprocess_mode="livemostrecent")
+ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
+                     "Reviews and declines a day that the policy allows; 0: unknown.",
+                     multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
-       MODEL, TRAINED)
+       MODEL, TRAINED, ALERT_BUDGET)
 
 
 class TimedStore:
@@ -98,6 +101,7 @@ def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
         MODEL.labels(*_labels(before)).set(0)
     MODEL.labels(*_labels(bundle)).set(1)
     TRAINED.set(bundle.manifest.trained_at / 1_000)
+    ALERT_BUDGET.set(bundle.policy.alerts_per_day)
 
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:

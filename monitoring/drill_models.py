@@ -9,7 +9,7 @@ import numpy as np
 from fraud import bundle
 from fraud.training import settings as training_settings
 from fraud.training.evaluation.calibration import fit_calibration
-from fraud.training.evaluation.thresholds import choose_thresholds
+from fraud.training.evaluation.thresholds import decline_threshold
 from fraud.training.models import boosted_trees
 from fraud.training.simulate.simulator import START
 from monitoring.concept_drift import DAY, DAYS, Month
@@ -51,7 +51,7 @@ def train(parts: Parts) -> DrillModel:
     logits = boosted_trees.logits(booster, matrix)
     calibration = fit_calibration(logits, label)
     scores = bundle.calibrated(logits, calibration)
-    return DrillModel(booster, calibration, choose_thresholds(scores, label, ALERTS).decline)
+    return DrillModel(booster, calibration, decline_threshold(scores, label))
 
 
 def parts_before(before: Month) -> Parts:

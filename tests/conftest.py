@@ -85,7 +85,7 @@ def linear_candidate(directory: Path, framework: str = "xgboost") -> Candidate:
             onnx=str(path), native="", manifest=manifest, seconds=1.0,
             thresholds=bundle.Thresholds(review=0.5, decline=0.75),
             curves={"train_logloss": [0.2, 0.1], "early_stopping_logloss": [0.3, 0.2]})
-    return Candidate(framework, {"rounds": 2}, TYPES, (), **variants)
+    return Candidate(framework, {"rounds": 2}, TYPES, (), 150.0, **variants)
 
 
 @pytest.fixture

@@ -31,3 +31,4 @@ class Policy(msgspec.Struct, frozen=True):
     version: str
     model: Thresholds
     fallback: Thresholds
+    alerts_per_day: float = 0.0     # the budget of reviews and declines; 0: unknown

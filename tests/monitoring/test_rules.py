@@ -1,7 +1,6 @@
 """Alerts and recording rules: promtool runs their tests, and no alert is without one."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 
 import pytest
@@ -83,9 +82,3 @@ def test_alertmanager_wakes_someone_for_critical_alerts_only():
     for severity, receiver in (("critical", "on-call"), ("warning", "team")):
         assert run("amtool", "config", "routes", "test", f"--config.file={routes}",
                    f"severity={severity}").strip() == receiver
-
-
-def test_alerts_are_held_against_as_many_as_the_team_can_look_at():
-    settings = tomllib.loads((ROOT / "flows/train_flow.toml").read_text())
-    assert RECORDED["fraud:alerts:capacity1d"] == (
-        f"vector({settings['alerts']['alerts_per_day']:g})")

@@ -203,12 +203,12 @@ def test_as_a_function_it_keeps_its_history_in_dynamodb(function):
     """moto's server stands in for AWS."""
     server = ThreadedMotoServer(ip_address="0.0.0.0", port=0)
     server.start()
-    gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
-    aws = {"AWS_ENDPOINT_URL": f"http://{gateway}:{server.get_host_and_port()[1]}",
+    port = server.get_host_and_port()[1]
+    aws = {"AWS_ENDPOINT_URL": f"http://host.docker.internal:{port}",
            "AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1",
            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     try:
-        boto3.client("dynamodb", aws["AWS_REGION"], endpoint_url=aws["AWS_ENDPOINT_URL"],
+        boto3.client("dynamodb", aws["AWS_REGION"], endpoint_url=f"http://127.0.0.1:{port}",
                      aws_access_key_id="test", aws_secret_access_key="test").create_table(
             TableName="history", BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
@@ -216,6 +216,7 @@ def test_as_a_function_it_keeps_its_history_in_dynamodb(function):
         options = [word for name, value in (aws | {
             "FRAUD_HISTORY": "dynamodb://history", "FRAUD_HISTORY_DEADLINE_MS": "5000"}).items()
             for word in ("-e", f"{name}={value}")]
+        options += ["--add-host", "host.docker.internal:host-gateway"]
         first, second = function(*options)[1], function(*options)[1]
         status, answer = first(event("/v1/score", payment()))
         assert (status, answer["history"], answer["idempotent"]) == (200, "partial", True)

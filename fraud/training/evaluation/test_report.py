@@ -9,6 +9,7 @@ import numpy as np
 
 from fraud import bundle
 from fraud.bundle import Bundle, Thresholds
+from fraud.clock import DAY_MS
 from fraud.training.evaluation import metrics
 from fraud.training.evaluation.incidents import IncidentOutcomes, incident_outcomes
 from fraud.training.features.splits import Rows
@@ -28,6 +29,12 @@ class TestReport:
     confusion: tuple[int, int, int, int]              # tn, fp, fn, tp
     declined_per_day: float
     reviewed_per_day: float
+    busiest_day: int                                  # its declines and reviews
+
+    @property
+    def alerts_per_day(self) -> float:
+        """Declines and reviews a day."""
+        return self.declined_per_day + self.reviewed_per_day
 
     @property
     def all_metrics(self) -> dict[str, float]:
@@ -35,7 +42,8 @@ class TestReport:
         low, high = self.f1_interval
         numbers = {**self.metrics, "test_f1_low": low, "test_f1_high": high,
                    "test_declined_per_day": self.declined_per_day,
-                   "test_reviewed_per_day": self.reviewed_per_day}
+                   "test_reviewed_per_day": self.reviewed_per_day,
+                   "test_alerts_on_busiest_day": float(self.busiest_day)}
         numbers |= {f"test_{name}": float(value)
                     for name, value in self.outcomes._asdict().items()}
         numbers |= {f"test_recall_{name}": recall
@@ -77,6 +85,7 @@ def report(name: str, scores: np.ndarray, rows: Rows, thresholds: Thresholds,
         confusion=_confusion(fraud, declined),
         declined_per_day=float(np.count_nonzero(declined) / rows.days),
         reviewed_per_day=float(np.count_nonzero(reviewed) / rows.days),
+        busiest_day=_busiest_day(rows.event_time, declined | reviewed),
     )
 
 
@@ -84,3 +93,8 @@ def _confusion(fraud: np.ndarray, declined: np.ndarray) -> tuple[int, int, int, 
     """Return the numbers of true negatives, false positives, false negatives, true positives."""
     return (int(np.count_nonzero(~fraud & ~declined)), int(np.count_nonzero(~fraud & declined)),
             int(np.count_nonzero(fraud & ~declined)), int(np.count_nonzero(fraud & declined)))
+
+
+def _busiest_day(event_time: np.ndarray, alert: np.ndarray) -> int:
+    """Return the most alerts of any 24 hours, counted from the first payment on."""
+    return int(np.bincount((event_time[alert] - event_time[0]) // DAY_MS, minlength=1).max())

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 
-from fraud.bundle import Thresholds
+BUSIEST_DAY = 1.5       # times the budget, at most
+SEARCHED = 2.0          # times the budget: there are no more alerts than this
 
 
-def choose_thresholds(scores: np.ndarray, label: np.ndarray, alerts: float) -> Thresholds:
-    """Choose the decline threshold with the highest F1, and review down to an alert budget.
+def decline_threshold(scores: np.ndarray, label: np.ndarray) -> float:
+    """Return the threshold with the highest F1.
 
     Args:
-        scores, label: shape (n,).
-        alerts: how many of these n payments may be reviewed or declined.
+        scores, label: of labelled payments, shape (n,).
     """
-    descending = np.sort(scores)[::-1]
-    decline = _between(descending, int(np.argmax(f1_curve(scores, label))))
-    beyond = descending[int(alerts)] if alerts < descending.size else -np.inf
+    return _between(np.sort(scores)[::-1], int(np.argmax(f1_curve(scores, label))))
+
+
+def review_threshold(scores: np.ndarray, day: np.ndarray, days: int, budget: float) -> float:
+    """Return the lowest threshold that holds an alert budget.
+
+    The mean of the daily alerts plus its standard error is within the budget, and the busiest day
+    within `BUSIEST_DAY` times it. 1.0 if no threshold holds it.
+
+    Args:
+        scores: of all payments, labelled or not: frauds without a label yet are alerts too.
+        day: of each payment, 0 to days - 1.
+        budget: alerts a day.
+    """
+    searched = min(scores.size, int(SEARCHED * budget * days) + 1)
+    order = np.argsort(-scores, kind="stable")
+    alerts = np.zeros((searched, days), np.int64)
+    alerts[np.arange(searched), day[order[:searched]]] = 1
+    alerts = np.cumsum(alerts, axis=0)              # of each day, if the k+1 highest are alerts
+    error = alerts.std(axis=1, ddof=1) / np.sqrt(days) if days > 1 else 0.0
+    holds = ((alerts.mean(axis=1) + error <= budget)
+             & (alerts.max(axis=1) <= BUSIEST_DAY * budget))
+    allowed = searched if holds.all() else int(np.argmin(holds))
+    descending = scores[order]
+    beyond = descending[allowed] if allowed < scores.size else -np.inf
     # No threshold separates payments of one score: if not all of them fit, none is an alert.
-    review = _between(descending, int(np.count_nonzero(descending > beyond)) - 1)
-    return Thresholds(review=min(review, decline), decline=decline)
+    return _between(descending, int(np.count_nonzero(descending > beyond)) - 1)
 
 
 def f1_curve(scores: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from fraud.training.data.periods import (
     CALIBRATION, EARLY_STOPPING, NAMES, TEST, TRAIN, borders, needed_by)
 from fraud.training.errors import TrainingError
 
-__all__ = ["CALIBRATION", "EARLY_STOPPING", "FOLDER", "NAMES", "TEST", "TRAIN", "Rows", "borders",
-           "read_split"]
+__all__ = ["CALIBRATION", "EARLY_STOPPING", "FOLDER", "NAMES", "TEST", "TRAIN", "Rows",
+           "Traffic", "borders", "read_split", "read_traffic"]
 
 FOLDER = "split={}"
 
@@ -39,6 +39,12 @@ class Rows:
     fraud_type: np.ndarray
     days: float          # of traffic: the period minus the share of unlabelled payments
 
+    def only(self, keep: np.ndarray) -> Rows:
+        """Return the payments that a bool mask of shape (n,) keeps."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: column[keep] for name, column in columns.items()
+                                if isinstance(column, np.ndarray)})
+
     @property
     def digest(self) -> str:
         """The digest that identifies these payments and their labels: sha256, hexadecimal."""
@@ -47,6 +53,32 @@ class Rows:
             digest.update(np.ascontiguousarray(column).tobytes())
         digest.update("\n".join(self.type).encode())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """All payments of some periods, labelled or not, in event order: arrays of one length n."""
+
+    features: np.ndarray        # float32, shape (n, features)
+    day: np.ndarray             # 0 to days - 1: equal parts of the time, a day each or nearly so
+    days: int
+
+
+def read_traffic(folder: str, transactions: str, ends: Mapping[str, int]) -> Traffic:
+    """Read all payments of the early stopping and calibration periods.
+
+    Args:
+        folder, transactions, ends: see `read_split`.
+    """
+    import pyarrow.parquet as pq
+
+    start, end = ends[TRAIN], ends[CALIBRATION]
+    time = pq.read_table(transactions, columns=["event_time"], filters=[
+        ("event_time", ">=", start), ("event_time", "<", end)])["event_time"].to_numpy()
+    days = max(1, round((end - start) / clock.DAY_MS))
+    features = [_matrix(Path(folder) / FOLDER.format(name))[1]
+                for name in (EARLY_STOPPING, CALIBRATION)]
+    return Traffic(np.concatenate(features), (time - start) * days // (end - start), days)
 
 
 def read_split(folder: str, transactions: str, name: str, ends: Mapping[str, int]) -> Rows:

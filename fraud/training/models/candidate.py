@@ -18,15 +18,16 @@ from fraud import bundle
 from fraud.features import FeatureTable
 from fraud.training.evaluation.calibration import fit_calibration
 from fraud.training.evaluation.metrics import period_metrics
-from fraud.training.evaluation.thresholds import choose_thresholds
+from fraud.training.evaluation.thresholds import decline_threshold, review_threshold
 from fraud.training.features import splits
-from fraud.training.features.splits import Rows
+from fraud.training.features.splits import Rows, Traffic
 from fraud.training.models import boosted_trees, neural_network
 from fraud.training.models.medians import Medians, medians_of
 from fraud.training.settings import TrainingSettings
 
 TRAINERS = {"xgboost": boosted_trees, "tensorflow": neural_network}
 VARIANTS = ("model", "fallback")
+OTHER_TYPES_SHARE = 0.1     # of the payments of types without fraud, to fit on
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Candidate:
     parameters: dict
     types: tuple[str, ...]             # of the payments
     left_out: tuple[str, ...]          # features that are not known in the training data
+    alerts_per_day: float              # the budget of the thresholds
     model: Variant
     fallback: Variant
 
@@ -92,17 +94,34 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
     rows = {name: splits.read_split(folder, transactions, name, ends)
             for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION)}
     medians = medians_of(rows[splits.TRAIN], table.types)
+    of_fraud = np.unique(rows[splits.TRAIN].type[rows[splits.TRAIN].label == 1])
+    for name in (splits.TRAIN, splits.EARLY_STOPPING):
+        rows[name] = rows_to_fit(rows[name], of_fraud, settings.seed)
     rows = {name: replace(part, features=bundle.known_values(part.features, medians.row))
             for name, part in rows.items()}
     inputs = zip(VARIANTS, (table.names, table.fallback_names), strict=True)
-    variants = {name: _variant(framework, name, medians.of(names), rows, directory, settings)
+    traffic = splits.read_traffic(folder, transactions, ends)
+    traffic = replace(traffic, features=bundle.known_values(traffic.features, medians.row))
+    variants = {name: _variant(framework, name, medians.of(names), rows, traffic, directory,
+                               settings)
                 for name, names in inputs}
-    parameters = msgspec.to_builtins(getattr(settings, framework))
-    return Candidate(framework, parameters, table.types, tuple(sorted(table.left_out)), **variants)
+    return Candidate(
+        framework, msgspec.to_builtins(getattr(settings, framework)), table.types,
+        tuple(sorted(table.left_out)), settings.alerts.alerts_per_day, **variants)
+
+
+def rows_to_fit(rows: Rows, types_of_fraud: np.ndarray, seed: int) -> Rows:
+    """Return the payments of types that hold fraud, and a drawn share of the others.
+
+    A model learns little from types without fraud, which are most of the payments. No type is left
+    out, so that none is scored blindly.
+    """
+    drawn = np.random.default_rng(seed).random(rows.label.size) < OTHER_TYPES_SHARE
+    return rows.only(drawn | np.isin(rows.type, types_of_fraud))
 
 
 def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
-             directory: Path, settings: TrainingSettings) -> Variant:
+             traffic: Traffic, directory: Path, settings: TrainingSettings) -> Variant:
     trainer, width = TRAINERS[framework], len(medians.overall)
     train_rows, early = rows[splits.TRAIN], rows[splits.EARLY_STOPPING]
     started = time.perf_counter()
@@ -114,7 +133,7 @@ def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
     onnx, native = directory / f"{name}.onnx", directory / f"{name}{trainer.SUFFIX}"
     trainer.export(model, width, onnx)
     trainer.save(model, native)
-    manifest, thresholds = _measured(onnx, medians, rows[splits.CALIBRATION], settings)
+    manifest, thresholds = _measured(onnx, medians, rows[splits.CALIBRATION], traffic, settings)
     print(f"{framework} {name}: {len(curves['early_stopping_logloss'])} rounds in {seconds:.1f} s, "
           f"validation F1 {manifest.metrics['validation_f1']:.3f}, "
           f"AUPRC {manifest.metrics['validation_auprc']:.3f}")
@@ -122,15 +141,18 @@ def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
                    curves=curves, seconds=seconds)
 
 
-def _measured(onnx: Path, medians: Medians, period: Rows, settings: TrainingSettings
-              ) -> tuple[bundle.ModelManifest, bundle.Thresholds]:
+def _measured(onnx: Path, medians: Medians, period: Rows, traffic: Traffic,
+              settings: TrainingSettings) -> tuple[bundle.ModelManifest, bundle.Thresholds]:
     """Calibrate, choose thresholds and measure, in the calibration period and through ONNX."""
     logits = score_logits(onnx.read_bytes(), period.features[:, :len(medians.overall)])
     calibration = fit_calibration(logits, period.label)
     scores = bundle.calibrated(logits, calibration)
-    alerts = settings.alerts.alerts_per_day * period.days
-    thresholds = choose_thresholds(scores, period.label, alerts)
-    metrics = period_metrics(scores, period.label, thresholds.decline, period.days, "validation_")
+    decline = decline_threshold(scores, period.label)
+    all_scores = bundle.calibrated(
+        score_logits(onnx.read_bytes(), traffic.features[:, :len(medians.overall)]), calibration)
+    review = review_threshold(all_scores, traffic.day, traffic.days, settings.alerts.alerts_per_day)
+    thresholds = bundle.Thresholds(review=min(review, decline), decline=decline)
+    metrics = period_metrics(scores, period.label, decline, period.days, "validation_")
     manifest = bundle.ModelManifest(
         file=onnx.name, sha256=bundle.sha256(onnx.read_bytes()), features=list(medians.overall),
         calibration=calibration, metrics=metrics, medians=medians.overall,

@@ -33,8 +33,9 @@ def write(candidate: Candidate, lineage: Lineage, directory: Path) -> str:
         data_file=lineage.data_file, data_md5=lineage.data_md5,
         time_base=lineage.time_base, mapping_digest=lineage.mapping_digest,
         **{name: variant.manifest for name, variant in variants.items()})
-    policy = bundle.Policy(version=f"{lineage.version}.1", **{
-        name: variant.thresholds for name, variant in variants.items()})
+    policy = bundle.Policy(
+        version=f"{lineage.version}.1", alerts_per_day=candidate.alerts_per_day,
+        **{name: variant.thresholds for name, variant in variants.items()})
     (directory / bundle.POLICY_FILE).write_bytes(_json(policy))
     (directory / bundle.MANIFEST_FILE).write_bytes(_json(manifest))
     return bundle.sha256(_json(manifest))

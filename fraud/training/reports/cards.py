@@ -122,7 +122,8 @@ def final_test(reports: list[TestReport], decision: PromotionDecision) -> list:
             Markdown("## Money and workload"),
             Table([_money(report) for report in reports],
                   headers=["", "incidents stopped", "money stopped", "money missed",
-                           "median minutes to detection", "declined a day", "reviewed a day"])]
+                           "median minutes to detection", "declined a day", "reviewed a day",
+                           "alerts on the busiest day"])]
 
 
 def diagnosis(test: FinalTest, review_cost: float) -> list:
@@ -144,7 +145,7 @@ def _money(report: TestReport) -> list[str]:
     return [report.name, f"{outcomes.stopped:,} of {outcomes.incidents:,}",
             f"{outcomes.money_stopped:,.0f}", f"{outcomes.money_missed:,.0f}",
             f"{outcomes.median_minutes_to_detection:.1f}", f"{report.declined_per_day:,.1f}",
-            f"{report.reviewed_per_day:,.1f}"]
+            f"{report.reviewed_per_day:,.1f}", f"{report.busiest_day:,}"]
 
 
 def _sentence(text: str) -> str:

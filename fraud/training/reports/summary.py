@@ -28,7 +28,6 @@ def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], selected: st
     report, version = reports[selected], registered.version
     outcomes, (low, high) = report.outcomes, report.f1_interval
     word = "is promoted" if registered.promoted else "is registered, but not promoted"
-    alerts = report.declined_per_day + report.reviewed_per_day
     lines = [
         f"Data      {prepared.sampled_rows:,} payments from {prepared.source}",
         f"          {prepared.frauds:,} frauds in {prepared.incidents:,} incidents, "
@@ -42,7 +41,8 @@ def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], selected: st
         f"          stops {outcomes.stopped:,} of {outcomes.incidents:,} incidents and "
         f"{_share(outcomes.money_stopped, outcomes.money_missed):.0%} of the money",
         f"          {report.declined_per_day:.1f} declines and {report.reviewed_per_day:.1f} "
-        f"reviews a day: {alerts:.0f} alerts of a budget of {alert_budget:.0f}",
+        f"reviews a day: {report.alerts_per_day:.0f} alerts of a budget of {alert_budget:.0f},",
+        f"          {report.busiest_day:,} on the busiest day",
         f"Decision  version {version} {word}:",
         *_wrapped(decision.reason),
     ]

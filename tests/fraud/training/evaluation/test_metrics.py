@@ -1,23 +1,16 @@
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from fraud import bundle
 from fraud.training.errors import TrainingError
 from fraud.training.evaluation import metrics
 from fraud.training.evaluation.calibration import fit_calibration
-from fraud.training.evaluation.thresholds import choose_thresholds, f1_curve
+from fraud.training.evaluation.thresholds import f1_curve
 
 SCORES = np.array([0.9, 0.8, 0.7, 0.4, 0.2, 0.1])
 LABEL = np.array([1, 0, 1, 0, 0, 1], np.int8)
 SEED = 7
-
-# Few distinct scores, so that ties are the rule.
-scored = st.lists(st.tuples(st.integers(1, 19).map(lambda score: score / 20), st.integers(0, 1)),
-                  min_size=1, max_size=30).map(
-    lambda rows: (np.array([score for score, _ in rows]),
-                  np.array([label for _, label in rows], np.int8)))
 
 
 def f1_at(scores, label, threshold) -> float:
@@ -74,58 +67,6 @@ def test_a_threshold_that_nothing_reaches_finds_nothing_without_a_warning(recwar
     found = metrics.period_metrics(SCORES, LABEL, 0.95, 1, "validation_")
     assert found["validation_f1"] == found["validation_precision"] == 0.0
     assert not recwarn.list
-
-
-# Thresholds.
-
-@given(scored)
-def test_the_f1_curve_is_f1_at_each_score_that_a_threshold_can_tell_apart(rows):
-    scores, label = rows
-    curve = f1_curve(scores, label)
-    descending = np.sort(scores)[::-1]
-    for place, score in enumerate(descending):
-        last_of_tie = place + 1 == scores.size or descending[place + 1] < score
-        assert curve[place] == pytest.approx(f1_at(scores, label, score) if last_of_tie else 0.0)
-
-
-@given(scored, st.floats(0, 40))
-def test_the_decline_threshold_attains_the_highest_f1(rows, alerts):
-    scores, label = rows
-    thresholds = choose_thresholds(scores, label, alerts)
-    best = max(f1_at(scores, label, score) for score in scores)
-    assert f1_at(scores, label, thresholds.decline) == pytest.approx(best)
-
-
-@given(scored, st.floats(0, 40))
-def test_no_more_alerts_are_made_than_can_be_looked_at_unless_declining_makes_them(rows, alerts):
-    scores, label = rows
-    thresholds = choose_thresholds(scores, label, alerts)
-    assert 0 <= thresholds.review <= thresholds.decline <= 1
-    declined, alerted = ((scores >= threshold).sum()
-                         for threshold in (thresholds.decline, thresholds.review))
-    assert alerted <= max(alerts, declined)
-    lower = scores[scores < thresholds.review]
-    assert not lower.size or (scores >= lower.max()).sum() > alerts      # nor is one wasted
-
-
-@given(st.integers(1, 60), st.integers(0, 80))
-def test_without_ties_exactly_as_many_alerts_are_made_as_can_be_looked_at(size, alerts):
-    scores = np.random.default_rng(size).permutation(size) / size
-    label = (scores == scores.max()).astype(np.int8)
-    thresholds = choose_thresholds(scores, label, alerts)
-    assert (scores >= thresholds.decline).sum() == 1
-    assert (scores >= thresholds.review).sum() == max(min(alerts, size), 1)
-
-
-def test_thresholds_lie_midway_between_scores():
-    thresholds = choose_thresholds(SCORES, LABEL, alerts=4)
-    assert thresholds.decline == pytest.approx((0.7 + 0.4) / 2)
-    assert thresholds.review == pytest.approx((0.4 + 0.2) / 2)
-
-
-def test_the_lowest_score_can_be_reached_too():
-    thresholds = choose_thresholds(SCORES, LABEL, alerts=1000)
-    assert thresholds.review == pytest.approx(0.05)
 
 
 # Calibration.

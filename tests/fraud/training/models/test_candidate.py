@@ -14,7 +14,7 @@ from fraud.features import DEFAULT
 from fraud.training import settings
 from fraud.training.errors import TrainingError
 from fraud.training.evaluation import metrics
-from fraud.training.evaluation.thresholds import choose_thresholds
+from fraud.training.evaluation.thresholds import decline_threshold, review_threshold
 from fraud.training.features import splits
 from fraud.training.models import candidate
 from fraud.training.registry import bundle_writer
@@ -107,11 +107,34 @@ def test_what_was_trained_is_what_its_native_file_holds(data, trained, variant):
 
 def test_metrics_and_thresholds_are_those_of_late_validation(data, variant):
     scores, label = late(data, variant)
-    alerts = SETTINGS.alerts.alerts_per_day * LATE_DAYS
-    assert variant.thresholds == choose_thresholds(scores, label, alerts)
+    assert variant.thresholds.decline == decline_threshold(scores, label)
     assert variant.manifest.metrics == pytest.approx(metrics.period_metrics(
         scores, label, variant.thresholds.decline, LATE_DAYS, "validation_"))
     assert variant.manifest.metrics["validation_auprc"] > 0.5        # a guess would have 0.02
+
+
+def test_the_alert_budget_counts_all_payments_of_both_periods_of_validation(data, variant):
+    _, matrix, _ = data
+    session = onnxruntime.InferenceSession(variant.onnx, providers=["CPUExecutionProvider"])
+    model = bundle.OnnxModel(session, variant.manifest, DEFAULT)
+    scores = model.scores(matrix[5_000:8_000, :len(model.features)])
+    day = np.arange(3_000) * 2 // 3_000             # 2.1 days
+    expected = review_threshold(scores, day, 2, SETTINGS.alerts.alerts_per_day)
+    assert variant.thresholds.review == min(expected, variant.thresholds.decline)
+
+
+def test_a_tenth_of_the_payments_of_types_without_fraud_is_fitted_on():
+    count = 10_000
+    rows = splits.Rows(
+        names=("amount",), features=np.zeros((count, 1), np.float32),
+        label=(np.arange(count) % 4 == 0).astype(np.int8), event_time=np.arange(count),
+        amount=np.ones(count), type=np.array(["TRANSFER", "PAYMENT", "DEBIT", "TRANSFER"])[
+            np.arange(count) % 4], incident=np.full(count, None),
+        fraud_type=np.full(count, None), days=3.0)
+    fitted = candidate.rows_to_fit(rows, np.array(["TRANSFER"]), seed=7)
+    kinds = dict(zip(*np.unique(fitted.type, return_counts=True), strict=True))
+    assert kinds["TRANSFER"] == 5_000 and fitted.label.sum() == 2_500 and fitted.days == 3.0
+    assert 200 < kinds["PAYMENT"] < 300 and 200 < kinds["DEBIT"] < 300
 
 
 def test_scores_are_calibrated_on_late_validation(data, variant):

@@ -14,7 +14,7 @@ def test_what_is_written_can_be_served_and_is_known_by_its_digest(tmp_path, make
     assert (manifest.data_digest, manifest.git_commit) == ("d" * 64, "c" * 40)
     assert (manifest.metaflow_run, manifest.mlflow_run) == ("TrainFlow/7", "r7")
     assert manifest.trained_at == 9
-    assert loaded.policy == bundle.Policy("3.1", *2 * [bundle.Thresholds(0.5, 0.75)])
+    assert loaded.policy == bundle.Policy("3.1", *2 * [bundle.Thresholds(0.5, 0.75)], 150.0)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
         "bundle.json", "fallback.onnx", "model.onnx", "policy.json"]
 
