@@ -61,6 +61,7 @@ class BoostedTrees(Strict, frozen=True):
 
 class NeuralNetwork(Strict, frozen=True):
     units: Annotated[list[Count], msgspec.Meta(min_length=1)]
+    bins: Count
     learning_rate: Positive
     batch_size: Annotated[int, msgspec.Meta(ge=32)]
     fraud_share: Share

@@ -13,7 +13,7 @@ from tests.tools import ROOT
 
 TREES = msgspec.structs.replace(settings.parse(tomllib.loads(
     (ROOT / "flows/train_flow.toml").read_text())).xgboost,
-    rounds=60, early_stopping_rounds=5)
+    rounds=60, learning_rate=0.3, early_stopping_rounds=5)
 SEED = 7
 WIDTHS = [len(DEFAULT.names), len(DEFAULT.fallback_names)]
 

@@ -99,7 +99,7 @@ def test_the_weights_of_the_best_epoch_are_kept(fit, make_payments, monkeypatch,
     """Best by the log loss of early validation, as if it held the batches' share of frauds."""
     monkeypatch.setattr(neural_network, "EARLY_ROWS", early_rows)
     model, curves = fit(network=msgspec.structs.replace(
-        NETWORK, learning_rate=0.1, steps_per_epoch=10, epochs=8, patience=2))
+        NETWORK, learning_rate=0.1, steps_per_epoch=10, epochs=40, patience=2))
     assert list(curves) == ["train_logloss", "early_stopping_logloss"]
     losses = curves["early_stopping_logloss"]
     assert min(losses) < losses[-1] and len(curves["train_logloss"]) == len(losses)
