@@ -136,10 +136,11 @@ class TrainFlow(FlowSpec):
 
     @training_step(cpu=1, memory=4_000, has_card=True)
     def select(self, inputs):
-        """Select the candidate with the higher F1 in the calibration period."""
+        """Select the candidate with the higher F1 in the calibration period, and say how sure."""
         from fraud.training.evaluation import test_report
         from fraud.training.features import splits
         from fraud.training.models.candidate import best
+        from fraud.training.promotion import selection
         from fraud.training.registry import bundle_writer, reference
         from fraud.training.reports import cards
 
@@ -151,12 +152,14 @@ class TrainFlow(FlowSpec):
         for framework, directory in self.bundles.items():
             bundle_writer.write(self.candidates[framework], self._lineage(), Path(directory))
         self.reference = str(Path(self.workspace, reference.FILE))
-        reference.write(
-            test_report.load_bundle(self.bundles[self.selected]),
-            splits.read_split(self.features_path, self.prepared.transactions, splits.CALIBRATION,
-                              self.ends),
-            Path(self.reference), self.settings.seed)
-        current.card.extend(cards.selection(list(self.candidates.values()), self.selected))
+        rows = splits.read_split(self.features_path, self.prepared.transactions,
+                                 splits.CALIBRATION, self.ends)
+        reference.write(test_report.load_bundle(self.bundles[self.selected]), rows,
+                        Path(self.reference), self.settings.seed)
+        self.certainty = selection.certainty(
+            self.bundles, self.selected, rows, self.settings.seed)
+        current.card.extend(cards.selection(
+            list(self.candidates.values()), self.selected, self.certainty))
         self.next(self.final_test)
 
     @training_step(cpu=2, memory=16_000, has_card=True)
@@ -203,8 +206,8 @@ class TrainFlow(FlowSpec):
         from fraud.training.reports import summary
 
         self.summary = summary.of_run(
-            self.prepared, self.candidates, self.selected, self.reports, self.decision,
-            self.registered, self.settings.alerts.alerts_per_day)
+            self.prepared, self.candidates, self.selected, self.certainty, self.leakage,
+            self.reports, self.decision, self.registered, self.settings.alerts.alerts_per_day)
         print("\n".join(f"| {line}".rstrip() for line in self.summary.splitlines()))
 
 

@@ -32,6 +32,7 @@ class Differences(NamedTuple):
     auprc: float
     f1_bound: float
     auprc_bound: float
+    f1_wins: float          # the share of draws with a higher F1; a tie counts half
 
 
 class _Resamples(NamedTuple):
@@ -56,7 +57,8 @@ def compare(ours: ScoredModel, theirs: ScoredModel, label: np.ndarray, incident:
     our_f1, our_auprc = _metrics(ours, resamples)
     their_f1, their_auprc = _metrics(theirs, resamples)
     f1, auprc = our_f1 - their_f1, our_auprc - their_auprc
-    return Differences(float(f1[0]), float(auprc[0]), _lower_bound(f1), _lower_bound(auprc))
+    wins = float(np.mean((f1[1:] > 0) + 0.5 * (f1[1:] == 0)))
+    return Differences(float(f1[0]), float(auprc[0]), _lower_bound(f1), _lower_bound(auprc), wins)
 
 
 def _lower_bound(draws: np.ndarray) -> float:

@@ -20,8 +20,9 @@ def decline_threshold(scores: np.ndarray, label: np.ndarray) -> float:
 def review_threshold(scores: np.ndarray, day: np.ndarray, days: int, budget: float) -> float:
     """Return the lowest threshold that holds an alert budget.
 
-    The mean of the daily alerts plus its standard error is within the budget, and the busiest day
-    within `BUSIEST_DAY` times it. 1.0 if no threshold holds it.
+    The mean of the daily alerts plus their standard deviation is within the budget, as is the
+    busiest day within `BUSIEST_DAY` times it: the days to come include busier ones, such as pay
+    days. 1.0 if no threshold holds it.
 
     Args:
         scores: of all payments, labelled or not: frauds without a label yet are alerts too.
@@ -33,8 +34,8 @@ def review_threshold(scores: np.ndarray, day: np.ndarray, days: int, budget: flo
     alerts = np.zeros((searched, days), np.int64)
     alerts[np.arange(searched), day[order[:searched]]] = 1
     alerts = np.cumsum(alerts, axis=0)              # of each day, if the k+1 highest are alerts
-    error = alerts.std(axis=1, ddof=1) / np.sqrt(days) if days > 1 else 0.0
-    holds = ((alerts.mean(axis=1) + error <= budget)
+    spread = alerts.std(axis=1, ddof=1) if days > 1 else 0.0
+    holds = ((alerts.mean(axis=1) + spread <= budget)
              & (alerts.max(axis=1) <= BUSIEST_DAY * budget))
     allowed = searched if holds.all() else int(np.argmin(holds))
     descending = scores[order]

@@ -69,15 +69,20 @@ def training(candidate: Candidate) -> list:
     ]
 
 
-def selection(candidates: list[Candidate], selected: str) -> list:
-    """Show both candidates in the calibration period, and which one is selected."""
+def selection(candidates: list[Candidate], selected: str, certainty: float) -> list:
+    """Show both candidates in the calibration period, and which one is selected.
+
+    Args:
+        certainty: from `selection.certainty`.
+    """
     rows = []
     for candidate in candidates:
         suffix = " (selected)" if candidate.framework == selected else ""
         rows.append([candidate.framework + suffix,
                      *(f"{candidate.metrics[f'validation_{metric}']:.4f}" for metric in METRICS),
                      f"{candidate.metrics['training_seconds']:.1f} s"])
-    return [Markdown(f"# {selected} is selected\nIt has the higher F1 in the calibration period."),
+    return [Markdown(f"# {selected} is selected\nIt has the higher F1 in the calibration period, "
+                     f"and in {certainty:.0%} of 2,000 draws of its incidents and hours."),
             Table(rows, headers=["", *METRICS.values(), "to fit"])]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from fraud.training.data.dataset import Prepared
 from fraud.training.data.periods import TrainingPeriod
 from fraud.training.evaluation.test_report import TestReport
+from fraud.training.leakage.checks import Leakage
 from fraud.training.models.candidate import Candidate
 from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.promotion.registration import Registered
@@ -18,11 +19,12 @@ HEADINGS = "validation F1  test F1   AUPRC  precision  recall  to fit"
 
 
 def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], selected: str,
-           reports: Mapping[str, TestReport], decision: PromotionDecision, registered: Registered,
-           alert_budget: float) -> str:
+           certainty: float, leakage: Leakage, reports: Mapping[str, TestReport],
+           decision: PromotionDecision, registered: Registered, alert_budget: float) -> str:
     """Return the summary of a run, in lines of at most `WIDTH` characters.
 
     Args:
+        certainty: from `selection.certainty`.
         alert_budget: alerts a day that analysts can handle.
     """
     report, version = reports[selected], registered.version
@@ -36,7 +38,9 @@ def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], selected: st
         f"            {HEADINGS}",
         *_rows(candidates, reports),
         "",
-        f"Selected  {selected}, for the higher F1 in the calibration period",
+        f"Baseline  {_baseline(leakage)}",
+        f"Selected  {selected}, for the higher F1 in the calibration period, and in "
+        f"{certainty:.0%} of bootstrap draws",
         f"          test F1 {report.metrics['test_f1']:.3f} (95 % {low:.3f} to {high:.3f})",
         f"          stops {outcomes.stopped:,} of {outcomes.incidents:,} incidents and "
         f"{_share(outcomes.money_stopped, outcomes.money_missed):.0%} of the money",
@@ -64,10 +68,20 @@ def of_data(prepared: Prepared, periods: Sequence[TrainingPeriod]) -> str:
         lines.append(f"{prepared.blank:,} blank rows are skipped")
     if prepared.ignored:
         lines.append(f"columns not used: {', '.join(prepared.ignored)}")
+    if prepared.sampled_rows < prepared.rows:
+        lines.append("a sample cuts the history of the accounts that its origins pay: expect lower "
+                     "figures than on all payments")
     if prepared.left_out:
         lines.append(f"features left out, as nobody knows their values: "
                      f"{', '.join(prepared.left_out)}")
     return "\n".join([*lines, *map(str, periods)])
+
+
+def _baseline(leakage: Leakage) -> str:
+    """Return the best single feature: figures that it reaches alone are no achievement."""
+    name, score = next(iter(leakage.alone.items()))
+    return (f"{name} alone: F1 {score.f1:.3f}, AUPRC {score.auprc:.3f} at the end of the train "
+            "period")
 
 
 def _lost(prepared: Prepared) -> str:

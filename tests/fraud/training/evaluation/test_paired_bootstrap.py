@@ -48,7 +48,15 @@ def test_differences_are_those_of_sklearn(seed, ties):
 def test_a_model_is_no_better_than_itself_in_any_draw():
     label, incident, time = period(50, 1_000, 7)
     one = scores(label, incident, 1, (0.0, 0.3))
-    assert compare(one, one, label, incident, time, 7) == (0, 0, 0, 0)
+    assert compare(one, one, label, incident, time, 7) == (0, 0, 0, 0, 0.5)
+
+
+def test_a_model_that_misses_more_wins_in_few_draws():
+    label, incident, time = period(50, 1_000, 7)
+    good, bad = (scores(label, incident, 1, (0.0, missed)) for missed in (0.1, 0.3))
+    wins = [compare(ours, theirs, label, incident, time, 7).f1_wins
+            for ours, theirs in ((good, bad), (bad, good))]
+    assert wins[0] > 0.9 and sum(wins) == pytest.approx(1.0, abs=0.01)
 
 
 def test_bounds_lie_below_the_difference_and_nearer_to_it_with_more_incidents():

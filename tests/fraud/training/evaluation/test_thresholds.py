@@ -59,7 +59,7 @@ def test_a_budget_holds_on_average_and_on_the_busiest_day(rows, days, budget, ra
     scores, _ = rows
     day = np.array([random.randrange(days) for _ in scores])
     alerts = alerts_by_day(scores, day, days, review_threshold(scores, day, days, budget))
-    assert alerts.mean() + alerts.std(ddof=1) / np.sqrt(days) <= budget + 1e-9
+    assert alerts.mean() + alerts.std(ddof=1) <= budget + 1e-9
     assert alerts.max() <= BUSIEST_DAY * budget
 
 
@@ -68,9 +68,9 @@ def test_days_that_differ_leave_a_margin():
     even, uneven = np.arange(4_000) % 4, np.where(np.arange(4_000) % 5 < 2, 0,
                                                   np.arange(4_000) % 4)
     of_even = alerts_by_day(scores, even, 4, review_threshold(scores, even, 4, 100))
-    assert of_even.tolist() == [100] * 4
+    assert of_even.min() >= 99 and of_even.max() <= 100
     of_uneven = alerts_by_day(scores, uneven, 4, review_threshold(scores, uneven, 4, 100))
-    assert 60 < of_uneven.mean() < 90 and of_uneven.max() <= 150
+    assert 50 < of_uneven.mean() < 75 and of_uneven.max() <= 150
 
 
 def test_thresholds_lie_midway_between_scores():

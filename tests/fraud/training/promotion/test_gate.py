@@ -20,7 +20,7 @@ def judged(f1: float, auprc: float, name: str = "xgboost") -> TestReport:
 
 def against(f1_bound: float, auprc_bound: float, incidents: int = 150) -> Comparison:
     return Comparison("champion 3", incidents, START, START + 10 * DAY_MS,
-                      Differences(0.01, 0.01, f1_bound, auprc_bound))
+                      Differences(0.01, 0.01, f1_bound, auprc_bound, 0.5))
 
 
 @pytest.mark.parametrize(("f1", "auprc", "names"), [
