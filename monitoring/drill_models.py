@@ -15,7 +15,6 @@ from fraud.training.simulate.simulator import START
 from monitoring.concept_drift import DAY, DAYS, Month
 
 CALIBRATION_DAYS = 3        # days before a retraining, which set its threshold
-ALERTS = 100                # for the review threshold, which the drill does not use
 SEED = 7
 TREES = training_settings.BoostedTrees(
     max_depth=6, learning_rate=0.15, rounds=200, early_stopping_rounds=25, min_child_weight=5.0,

@@ -68,8 +68,8 @@ from fraud.training.settings import NeuralNetwork
 rows = np.random.default_rng(7).normal(size=(300, 4)).astype(np.float32)
 label = (rows[:, 0] > 1).astype(np.int8)
 model, _ = neural_network.fit(rows, label, rows, label, NeuralNetwork(
-    units=[4], learning_rate=0.01, batch_size=32, fraud_share=0.1, steps_per_epoch=2, epochs=1,
-    patience=1), seed=7)
+    units=[4], bins=4, learning_rate=0.01, batch_size=32, fraud_share=0.1, steps_per_epoch=2,
+    epochs=1, patience=1), seed=7)
 folder = Path(sys.argv[1])
 neural_network.export(model, 4, folder / "model.onnx")
 neural_network.save(model, folder / "model.keras")
