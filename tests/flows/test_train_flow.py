@@ -356,7 +356,8 @@ def test_a_run_killed_in_each_step_in_turn_resumes_and_registers_once(flow, paym
 def test_a_reason_that_is_added_after_a_block_lets_the_run_resume_without_new_features(
         flow, payments, tmp_path):
     settings = tmp_path / "settings.toml"
-    settings.write_text(SETTINGS.read_text().replace("alone_auprc = 0.9", "alone_auprc = 0.02"))
+    settings.write_text(SETTINGS.read_text().replace("alone_auprc = 0.9", "alone_auprc = 0.02")
+                        .replace("rows = 20_000", "rows = 50_000"))     # enough frauds to judge
     blocked = flow("run", "--transactions", str(payments), settings=settings)
     assert blocked.returncode == 2 and "Step train_xgboost" not in written(blocked)
     features = set(re.findall(r"(\w+) alone reaches an AUPRC", written(blocked)))

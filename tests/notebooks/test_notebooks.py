@@ -190,7 +190,7 @@ def test_inspect_run_names_the_champion_and_links_to_the_registry_and_back(train
     assert selected == manifest.framework and version == manifest.version == str(registered)
     assert run == back == manifest.metaflow_run
     assert f1 == pytest.approx(manifest.model.metrics["validation_f1"])
-    assert steps[0] == "start" and steps[-1] == "end" and len(steps) == 8
+    assert steps[0] == "start" and steps[-1] == "end" and len(steps) == 9
     assert digest == manifest.data_digest
     assert "The gate's decision: promoted" in shown.text and "findings: none" in shown.text
     cards = [output for cell in shown.cells for output in cell.get("outputs", [])
