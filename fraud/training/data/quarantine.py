@@ -75,7 +75,8 @@ def _losses(codes: np.ndarray, lines: list[str], table: pa.Table) -> dict[str, L
     def total(weights) -> np.ndarray:
         return np.bincount(codes, weights, minlength=len(REASONS) + 1)
 
-    counts = total([1 + line.rstrip("\r\n").count("\n") for line in lines])
+    # A quote that the last line leaves open takes in the line break at the end of the file.
+    counts = total([1 + line.rstrip('"\r\n').count("\n") for line in lines])
     frauds = total(table["is_fraud"].fill_null(False).to_numpy().astype(int))
     amounts = total(table["amount"].fill_null(0.0).to_numpy())
     return {reason: Loss(int(counts[code]), int(frauds[code]), float(amounts[code]))

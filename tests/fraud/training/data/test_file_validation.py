@@ -6,7 +6,7 @@ import io
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from fraud.training.data.dataset import prepare
 from fraud.training.data.options import Reading
@@ -64,6 +64,8 @@ def damaged(text: str, damage: str, place: float, separator: str) -> str:
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(table=rows, damage=damages, place=st.floats(0, 1), separator=st.sampled_from(",;\t|"),
        quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+@example(table=[row(0, 0), row(1, 0), row(2, 0)], damage="quote", place=1.0, separator=",",
+         quoting=csv.QUOTE_ALL)
 def test_every_line_is_a_payment_an_invalid_line_or_blank(
         tmp_path_factory, table, damage, place, separator, quoting):
     directory = tmp_path_factory.mktemp("loss")
