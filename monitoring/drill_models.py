@@ -1,4 +1,4 @@
-"""The models of the drill: trained like those of the flow, on what was known at a moment."""
+"""The models of the drill: boosted trees, trained on what was known at a moment."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class DrillModel(NamedTuple):
 
 
 def train(parts: Parts) -> DrillModel:
-    """Train like the flow does."""
+    """Fit, calibrate, and choose the decline threshold as the flow does."""
     booster, _ = boosted_trees.fit(*parts.fit, *parts.early_stopping, TREES, SEED)
     matrix, label = parts.calibration
     logits = boosted_trees.logits(booster, matrix)

@@ -105,8 +105,8 @@ def test_a_champion_that_got_worse_is_replaced_and_restored(home, server, retrai
     bucket.upload_file(server.decisions, "models", "decisions/2024/02.jsonl")
     bucket.upload_file(home.directory / "labels.csv", "models", "labels/2024-02.csv")
 
-    told = retrain()
-    assert "a retraining is due" in told and "F1 fell by at least" in told
+    output = retrain()
+    assert "a retraining is due" in output and "F1 fell by at least" in output
     found = (home.directory / "monitored/report/retraining.prom").read_text()
     assert re.search(r"^fraud_retraining_failed 0", found, re.MULTILINE)
     kept = registry("show", "2")

@@ -84,9 +84,9 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory, month) -> Path:
+def exposed(tmp_path_factory, month) -> Path:
     """A directory with the metrics of a report, of a retraining and of the stream."""
-    directory = tmp_path_factory.mktemp("told")
+    directory = tmp_path_factory.mktemp("exposed")
     write_log(month.days(7, 21), directory / "log.jsonl")
     declined = {one.transaction_id for one in month.decisions if one.decision == "decline"}
     month.labels.assign(is_fraud=month.labels["transaction_id"].isin(declined).astype(int)
@@ -149,15 +149,15 @@ class Prometheus:
 
 
 @pytest.fixture(scope="module")
-def prometheus(server, told, tmp_path_factory):
+def prometheus(server, exposed, tmp_path_factory):
     """It has looked at everything at least twice, under traffic."""
-    directory, files = tmp_path_factory.mktemp("prometheus"), Files(told)
+    directory, files = tmp_path_factory.mktemp("prometheus"), Files(exposed)
     prometheus = Prometheus(configuration(server.port, files.port, directory), directory)
     deadline, rounds = time.monotonic() + SECONDS, 0
     while time.monotonic() < deadline:
         rounds += 1
         traffic(server, rounds)
-        write_stream_metrics(told / "stream.prom", rounds)
+        write_stream_metrics(exposed / "stream.prom", rounds)
         time.sleep(0.5)
         if rounds > 5 and is_ready(prometheus):
             break

@@ -191,12 +191,12 @@ def test_as_a_function_it_logs_its_metrics_for_cloudwatch(function):
     container, invoke = function()
     for _ in range(2):
         invoke(event("/v1/score", payment()))
-    told = {name: [line for line in json_lines(container) if "_aws" in line and name in line]
-            for name in ("fraud_decisions_total", "fraud_repeats_total",
-                         "fraud_http_request_seconds")}
-    assert [line["decision"] for line in told["fraud_decisions_total"]] == ["decline"]
-    assert [line["fraud_repeats_total"] for line in told["fraud_repeats_total"]] == [1]
-    assert [line["status"] for line in told["fraud_http_request_seconds"]] == ["200", "200"]
+    lines = {name: [line for line in json_lines(container) if "_aws" in line and name in line]
+             for name in ("fraud_decisions_total", "fraud_repeats_total",
+                          "fraud_http_request_seconds")}
+    assert [line["decision"] for line in lines["fraud_decisions_total"]] == ["decline"]
+    assert [line["fraud_repeats_total"] for line in lines["fraud_repeats_total"]] == [1]
+    assert [line["status"] for line in lines["fraud_http_request_seconds"]] == ["200", "200"]
 
 
 def test_as_a_function_it_keeps_its_history_in_dynamodb(function):

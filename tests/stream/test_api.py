@@ -44,8 +44,8 @@ def test_it_scores_as_the_api_does(serve):
     [answer, reused] = scored(server.url, [payment("t-1"), payment("t-1", amount=1)],
                               stream_api_key=KEY)
     assert not answer.known
-    told = server.get("/v1/decisions/t-1", headers={"Authorization": f"Bearer {KEY}"})
-    assert told.content == answer.body
+    stored = server.get("/v1/decisions/t-1", headers={"Authorization": f"Bearer {KEY}"})
+    assert stored.content == answer.body
     assert isinstance(reused, Poison) and reused.reason == "id-reused"
     assert "t-1" in reused.detail
 

@@ -8,6 +8,7 @@ from fraud import clock
 from fraud.training.data.dataset import Prepared
 from fraud.training.data.periods import TrainingPeriod
 from fraud.training.data.validation import REASONS
+from fraud.training.evaluation.paired_bootstrap import RESAMPLES
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.leakage.checks import Leakage
 from fraud.training.models.candidate import Candidate
@@ -82,7 +83,7 @@ def selection(candidates: list[Candidate], selected: str, certainty: float) -> l
                      *(f"{candidate.metrics[f'validation_{metric}']:.4f}" for metric in METRICS),
                      f"{candidate.metrics['training_seconds']:.1f} s"])
     return [Markdown(f"# {selected} is selected\nIt has the higher F1 in the calibration period, "
-                     f"and in {certainty:.0%} of 2,000 draws of its incidents and hours."),
+                     f"and in {certainty:.0%} of {RESAMPLES:,} draws of its incidents and hours."),
             Table(rows, headers=["", *METRICS.values(), "to fit"])]
 
 

@@ -72,12 +72,12 @@ def test_what_was_prepared_is_told_in_plain_values(tmp_path):
         payment("c", 8, is_fraud=1), payment("d", 9), payment("e", amount=-1.0),
         payment("a"), payment("a"), payment("f", 9, type="WIRE")])
     result = prepare(source, tmp_path / "out", Reading(max_bad_share=0.5))
-    told = asdict(result)
-    assert json.loads(json.dumps(told)) == told | {"types": list(TYPES)}
+    values = asdict(result)
+    assert json.loads(json.dumps(values)) == values | {"types": list(TYPES)}
     assert list(result.reasons.items()) == [
         ("unknown-type", Loss(1, 0, 1.0)), ("negative-amount", Loss(1, 0, -1.0)),
         ("duplicate-transaction-id", Loss(2, 0, 2.0))]
-    assert {name: told[name] for name in (
+    assert {name: values[name] for name in (
         "source", "rows", "bad", "out_of_order", "sampled_rows", "frauds", "incidents",
         "first_time", "last_time")} == {
         "source": source, "rows": 4, "bad": 4, "out_of_order": 2, "sampled_rows": 4, "frauds": 3,

@@ -19,13 +19,13 @@ def rows() -> Rows:
 
 def test_payments_are_counted_by_type_amount_and_hour(rows):
     declined = np.array([1, 1, 0, 1, 0, 0, 0, 0], bool)
-    told = slices(rows, declined)
-    assert told["type"] == [Slice("CASH_OUT", 4, 0, 1, 0), Slice("TRANSFER", 4, 4, 2, 2)]
-    assert told["amount"] == [Slice("0 to 1,000", 3, 1, 2, 1), Slice("1,000 to 10,000", 1, 1, 1, 1),
+    cuts = slices(rows, declined)
+    assert cuts["type"] == [Slice("CASH_OUT", 4, 0, 1, 0), Slice("TRANSFER", 4, 4, 2, 2)]
+    assert cuts["amount"] == [Slice("0 to 1,000", 3, 1, 2, 1), Slice("1,000 to 10,000", 1, 1, 1, 1),
                               Slice("10,000 to 100,000", 1, 0, 0, 0),
                               Slice("100,000 to 1,000,000", 1, 1, 0, 0),
                               Slice("1,000,000 and more", 2, 1, 0, 0)]
-    assert [(one.name, one.payments) for one in told["hour"]] == [
+    assert [(one.name, one.payments) for one in cuts["hour"]] == [
         (f"{start:02} to {start + 6:02} h UTC", 2) for start in (0, 6, 12, 18)]
 
 
@@ -35,8 +35,8 @@ def test_recall_and_precision_of_nothing_are_not_numbers():
 
 
 def test_bands_say_what_scores_said_and_what_there_was():
-    told = calibration(np.array([0.0, 0.0005, 0.2, 0.4, 0.95, 1.0]), np.array([0, 0, 0, 1, 1, 1]))
-    assert [(band.low, band.high, band.payments) for band in told] == [
+    bands = calibration(np.array([0.0, 0.0005, 0.2, 0.4, 0.95, 1.0]), np.array([0, 0, 0, 1, 1, 1]))
+    assert [(band.low, band.high, band.payments) for band in bands] == [
         (0.0, 0.001, 2), (0.1, 0.5, 2), (0.9, 1.0, 2)]
-    assert [band.mean_score for band in told] == pytest.approx([0.00025, 0.3, 0.975])
-    assert [band.fraud_share for band in told] == [0.0, 0.5, 1.0]
+    assert [band.mean_score for band in bands] == pytest.approx([0.00025, 0.3, 0.975])
+    assert [band.fraud_share for band in bands] == [0.0, 0.5, 1.0]

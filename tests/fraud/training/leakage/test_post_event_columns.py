@@ -61,5 +61,5 @@ def test_malformed_lines_do_not_shift_rows(tmp_path, line):
     path.write_bytes("\n".join([*lines[:150], line, *lines[150:]]).encode("latin-1"))
     prepared = prepare(str(path), tmp_path / "clean")
     assert (prepared.rows, prepared.bad) == (300, 1)
-    told = post_event_columns.read_columns(str(path), prepared.transactions, 0, 300, tmp_path)
-    assert told["origin_balance_after"].tolist() == [row[5] for row in ROWS] * 100
+    columns = post_event_columns.read_columns(str(path), prepared.transactions, 0, 300, tmp_path)
+    assert columns["origin_balance_after"].tolist() == [row[5] for row in ROWS] * 100
