@@ -188,7 +188,8 @@ def _without_repeats(validated: ValidatedFile) -> ValidatedFile:
     good = validated.good
     if "step" in good.column_names or good["transaction_id"].null_count == good.num_rows:
         return _marked(validated, _repeated(good), "repeated-row")
-    seen = pc.dictionary_encode(good["transaction_id"].combine_chunks()).indices.to_numpy()
+    chunks = good["transaction_id"].dictionary_encode().chunks      # with one dictionary for all
+    seen = np.concatenate([np.empty(0, np.int32), *(chunk.indices for chunk in chunks)])
     newest = np.maximum.accumulate(seen) if seen.size else seen
     repeated = np.zeros(seen.size, bool)
     repeated[1:] = seen[1:] <= newest[:-1]      # the dictionary grows with each id not seen before
