@@ -28,7 +28,7 @@ _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 @blueprint.post("/score")
 @instrumented
-@authenticated
+@authenticated("score")
 async def score(request: Request) -> HTTPResponse:
     """Score one payment."""
     try:
@@ -43,7 +43,7 @@ async def score(request: Request) -> HTTPResponse:
 
 @blueprint.post("/score/batch")
 @instrumented
-@authenticated
+@authenticated("score")
 async def score_batch(request: Request) -> HTTPResponse:
     """Score payments in their order; an error in one does not affect the others."""
     context, is_lines = request.app.ctx, request.content_type.startswith(NDJSON)
@@ -60,7 +60,7 @@ async def score_batch(request: Request) -> HTTPResponse:
 
 @blueprint.get("/decisions/<transaction_id:str>")
 @instrumented
-@authenticated
+@authenticated("read")
 async def decision(request: Request, transaction_id: str) -> HTTPResponse:
     """Return the stored answer to a payment."""
     context = request.app.ctx
@@ -78,7 +78,7 @@ async def decision(request: Request, transaction_id: str) -> HTTPResponse:
 
 @blueprint.get("/model")
 @instrumented
-@authenticated
+@authenticated("read")
 async def model(request: Request) -> HTTPResponse:
     """Describe the model that serves, with its lineage."""
     bundle = request.app.ctx.service.bundle

@@ -100,22 +100,23 @@ def document() -> dict[str, Any]:
             "/v1/score": {"post": _operation(
                 "Score a payment", "A transaction_id is scored once. Sent again, it gets the same "
                 "answer; with another payment it is refused (409).",
-                _content(ANSWER), (400, 401, 409, 413, 415, 422), _body(PAYMENT))},
+                _content(ANSWER), (400, 401, 403, 409, 413, 415, 422), _body(PAYMENT))},
             "/v1/score/batch": {"post": _operation(
                 "Score payments in their order", "Send a JSON array, or lines with Content-Type "
                 "application/x-ndjson. The response has the same form, with an answer or a problem "
                 "for each payment.",
-                _content(EITHER), (400, 401, 413, 415),
+                _content(EITHER), (400, 401, 403, 413, 415),
                 _body({"type": "array", "items": PAYMENT}))},
             "/v1/decisions/{transaction_id}": {"get": _operation(
                 "Read the stored answer to a payment", "Answers are kept for 24 hours by default.",
-                _content(ANSWER), (400, 401, 404, 503), {"parameters": [
+                _content(ANSWER), (400, 401, 403, 404, 503), {"parameters": [
                     {"name": "transaction_id", "in": "path", "required": True,
                      "description": "The caller's id of the payment",
                      "schema": {"type": "string", "minLength": 1}, "example": "t-1"}]})},
             "/v1/model": {"get": _operation(
                 "Describe the model that serves", "Manifest and policy of the bundle, with their "
-                "digests: the lineage of every decision.", _content({"type": "object"}), (401,))},
+                "digests: the lineage of every decision.", _content({"type": "object"}),
+                (401, 403))},
             "/healthz": {"get": _operation(
                 "Check that the process answers", "", _content({"type": "object"}), (),
                 {"security": []})},

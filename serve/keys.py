@@ -1,20 +1,24 @@
 """API keys: the configuration holds their hashes, so reading it gives no access.
 
-    python -m serve.keys        create a key and print it with its hash
+    python -m serve.keys --owner checkout --scopes score --expires 2027-06-30
 
-Give the key to the caller, who sends Authorization: Bearer KEY, and set the hash in FRAUD_API_KEYS;
-separate several hashes by commas. The key itself is stored nowhere.
+prints a key, its hash and its entry. Give the key to the caller, who sends Authorization: Bearer
+KEY; the key itself is stored nowhere. FRAUD_API_KEYS is a JSON array of entries, or hashes,
+separated by commas: keys without an owner and with every scope.
 """
 
 from __future__ import annotations
 
 import hmac
-import re
 import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from functools import wraps
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
+import msgspec
+from msgspec import Meta
 from sanic import HTTPResponse, Request
 
 from fraud.command_line import Arguments, command, parser
@@ -23,62 +27,112 @@ from serve.observation import Handler
 from serve.problems import ProblemError
 
 PREFIX = "Bearer "
-HASH = re.compile(r"[0-9a-f]{64}")
+Scope = Literal["score", "read"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+Owner = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A key as the configuration knows it."""
+
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    owner: Owner | Literal[""] = ""                 # in access lines and metrics
+    scopes: Annotated[Sequence[Scope], Meta(min_length=1)] = SCOPES
+    expires: date | None = None                     # the last day, UTC, on which the key works
 
 
 class Keys:
     """The keys of the API; without any, it is open.
 
     Args:
-        hashes: sha256 of each key, hexadecimal, separated by commas.
+        configured: a JSON array of `Key`, or sha256 hashes in hexadecimal, separated by commas.
 
     Raises:
-        SettingsError: an entry is not such a hash.
+        SettingsError: an entry is not such a key or hash.
     """
 
-    def __init__(self, hashes: str):
-        self._digests: list[bytes] = []
-        for number, text in enumerate(filter(None, map(str.strip, hashes.split(","))), 1):
-            if not HASH.fullmatch(text):
-                raise SettingsError(f"FRAUD_API_KEYS: entry {number} is not a sha256 in "
-                                    "hexadecimal; create one with python -m serve.keys")
-            self._digests.append(bytes.fromhex(text))
+    def __init__(self, configured: str):
+        self._keys = _entries(configured) if configured.lstrip().startswith("[") else [
+            _key(number, {"sha256": text}) for number, text
+            in enumerate(filter(None, map(str.strip, configured.split(","))), 1)]
+        self._digests = [bytes.fromhex(key.sha256) for key in self._keys]
 
     def __bool__(self) -> bool:
-        return bool(self._digests)
+        return bool(self._keys)
 
-    def admit(self, authorization: str | None) -> bool:
-        """Return True if a request with this Authorization header may pass.
+    def find(self, authorization: str | None) -> Key | None:
+        """Return the key that an Authorization header gives, or None if it is unknown.
 
         Keys are long and random, so one round of SHA-256 protects them; every hash is compared in
         constant time.
         """
-        if not self._digests:
-            return True
         if not authorization or not authorization.startswith(PREFIX):
-            return False
+            return None
         given = sha256(authorization[len(PREFIX):].encode("utf-8", "surrogateescape")).digest()
-        return any([hmac.compare_digest(given, digest) for digest in self._digests])
+        matches = [hmac.compare_digest(given, digest) for digest in self._digests]
+        return self._keys[matches.index(True)] if any(matches) else None
 
 
-def authenticated(handler: Handler) -> Handler:
-    """Decorate a handler that only callers with a key may use."""
-    @wraps(handler)
-    async def checked(request: Request, **arguments: Any) -> HTTPResponse:
-        if not request.app.ctx.keys.admit(request.headers.get("authorization")):
-            raise ProblemError(401, "unauthorized", "the Authorization header is missing or its "
-                               "key is unknown; send Authorization: Bearer KEY")
-        return await handler(request, **arguments)
+def authenticated(scope: Scope) -> Callable[[Handler], Handler]:
+    """Decorate a handler that only callers with a key of this scope may use."""
+    def decorated(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def checked(request: Request, **arguments: Any) -> HTTPResponse:
+            if request.app.ctx.keys:
+                request.ctx.owner = _owner(request, scope)
+            return await handler(request, **arguments)
 
-    return checked
+        return checked
+
+    return decorated
+
+
+def _owner(request: Request, scope: Scope) -> str:
+    keys: Keys = request.app.ctx.keys
+    key = keys.find(request.headers.get("authorization"))
+    if key is None:
+        raise ProblemError(401, "unauthorized", "the Authorization header is missing or its "
+                           "key is unknown; send Authorization: Bearer KEY")
+    if key.expires and datetime.now(UTC).date() > key.expires:
+        raise ProblemError(401, "key-expired", f"the key of {key.owner or 'this caller'} expired "
+                           f"after {key.expires}; ask for another one")
+    if scope not in key.scopes:
+        raise ProblemError(403, "missing-scope", f"the key of {key.owner or 'this caller'} lacks "
+                           f"the scope {scope!r}; ask for a key that has it")
+    return key.owner
+
+
+def _entries(configured: str) -> list[Key]:
+    try:
+        entries = msgspec.json.decode(configured, type=list[Any])
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"FRAUD_API_KEYS: is not a JSON array ({error}); python -m serve.keys "
+                            "prints its entries") from error
+    return [_key(number, entry) for number, entry in enumerate(entries, 1)]
+
+
+def _key(number: int, entry: object) -> Key:
+    try:
+        return msgspec.convert(entry, Key)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"FRAUD_API_KEYS: entry {number} is not a key ({error}); create one "
+                            "with python -m serve.keys") from error
 
 
 @command
 def main(arguments: Arguments) -> None:
-    parser("python -m serve.keys", __doc__).parse_args(arguments)
-    key = secrets.token_urlsafe(32)
-    print(f"key (give it to the caller)     {key}")
-    print(f"hash (set in FRAUD_API_KEYS)    {sha256(key.encode()).hexdigest()}")
+    options = parser("python -m serve.keys", __doc__)
+    options.add_argument("--owner", default="", help="name of the caller, in logs and metrics")
+    options.add_argument("--scopes", default=",".join(SCOPES),
+                         help="what the key may do, separated by commas (default %(default)s)")
+    options.add_argument("--expires", help="YYYY-MM-DD: the last day on which the key works")
+    given = options.parse_args(arguments)
+    secret = secrets.token_urlsafe(32)
+    key = _key(1, {"sha256": sha256(secret.encode()).hexdigest(), "owner": given.owner,
+                   "scopes": given.scopes.split(","), "expires": given.expires})
+    print(f"key (give it to the caller)     {secret}\n"
+          f"hash (set in FRAUD_API_KEYS)    {key.sha256}\n"
+          f"entry (of a JSON array there)   {msgspec.json.encode(key).decode()}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from prometheus_client import (
-    CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest)
+    CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from fraud import metrics
@@ -16,9 +16,11 @@ from serve.settings import SHARED_DIRECTORY
 
 REQUESTS = Histogram("fraud_http_request_seconds", "Seconds to answer a request.",
                      ["route", "status"], buckets=metrics.SECONDS)
+OWNED_REQUESTS = Counter("fraud_owner_requests_total", "Requests with a key that has an owner.",
+                         ["owner", "status"])
 BATCHES = Histogram("fraud_batch_payments", "Payments of a batch request.",
                     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
-ALL = (REQUESTS, BATCHES, *metrics.ALL)
+ALL = (REQUESTS, OWNED_REQUESTS, BATCHES, *metrics.ALL)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -14,8 +15,9 @@ from sanic.exceptions import RequestCancelled
 from sanic.http import Http
 
 from serve import problems
-from serve.metrics import REQUESTS
+from serve.metrics import OWNED_REQUESTS, REQUESTS
 
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Handler = Callable[..., Awaitable[HTTPResponse]]
 access = logging.getLogger("serve.access")
 
@@ -46,11 +48,13 @@ def _observe(request: Request, response: HTTPResponse, seconds: float) -> None:
     assert request.route is not None        # handlers are called by their routes
     route = f"/{request.route.path}"
     REQUESTS.labels(route, response.status).observe(seconds)
-    request_id = _request_id(request)
+    request_id, owner = _request_id(request), getattr(request.ctx, "owner", "")
+    if owner:
+        OWNED_REQUESTS.labels(owner, response.status).inc()
     response.headers["x-request-id"] = request_id
     if access.isEnabledFor(logging.INFO):
         access.info("%s %s", request.method, route, extra={"fields": {
-            "request_id": request_id, "status": response.status,
+            "request_id": request_id, "owner": owner, "status": response.status,
             "milliseconds": round(seconds * 1_000, 3)}})
 
 
@@ -60,4 +64,4 @@ def _is_gone(request: Request) -> bool:
 
 def _request_id(request: Request) -> str:
     given: str = request.headers.get("x-request-id", "")
-    return given if 0 < len(given) <= 64 and given.isalnum() else secrets.token_hex(8)
+    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

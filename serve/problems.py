@@ -10,8 +10,8 @@ from sanic import HTTPResponse, Request
 from sanic.exceptions import SanicException
 
 TITLES = {
-    400: "Bad request", 401: "Unauthorized", 404: "Not found", 405: "Method not allowed",
-    408: "Request timeout", 409: "Conflict", 413: "Content too large",
+    400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found",
+    405: "Method not allowed", 408: "Request timeout", 409: "Conflict", 413: "Content too large",
     415: "Unsupported media type", 422: "Invalid payment", 500: "Internal error",
     503: "Service unavailable",
 }

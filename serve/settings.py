@@ -15,8 +15,9 @@ class ServeSettings(Settings, frozen=True):
     """Every field is the environment variable `FRAUD_` with its name in capitals."""
 
     api_keys: Annotated[str, msgspec.Meta(
-        description="sha256 of each API key, separated by commas; empty: loopback only, and no "
-                    "start on Lambda")] = ""
+        description="sha256 of each API key, separated by commas, or a JSON array of entries that "
+                    "`python -m serve.keys` prints; empty: loopback only, and no start on Lambda"
+        )] = ""
     batch_payments: Annotated[int, msgspec.Meta(
         ge=1, description="payments of a batch request, at most")] = 1_000
     body_bytes: Annotated[int, msgspec.Meta(

@@ -345,7 +345,7 @@ def test_the_created_overlay_has_secrets_and_admits_its_key(copy):
     objects = render(mine)
     variables = environment(objects)
     key = (mine / "key").read_text().strip()
-    assert Keys(variables["FRAUD_API_KEYS"]).admit(f"Bearer {key}")
+    assert Keys(variables["FRAUD_API_KEYS"]).find(f"Bearer {key}")
     assert len(variables["FRAUD_ACCOUNT_KEY"]) == len(variables["REDIS_PASSWORD"]) == 64
     assert f":{variables['REDIS_PASSWORD']}@" in variables["FRAUD_HISTORY"]
     assert api(objects)["image"] == "fraud-detector:local"

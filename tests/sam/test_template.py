@@ -172,7 +172,7 @@ def test_the_function_outlives_the_requests_that_it_answers_and_the_gateway_outl
 def test_local_settings_let_the_key_local_in_and_need_no_aws():
     [(name, variables)] = json.loads((SAM / "local.json").read_text()).items()
     assert name == "Function" and variables["FRAUD_HISTORY"] == "memory://"
-    assert Keys(variables["FRAUD_API_KEYS"]).admit("Bearer local")
+    assert Keys(variables["FRAUD_API_KEYS"]).find("Bearer local")
 
 
 def test_the_payment_of_the_readme_is_valid(tmp_path):
