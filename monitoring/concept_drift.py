@@ -19,6 +19,7 @@ from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.training.simulate import drafts, episodes
 from fraud.training.simulate.background import MONTH
+from fraud.training.simulate.behaviour import Behaviour
 from fraud.training.simulate.drafts import HOUR, DraftPayments, payments
 from fraud.training.simulate.episodes import CASH_OUT, TRANSFER, WATCHED
 from fraud.training.simulate.simulator import START, Simulation, simulate
@@ -31,13 +32,14 @@ RATE = 0.0012                   # incidents of the new kind for each payment of 
 LABEL_DELAY = 3 * DAY           # median
 LABEL_DEVIATION = 0.5           # of its log
 NEW_KIND = len(episodes.FRAUD_TYPES)
+TRUE_LABELS = Behaviour(unreported=0, false_reports=0)
 
 
 def ramp(starts, population, rng) -> list[DraftPayments]:
     """A part of the balance every half day, each larger than the one before."""
     n, legs = starts.size, 5
-    mule = population.with_new(population.draw_customers(n, rng), 0.5, rng)[:, None]
-    victim = population.draw_others(mule[:, 0], 1, rng)
+    mule = population.with_new(population.draw_customers(starts, rng), 0.5, rng)[:, None]
+    victim = population.draw_others(mule[:, 0], 1, starts, rng)
     at = starts[:, None] + np.arange(legs) * rng.uniform(8, 14, (n, 1)) * HOUR
     share = np.linspace(0.05, 0.5, legs) * rng.uniform(0.7, 1.3, (n, 1))
     return [payments(at, TRANSFER, victim, mule, share, np.arange(n)[:, None], NEW_KIND)]
@@ -46,8 +48,8 @@ def ramp(starts, population, rng) -> list[DraftPayments]:
 def splitting(starts, population, rng) -> list[DraftPayments]:
     """Six parts within an hour or two, each below a fifth of the limit that is watched."""
     n, legs = starts.size, 6
-    mule = population.with_new(population.draw_customers(n, rng), 0.5, rng)[:, None]
-    victim = population.draw_others(mule[:, 0], 1, rng)
+    mule = population.with_new(population.draw_customers(starts, rng), 0.5, rng)[:, None]
+    victim = population.draw_others(mule[:, 0], 1, starts, rng)
     at = starts[:, None] + np.cumsum(rng.exponential(0.25 * HOUR, (n, legs)), axis=1)
     return [payments(at, TRANSFER, victim, mule, rng.uniform(0.1, 0.4, (n, legs)),
                      np.arange(n)[:, None], NEW_KIND, WATCHED // 5)]
@@ -56,8 +58,8 @@ def splitting(starts, population, rng) -> list[DraftPayments]:
 def scam(starts, population, rng) -> list[DraftPayments]:
     """The victim pays a normal amount to an account that is new, which cashes out a day later."""
     n = starts.size
-    mule = population.with_new(population.draw_customers(n, rng), 0.5, rng)
-    victim = population.draw_others(mule, 1, rng)[:, 0]
+    mule = population.with_new(population.draw_customers(starts, rng), 0.5, rng)
+    victim = population.draw_others(mule, 1, starts, rng)[:, 0]
     incident = np.arange(n)
     return [payments(starts, TRANSFER, victim, mule, rng.uniform(0.02, 0.2, n), incident,
                      NEW_KIND),
@@ -107,7 +109,7 @@ class Month(NamedTuple):
 def simulate_month(kind: str | None, rows: int, seed: int) -> Month:
     """Simulate a month in which fraud changes to a kind, or does not change."""
     draw = partial(drifting_episodes, kind=kind) if kind else episodes.episodes
-    simulated = simulate(rows, seed, episodes=draw)
+    simulated = simulate(rows, seed, episodes=draw, chosen=TRUE_LABELS)
     drawn, rng = simulated.payments, np.random.default_rng(seed)
     time = START + drawn.time.astype(np.int64)
     delay = LABEL_DELAY * rng.lognormal(0, LABEL_DEVIATION, time.size)

@@ -9,7 +9,7 @@ from monitoring.concept_drift import CHANGE, DAY, KINDS
 
 @pytest.fixture(scope="module", params=KINDS)
 def month(request):
-    return concept_drift.simulate_month(request.param, 20_000, seed=7)
+    return concept_drift.simulate_month(request.param, 40_000, seed=7)
 
 
 def test_the_new_kind_comes_with_the_change_and_the_known_ones_give_way(month):

@@ -1,6 +1,6 @@
-"""A simulated month of mobile-money payments with labelled frauds, modelled on PaySim.
+"""Simulated mobile-money payments with labelled frauds, modelled on PaySim.
 
-The same rows and seed give the same file. Types, amounts and the shape of fraud follow PaySim
+The same rows, days and seed give the same file. Types, amounts and the shape of fraud follow PaySim
 (E. A. Lopez-Rojas, A. Elmir, S. Axelsson, "PaySim: a financial mobile money simulator for fraud
 detection", 2016); unlike there, customers come back, so that accounts have a history.
 """
@@ -20,21 +20,22 @@ from tqdm import tqdm
 
 from fraud.training.errors import TrainingError
 from fraud.training.files import ROW_GROUP, not_writable
-from fraud.training.simulate import drafts, episodes
-from fraud.training.simulate.background import amounts, ordinary
-from fraud.training.simulate.drafts import HOUR, DraftPayments
-from fraud.training.simulate.episodes import FRAUD_TYPES
+from fraud.training.simulate import behaviour, drafts, episodes, labels
+from fraud.training.simulate.background import FIRST_DAY, amounts, ordinary
+from fraud.training.simulate.behaviour import Behaviour
+from fraud.training.simulate.drafts import DraftPayments
+from fraud.training.simulate.labels import LABELS
 from fraud.training.simulate.ledger import Settled, settle
-from fraud.training.simulate.population import Population, account_names, populate
-from fraud.transaction import TYPES
+from fraud.training.simulate.population import DAYS, Population, account_names, populate
+from fraud.transaction import TYPE_CODES, TYPES
 
 DEFAULT_ROWS = 1_000_000
 ROWS_LIMITS = 1_000, 100_000_000
-START = 1_704_067_200_000              # 2024-01-01T00:00:00Z, a Monday
-LABEL_DELAY_MEDIAN = 24 * HOUR         # until the customer complains or the analyst closes the case
-LABEL_DELAY_LIMIT = 5 * 24 * HOUR
+DAYS_LIMITS = 1, 180
+START = int(FIRST_DAY.astype("datetime64[ms]").astype(int))
 LIMIT_MARGIN = 0.8                     # people stay below a limit by up to a fifth, not on it
 
+ROUNDED = [TYPE_CODES[name] for name in ("CASH_IN", "CASH_OUT", "TRANSFER")]
 Episodes = Callable[[int, Population, np.random.Generator], DraftPayments]
 STAGES = 4                             # of `simulate`, each reported as it begins
 SCHEMA = pa.schema({
@@ -46,17 +47,18 @@ SCHEMA = pa.schema({
 
 
 class Simulation(NamedTuple):
-    """A simulated month in order of time; arrays of shape (rows,) but for `names`."""
+    """Simulated payments in order of time; arrays of shape (rows,) but for `names`."""
 
-    payments: DraftPayments
+    payments: DraftPayments    # with incidents and types as they were reported
     settled: Settled
     label_time: np.ndarray     # int64 ms since the epoch
     names: np.ndarray          # of accounts
     seed: int
 
 
-def create(rows: int, seed: int, path: Path) -> None:
-    """Simulate a month and write it, with one progress bar where it takes long.
+def create(rows: int, seed: int, path: Path, days: int = DAYS,
+           chosen: Behaviour = behaviour.DEFAULT) -> None:
+    """Simulate payments and write them, with one progress bar where it takes long.
 
     Raises:
         TrainingError: see `simulate` and `write`.
@@ -69,59 +71,55 @@ def create(rows: int, seed: int, path: Path) -> None:
             bar.set_description(stage, refresh=False)
             bar.update()
 
-        write(simulate(rows, seed, progress), path, progress)
+        write(simulate(rows, seed, progress, days=days, chosen=chosen), path, progress)
 
 
 def simulate(rows: int, seed: int, progress: Callable[[str], None] = lambda stage: None,
-             episodes: Episodes = episodes.episodes) -> Simulation:
+             episodes: Episodes = episodes.episodes, days: int = DAYS,
+             chosen: Behaviour = behaviour.DEFAULT) -> Simulation:
     """Draw `rows` payments and settle their balances.
 
     Args:
         progress: called with the name of each stage as it begins.
         episodes: draws the payments in addition to ordinary ones.
+        days: over which the payments are spread.
 
     Raises:
-        TrainingError: rows out of `ROWS_LIMITS`, or a negative seed.
+        TrainingError: rows out of `ROWS_LIMITS`, days out of `DAYS_LIMITS`, or a negative seed.
     """
-    least, most = ROWS_LIMITS
-    if not least <= rows <= most:
-        raise TrainingError(f"--rows is {rows}: simulate {least:,} to {most:,} payments")
+    for name, number, (least, most), unit in (("--rows", rows, ROWS_LIMITS, "payments"),
+                                              ("--days", days, DAYS_LIMITS, "days")):
+        if not least <= number <= most:
+            raise TrainingError(f"{name} is {number}: simulate {least:,} to {most:,} {unit}")
     if seed < 0:
         raise TrainingError(f"--seed is {seed}: give 0 or more")
     rng = np.random.default_rng(seed)
     progress("customers")
-    population = populate(rows, new=rows // 500 + 100, rng=rng)
+    population = populate(rows, rows // 500 + 100, rng, days, chosen)
     progress("frauds and look-alikes")
-    beside = episodes(rows, population, rng)
+    drawn = episodes(rows, population, rng)
     progress("ordinary payments")
-    everything = drafts.join([beside, ordinary(rows, beside, population, rng)])
+    everything = drafts.join([drawn, ordinary(rows, drawn, population, rng)])
     everything = drafts.only(everything, np.argsort(everything.time, kind="stable"))
     progress("balances")
-    return Simulation(everything, _settled(everything, population, rng),
-                      _label_times(everything, rng), account_names(population, rng), seed)
+    settled = _settled(everything, population, rng)
+    reported = labels.reported(everything, chosen, rng)
+    return Simulation(reported, settled, START + labels.times(reported, rng),
+                      account_names(population, rng), seed)
 
 
 def _settled(part: DraftPayments, population: Population, rng: np.random.Generator) -> Settled:
     limit = np.rint(part.limit * rng.uniform(LIMIT_MARGIN, 1.0, part.time.size)).astype(np.int64)
+    is_round = ((rng.random(part.time.size) < population.behaviour.round_sums)
+                & np.isin(part.type_code, ROUNDED) & (part.share < 1))
     return settle(part.type_code, part.origin, part.destination, amounts(part, population, rng),
-                  part.share, limit, population.kinds(), rng)
-
-
-def _label_times(part: DraftPayments, rng: np.random.Generator) -> np.ndarray:
-    """Return the time at which each label became known; an incident is reported as a whole."""
-    delay = np.minimum(LABEL_DELAY_MEDIAN * rng.lognormal(0.0, 0.6, part.time.size),
-                       LABEL_DELAY_LIMIT)
-    known = part.time + delay
-    fraud = np.flatnonzero(part.incident >= 0)
-    last = np.zeros(int(part.incident.max(initial=-1)) + 1)
-    np.maximum.at(last, part.incident[fraud], known[fraud])
-    known[fraud] = last[part.incident[fraud]]
-    return START + known.astype(np.int64)
+                  part.share, limit, is_round, population.without_balance,
+                  population.opens_empty(), rng)
 
 
 def write(simulation: Simulation, path: Path, progress: Callable[[str], None] = lambda stage: None
           ) -> None:
-    """Write the month as Parquet, money in currency units, under its name only when complete.
+    """Write payments as Parquet, money in currency units, under its name only when complete.
 
     Raises:
         TrainingError: the directory is not writable, or the disk is full.
@@ -158,7 +156,7 @@ def _table(simulation: Simulation, rows: slice) -> pa.Table:
         fraud.astype(np.int8),
         simulation.label_time[rows],
         _numbered("incident-", pa.array(part.incident, mask=~fraud), 6),
-        pa.array(FRAUD_TYPES).take(pa.array(part.fraud_type, mask=~fraud)),
+        pa.array(LABELS).take(pa.array(part.fraud_type, mask=~fraud)),
     ], schema=SCHEMA)
 
 

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from fraud.training.simulate.background import (
-    AMOUNTS, DAYS, HOURS, MONTH, SALARY, SALARY_DAYS, SALARY_SHARE, SALARY_SHARE_ON_ITS_DAYS,
-    TYPE_SHARES, WEEK, amounts, legitimate_times, ordinary)
+    AMOUNTS, HOURS, MONTH, SALARY, SALARY_DAYS, SALARY_SHARE, SALARY_SHARE_ON_ITS_DAYS, TYPE_SHARES,
+    WEEK, amounts, days_of_month, legitimate_times, ordinary)
+from fraud.training.simulate.behaviour import Behaviour
 from fraud.training.simulate.drafts import HOUR, payments
-from fraud.training.simulate.population import AGENT, CUSTOMER, MERCHANT, populate
+from fraud.training.simulate.population import AGENT, CUSTOMER, DAYS, MERCHANT, populate
 from fraud.transaction import TYPE_CODES, TYPES
 
 ROWS = 300_000
@@ -54,11 +55,33 @@ def test_types_have_their_shares_of_all_rows_with_the_episodes(population):
         assert counts[TYPE_CODES[name]] / ROWS == pytest.approx(share, abs=0.003)
 
 
+def test_payments_are_made_by_those_who_are_there_and_some_go_to_new_payees(population, month):
+    assert population.is_there(month.origin, month.time).all()
+    transfers = is_type(month, "TRANSFER") | is_type(month, "PAYMENT")
+    assert population.is_there(month.destination[transfers], month.time[transfers]).all()
+    contacts = population.contacts[month.origin] == month.destination[:, None]
+    to_contacts = contacts.any(axis=1)[is_type(month, "TRANSFER")].mean()
+    assert 0.7 < to_contacts < 1 - population.behaviour.new_payees
+    still = populate(ROWS, 10, np.random.default_rng(1),
+                     behaviour=Behaviour(arrivals=0, departures=0, new_payees=0))
+    same = ordinary(ROWS, NOTHING, still, np.random.default_rng(2))
+    transfers = is_type(same, "TRANSFER")
+    assert (still.contacts[same.origin] == same.destination[:, None]).any(axis=1)[transfers].all()
+
+
 # When.
 
+def test_the_last_day_of_any_month_is_a_salary_day():
+    days = days_of_month(60)
+    assert days[[0, 14, 29, 30, 31]].tolist() == [0, 14, 29, 30, 0]
+    assert days[59] == 30 and days[58] == 27     # 2024 is a leap year
+
+
 def test_times_are_within_the_month():
-    times = legitimate_times(50_000, np.random.default_rng(1))
+    times = legitimate_times(50_000, DAYS, np.random.default_rng(1))
     assert times.size == 50_000 and times.min() >= 0 and times.max() < MONTH
+    half_a_year = legitimate_times(50_000, 180, np.random.default_rng(1)) / (24 * HOUR)
+    assert np.histogram(half_a_year, 6, (0, 180))[0] / 50_000 == pytest.approx(1 / 6, abs=0.01)
 
 
 def test_days_have_their_rhythm(month):

@@ -5,17 +5,21 @@ import pytest
 
 from fraud.training.simulate import drafts, episodes
 from fraud.training.simulate.background import MONTH, legitimate_times
+from fraud.training.simulate.behaviour import Behaviour
 from fraud.training.simulate.drafts import HOUR, LEGITIMATE, DraftPayments
 from fraud.training.simulate.episodes import (
     CASH_OUT, FRAUD_TYPES, FRAUDS, LEGITIMATE_EPISODES, PAYMENT, TRANSFER, WATCHED)
-from fraud.training.simulate.population import AGENT, CUSTOMER, MERCHANT, NEW, populate
+from fraud.training.simulate.population import AGENT, CUSTOMER, DAYS, MERCHANT, NEW, populate
 
 EPISODES = 300
+PLAIN = Behaviour(arrivals=0, departures=0, new_payees=0, failed_attempts=0, reused_mules=0,
+                  contact_mules=0)
+THROUGH_MULES = [kind for kind in FRAUDS if kind is not episodes.compromised_agent]
 
 
 @pytest.fixture
 def population():
-    return populate(200_000, new=1_000, rng=np.random.default_rng(1))
+    return populate(200_000, 1_000, np.random.default_rng(1), behaviour=PLAIN)
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def test_frauds_carry_their_incident_and_type(drawn, typology):
         assert not (episode.origin == episode.destination).any()
 
 
-@pytest.mark.parametrize("typology", FRAUDS)
+@pytest.mark.parametrize("typology", THROUGH_MULES)
 def test_mules_are_new_accounts_or_recruited_customers_and_victims_are_customers(
         drawn, population, typology):
     part, kinds = transfers_of(drawn(typology)), population.kinds()
@@ -96,6 +100,27 @@ def test_a_fan_in_is_at_least_four_victims_and_one_mule_within_a_day(drawn):
         assert out.time.min() > paid.time[1]
 
 
+def test_an_agent_cashes_out_from_customers_who_come_to_it(drawn, population):
+    for episode in by_episode(drawn(episodes.compromised_agent)):
+        assert set(episode.type_code) == {CASH_OUT} and len(set(episode.destination)) == 1
+        nearby = (episode.destination - population.customers - episode.origin) % population.agents
+        assert nearby.max() < 3 and len(set(episode.origin)) > 8
+        assert hours_of(episode)[-1] < 4 * 24
+
+
+def test_takeovers_may_fail_first_use_a_mule_again_or_pay_a_contact():
+    behaviour = Behaviour(arrivals=0, departures=0, failed_attempts=0.5, reused_mules=0.5,
+                          contact_mules=0.2)
+    population = populate(200_000, 1_000, np.random.default_rng(1), behaviour=behaviour)
+    starts = np.arange(EPISODES) * 10 * HOUR
+    attempts, drains, _ = episodes.account_takeover(starts, population, np.random.default_rng(2))
+    assert attempts.time.size / EPISODES == pytest.approx(0.5, abs=0.1)
+    assert attempts.share.min() > 1
+    assert 0.3 < 1 - len(set(drains.destination)) / EPISODES < 0.5
+    contacts = (population.contacts[drains.origin] == drains.destination[:, None]).any(axis=1)
+    assert contacts.mean() == pytest.approx(0.2, abs=0.06)
+
+
 def test_low_and_slow_stays_outside_of_the_days_window(drawn):
     for episode in by_episode(drawn(episodes.low_and_slow)):
         assert episode.type_code.tolist() == [TRANSFER] * 3
@@ -110,7 +135,23 @@ def test_look_alikes_are_legitimate_and_pay_no_one_themselves(drawn, typology):
     part = drawn(typology)
     assert set(part.incident) == set(part.fraud_type) == {LEGITIMATE}
     assert not (part.origin == part.destination).any()
-    assert ((part.share > 0) & (part.share <= 1)).all()
+    failed = part.share > 1
+    assert (part.share > 0).all()
+    assert failed.mean() == (0.5 if typology is episodes.failed_attempt else 0)
+
+
+def test_new_customers_are_paid_or_pay_in_first():
+    population = populate(200_000, 1_000, np.random.default_rng(1))
+    part = drafts.legs_together(episodes.first_days(population, np.random.default_rng(2)))
+    arrived = np.flatnonzero(population.arrival[:population.customers] > 0)
+    first = {}
+    for row in np.argsort(part.time, kind="stable"):
+        for account in {part.origin[row], part.destination[row]} & set(arrived):
+            first.setdefault(account, row)
+    assert set(arrived) <= set(first) and set(part.incident) == {LEGITIMATE}
+    paid = [part.type_code[row] == TRANSFER and part.destination[row] == account
+            for account, row in first.items()]
+    assert 0.55 < np.mean(paid) < 0.85
 
 
 def test_legitimate_customers_empty_their_account_as_a_takeover_does(drawn, population):
@@ -165,7 +206,7 @@ def test_big_purchases_take_a_large_part_of_the_balance(drawn, population):
 
 def test_every_kind_of_fraud_occurs_in_the_smallest_month(population):
     part = episodes.episodes(25_000, population, np.random.default_rng(3))
-    assert set(part.fraud_type) == {LEGITIMATE, 0, 1, 2, 3}
+    assert set(part.fraud_type) == {LEGITIMATE, *range(len(FRAUD_TYPES))}
     assert part.time.min() >= 0 and part.time.max() < MONTH
 
 
@@ -181,5 +222,6 @@ def test_incidents_of_different_kinds_have_different_numbers(population):
 def test_fraud_keeps_fewer_hours_than_legitimate_payments_do():
     rng = np.random.default_rng(4)
     night = [((times // HOUR) % 24 < 5).mean()
-             for times in (episodes.fraud_starts(20_000, rng), legitimate_times(20_000, rng))]
+             for times in (episodes.fraud_starts(20_000, DAYS, rng),
+                           legitimate_times(20_000, DAYS, rng))]
     assert night[1] < 0.08 < 0.1 < night[0] < 0.18

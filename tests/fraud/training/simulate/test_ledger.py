@@ -3,35 +3,36 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given, strategies as st
 
-from fraud.training.simulate.ledger import AMOUNT_CUT, SMALLEST, settle
-from fraud.training.simulate.population import AGENT, CUSTOMER, MERCHANT, NEW
+from fraud.training.simulate.ledger import AMOUNT_CUT, ROUNDED_FROM, SMALLEST, rounded, settle
 from fraud.transaction import TYPE_CODES, TYPES
 
-KINDS = np.array([CUSTOMER, CUSTOMER, CUSTOMER, AGENT, MERCHANT, NEW, NEW], np.int8)
+ACCOUNTS, MERCHANT, NEW = 7, 4, (5, 6)
+WITHOUT_BALANCE = np.arange(ACCOUNTS) == MERCHANT
+OPENS_EMPTY = np.isin(np.arange(ACCOUNTS), NEW)
 CASH_IN, TRANSFER = TYPE_CODES["CASH_IN"], TYPE_CODES["TRANSFER"]
 
-accounts = st.integers(0, KINDS.size - 1)
+accounts = st.integers(0, ACCOUNTS - 1)
 drafts = st.lists(
     st.tuples(st.integers(0, len(TYPES) - 1), accounts, accounts, st.integers(1, 10**6),
-              st.sampled_from([0.0, 0.0, 0.3, 1.0]), st.integers(1, 2 * 10**6)
+              st.sampled_from([0.0, 0.0, 0.3, 1.0, 1.5]), st.integers(1, 2 * 10**6), st.booleans()
               ).filter(lambda draft: draft[1] != draft[2]), min_size=1, max_size=40)
 
 
 def settled(payments: list[tuple], seed: int = 0):
-    type_code, origin, destination, drawn, share, limit = map(np.array, zip(*payments, strict=True))
-    return settle(type_code, origin, destination, drawn, share, limit, KINDS,
-                  np.random.default_rng(seed))
+    columns = map(np.array, zip(*payments, strict=True))
+    return settle(*columns, WITHOUT_BALANCE, OPENS_EMPTY, np.random.default_rng(seed))
 
 
 @given(drafts, st.integers(0, 99))
 def test_every_balance_follows_from_the_payment_before(payments, seed):
     amount, origin_balance, destination_balance = settled(payments, seed)
     holds: dict[int, int] = {}
-    for place, (type_code, origin, destination, *_) in enumerate(payments):
-        into_origin = amount[place] if type_code == CASH_IN else -amount[place]
+    for place, (type_code, origin, destination, _, share, *_) in enumerate(payments):
+        moved = 0 if share > 1 else amount[place]
+        into_origin = moved if type_code == CASH_IN else -moved
         for account, before, change in ((origin, origin_balance[place], into_origin),
                                         (destination, destination_balance[place], -into_origin)):
-            if KINDS[account] == MERCHANT:
+            if account == MERCHANT:
                 assert before == 0
                 continue
             assert before == holds.get(account, before)
@@ -41,10 +42,12 @@ def test_every_balance_follows_from_the_payment_before(payments, seed):
 @given(drafts, st.integers(0, 99))
 def test_an_amount_is_a_share_of_the_balance_or_drawn_and_within_its_limit(payments, seed):
     amount, origin_balance, _ = settled(payments, seed)
-    for place, (_, _, _, drawn, share, limit) in enumerate(payments):
+    for place, (_, _, _, drawn, share, limit, is_round) in enumerate(payments):
         part = min(round(int(origin_balance[place]) * share), limit)
-        taken = share > 0 and part >= SMALLEST
-        assert amount[place] == (part if taken else min(drawn, limit))
+        sums = np.array([part, min(drawn, limit)])
+        part, drawn = rounded(sums) if is_round else sums
+        assert amount[place] == (part if share > 0 and part >= SMALLEST else drawn)
+        assert amount[place] <= limit
 
 
 @given(drafts, st.integers(0, 99))
@@ -55,12 +58,21 @@ def test_new_accounts_open_empty_and_no_account_opens_overdrawn(payments, seed):
         opening.setdefault(origin, origin_balance[place])
         opening.setdefault(destination, destination_balance[place])
     assert all(balance >= 0 for balance in opening.values())
-    assert all(balance == 0 for account, balance in opening.items() if KINDS[account] == NEW)
+    assert all(balance == 0 for account, balance in opening.items() if account in NEW)
+
+
+@given(st.integers(1, AMOUNT_CUT))
+def test_a_round_sum_has_two_digits_and_is_not_larger(cents):
+    (sum_,) = rounded(np.array([cents])).tolist()
+    if cents < ROUNDED_FROM:
+        assert sum_ == cents
+    else:
+        assert 0.9 * cents < sum_ <= cents and set(str(sum_)[2:]) == {"0"}
 
 
 def test_money_that_is_passed_on_is_followed_through_all_hands():
     hands = [0, 1, 5, 6]
-    payments = [(TRANSFER, payer, payee, 5, 1.0, AMOUNT_CUT)
+    payments = [(TRANSFER, payer, payee, 5, 1.0, AMOUNT_CUT, False)
                 for payer, payee in pairwise(hands)]
     amount, origin_balance, destination_balance = settled(payments, seed=1)
     assert origin_balance.tolist() == amount.tolist()
@@ -69,9 +81,10 @@ def test_money_that_is_passed_on_is_followed_through_all_hands():
 
 def test_opening_balances_carry_most_accounts_through_the_month():
     rng = np.random.default_rng(3)
-    kinds = np.full(2_000, CUSTOMER, np.int8)
+    none = np.zeros(2_000, bool)
     payer, step = rng.integers(0, 2_000, 20_000), rng.integers(1, 2_000, 20_000)
     drawn = rng.lognormal(15, 1, 20_000).astype(np.int64)
     _, origin_balance, _ = settle(np.full(20_000, TRANSFER), payer, (payer + step) % 2_000, drawn,
-                                  np.zeros(20_000), np.full(20_000, AMOUNT_CUT), kinds, rng)
+                                  np.zeros(20_000), np.full(20_000, AMOUNT_CUT),
+                                  np.zeros(20_000, bool), none, none, rng)
     assert 0 < (origin_balance < drawn).mean() < 0.1
