@@ -73,6 +73,7 @@ class NeuralNetwork(Strict, frozen=True):
 class Audit(Strict, frozen=True):
     rows: Annotated[int, msgspec.Meta(ge=1_000, le=500_000)]
     alone_auprc: Share
+    trace_auprc: Share
     allowed: dict[str, Annotated[str, msgspec.Meta(min_length=1)]]
 
 

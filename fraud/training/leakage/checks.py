@@ -1,10 +1,13 @@
 """The leakage audit: features must not know what is unknown at authorisation.
 
-It stops a run on any of three findings:
+It stops a run on any of four findings:
 
 - a feature of a payment changes when later payments are deleted, and labels and post-event columns
   are overwritten (`fraud.training.leakage.point_in_time`);
-- one feature alone finds fraud almost perfectly, and the settings give no reason for it;
+- one feature alone finds fraud almost perfectly and better than all features for which the settings
+  give a reason;
+- a trace of the making of the data finds fraud (`fraud.training.leakage.traces`), and the settings
+  give no reason for it;
 - a model of payments whose labels were shuffled *before* features were computed performs better
   than chance: labels reach features.
 
@@ -16,34 +19,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraud.training.errors import TrainingError
-from fraud.training.evaluation.thresholds import f1_curve
-from fraud.training.leakage import point_in_time
+from fraud.training.leakage import point_in_time, small_trees, traces
 from fraud.training.leakage.point_in_time import PointInTimeCopy
-from fraud.training.models import boosted_trees
-from fraud.training.settings import Audit, BoostedTrees
+from fraud.training.leakage.small_trees import Score
+from fraud.training.settings import Audit
 
-FIT, EARLY_STOPPING = 0.6, 0.2  # shares of the frauds, in order of time; the rest is measured
-FEWEST_FRAUDS = 10
+FEWEST_INCIDENTS = 20           # in the part that scores are measured on
 MOST = 500_000                  # rows to fit and measure on
 DRAWS = 2_000                   # of the permutation interval
 OUTSIDE = 0.0005                # share of them on either side of it
-# Fine bins: a single value among near ones may reveal the label.
-TREES = BoostedTrees(max_depth=4, learning_rate=0.3, rounds=20, early_stopping_rounds=5,
-                     min_child_weight=1.0, subsample=1.0, colsample_bytree=1.0, max_bin=2048)
-
-
-@dataclass(frozen=True)
-class Score:
-    """Performance of a model on rows that it has not seen."""
-
-    auprc: float
-    f1: float           # at the best threshold: an upper bound
+ALLOW = ("give the reason under [audit.allowed] in flows/train_flow.toml, then `python "
+         "flows/train_flow.py resume` goes on from here")
 
 
 @dataclass(frozen=True)
@@ -58,27 +51,33 @@ class Leakage:
     with_post_event_columns: Score | None       # None if the data has no such column
     shuffled: float                 # AUPRC of the model of shuffled labels
     interval: tuple[float, float]   # of chance
-    judged_frauds: int              # in the last part, on which scores are measured
+    judged_incidents: int           # in the last part, on which scores are measured
     base_rate: float                # share of frauds there: the AUPRC of chance
+    traces: dict[str, Score]        # of each trace alone, best first; empty if none is judged
 
     @property
     def doubt(self) -> str | None:
         """The reason why no feature can be judged alone, if there is one."""
-        if self.judged_frauds < FEWEST_FRAUDS:
-            return ("no feature is judged alone: the audit measures on "
-                    f"{self.judged_frauds} frauds and needs {FEWEST_FRAUDS}")
-        return None
+        return _doubt(self.judged_incidents, self.base_rate)
+
+
+class LabelledRows(NamedTuple):
+    """The payments whose labels the audit knows: arrays of one length, in event order."""
+
+    label: np.ndarray
+    incident: np.ndarray
+    event_time: np.ndarray
 
 
 def audit(folder: str, copy_folder: str, transactions: str, copy: PointInTimeCopy, time: int,
           post_event_columns: Mapping[str, np.ndarray], settings: Audit, seed: int) -> Leakage:
-    """Audit the features that were computed from payments.
+    """Audit the features that were computed from payments, and the payments themselves.
 
     Args:
         folder, copy_folder: features of `transactions`, and of the point-in-time copy.
         time: ms since the epoch; labels that became known then or later are not used.
         post_event_columns: columns that are known only after the decision, by name, of the rows
-            of `copy`: shape (rows,) each. None of them is a feature.
+            `copy.first` <= position < `copy.end`: shape (rows,) each. None of them is a feature.
 
     Raises:
         TrainingError: there are too few frauds to audit.
@@ -86,27 +85,41 @@ def audit(folder: str, copy_folder: str, transactions: str, copy: PointInTimeCop
     first, end = copy.first, copy.end
     before = point_in_time.read_features(folder, first, end)
     after = point_in_time.read_features(copy_folder, first, end)
-    label, known = _labels(transactions, first, end, time)
+    known_rows, known = _labelled(transactions, first, end, time)
+    label = known_rows.label
     names = [name for name in before.column_names if name != "position"]
     rows = _matrix(before, names)[known]
-    alone = {name: _score(rows[:, [index]], label, seed) for index, name in enumerate(names)}
-    alone = dict(sorted(alone.items(), key=lambda item: -item[1].auprc))
-    shuffled_label, known_in_copy = _labels(copy.transactions, first, end, time)
-    shuffled, interval = _shuffled(_matrix(after, names)[known_in_copy], shuffled_label, seed)
+    alone = {name: small_trees.score_of(rows[:, [index]], label, seed)
+             for index, name in enumerate(names)}
+    shuffled_rows, known_in_copy = _labelled(copy.transactions, first, end, time)
+    shuffled, interval = _shuffled(_matrix(after, names)[known_in_copy], shuffled_rows.label, seed)
     with_post_event_columns = None
     if post_event_columns:
         later = np.column_stack(list(post_event_columns.values())).astype(np.float32)[known]
-        with_post_event_columns = _score(np.column_stack([rows, later]), label, seed)
-    changed = point_in_time.changed_rows(before, after, copy.compared)
-    compared = end - copy.compared
-    judged = label[_borders(label)[1]:]
+        with_post_event_columns = small_trees.score_of(np.column_stack([rows, later]), label, seed)
+    compared = point_in_time.comparable(transactions, copy)
+    changed = point_in_time.changed_rows(before, after, compared)
+    border = small_trees.borders(label)[1]
+    incidents = len(set(known_rows.incident[border:][label[border:] == 1]))
+    chance = float(label[border:].mean())
+    findings = [*_knows_the_future(changed, int(compared.sum())),
+                *_labels_reach_features(shuffled, interval)]
+    trace_scores: dict[str, Score] = {}
+    if not _doubt(incidents, chance):
+        allowed = [index for index, name in enumerate(names) if name in settings.allowed]
+        together = small_trees.score_of(rows[:, allowed], label, seed).auprc if allowed else 0.0
+        findings += _too_good_alone(alone, together, chance, settings)
+        columns = traces.read_columns(transactions, first, end, settings.allowed)
+        measured = traces.scores({name: column[known] for name, column in columns.items()}, rows,
+                                 *known_rows, seed)
+        findings += [f"{finding}; or {ALLOW}" for finding in traces.findings(
+            measured, _limit(chance, settings.trace_auprc))]
+        trace_scores = measured.alone
     return Leakage(
-        findings=[*_knows_the_future(changed, compared), *_too_good_alone(alone, judged, settings),
-                  *_labels_reach_features(shuffled, interval)],
-        judged_frauds=int(judged.sum()), base_rate=float(judged.mean()),
-        rows=len(label), compared_rows=compared, alone=alone,
-        without_leaks=_score(rows, label, seed), with_post_event_columns=with_post_event_columns,
-        shuffled=shuffled, interval=interval)
+        findings=findings, rows=len(label), compared_rows=int(compared.sum()),
+        alone=_best_first(alone), without_leaks=small_trees.score_of(rows, label, seed),
+        with_post_event_columns=with_post_event_columns, shuffled=shuffled, interval=interval,
+        judged_incidents=incidents, base_rate=chance, traces=_best_first(trace_scores))
 
 
 def check(result: Leakage) -> None:
@@ -122,22 +135,39 @@ def _knows_the_future(changed: Mapping[str, int], compared: int) -> list[str]:
             for name, rows in changed.items()]
 
 
-def _too_good_alone(alone: Mapping[str, Score], judged: np.ndarray, settings: Audit) -> list[str]:
+def _doubt(incidents: int, chance: float) -> str | None:
+    """Return why scores of single columns on a part with so many incidents prove nothing."""
+    if incidents < FEWEST_INCIDENTS:
+        return (f"no feature is judged alone: the audit measures on {incidents} incidents and "
+                f"needs {FEWEST_INCIDENTS}")
+    if chance > 0.5:
+        return (f"no feature is judged alone: {chance:.0%} of the payments that the audit measures "
+                "on are frauds, so that chance is almost perfect")
+    return None
+
+
+def _limit(chance: float, share: float) -> float:
+    """Return an AUPRC so much of the way from chance to perfect."""
+    return chance + share * (1 - chance)
+
+
+def _best_first(scores: Mapping[str, Score]) -> dict[str, Score]:
+    return dict(sorted(scores.items(), key=lambda item: -item[1].auprc))
+
+
+def _too_good_alone(alone: Mapping[str, Score], together: float, chance: float, settings: Audit
+                    ) -> list[str]:
     """Return a finding for each feature that is far above chance, on its own.
 
     Args:
-        judged: the labels on which the features were measured. Chance reaches their mean.
+        together: the AUPRC of all features that have a reason. Where these suffice, fraud is easy
+            to find, and a feature that finds no more is not suspicious.
     """
-    if judged.sum() < FEWEST_FRAUDS:
-        return []
-    chance = float(judged.mean())
-    limit = chance + settings.alone_auprc * (1 - chance)
+    limit = _limit(chance, settings.alone_auprc)
     return [f"{name} alone reaches an AUPRC of {score.auprc:.3f}, above {limit:.3g} (chance gives "
-            f"{chance:.3g}): such a feature usually knows the label; if it may, give the reason "
-            "under [audit.allowed] in flows/train_flow.toml, then `python flows/train_flow.py "
-            "resume` goes on from here"
+            f"{chance:.3g}): such a feature usually knows the label; if it may, {ALLOW}"
             for name, score in alone.items()
-            if score.auprc > limit and name not in settings.allowed]
+            if score.auprc > max(limit, together) and name not in settings.allowed]
 
 
 def _labels_reach_features(auprc: float, interval: tuple[float, float]) -> list[str]:
@@ -147,58 +177,29 @@ def _labels_reach_features(auprc: float, interval: tuple[float, float]) -> list[
         f"{low:.4f} to {high:.4f}: labels reach the features"]
 
 
-def _labels(transactions: str, first: int, end: int, time: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels that were known before a time, and a mask of their rows.
+def _labelled(transactions: str, first: int, end: int, time: int
+              ) -> tuple[LabelledRows, np.ndarray]:
+    """Return the payments whose labels were known before a time, and a mask of these rows.
 
     Of more than `MOST` rows the last ones are used.
     """
-    table = pq.read_table(transactions, columns=["is_fraud", "label_time"], filters=[
+    names = ["is_fraud", "incident_id", "event_time"]
+    table = pq.read_table(transactions, columns=[*names, "label_time"], filters=[
         ("position", ">=", first), ("position", "<", end)])
     known = table["label_time"].to_numpy() < time
     known[np.flatnonzero(known)[:-MOST]] = False
-    return table["is_fraud"].to_numpy()[known], known
+    return LabelledRows(*(table[name].to_numpy()[known] for name in names)), known
 
 
 def _matrix(table: pa.Table, names: list[str]) -> np.ndarray:
     return np.column_stack([table[name].to_numpy() for name in names]).astype(np.float32)
 
 
-def _last_part_logits(rows: np.ndarray, label: np.ndarray,
-                      seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits of small trees on the last part of the rows, and the labels of that part."""
-    fitted, early = _borders(label)
-    booster, _ = boosted_trees.fit(rows[:fitted], label[:fitted], rows[fitted:early],
-                                   label[fitted:early], TREES, seed)
-    return boosted_trees.logits(booster, rows[early:]), label[early:]
-
-
-def _borders(label: np.ndarray) -> tuple[int, int]:
-    """Return the first rows of the early stopping part and of the last part.
-
-    Raises:
-        TrainingError: there are too few frauds to audit.
-    """
-    frauds = np.flatnonzero(label == 1)
-    if frauds.size < FEWEST_FRAUDS:
-        raise TrainingError(f"the leakage audit has {frauds.size} frauds in its {label.size:,} "
-                            f"rows and needs {FEWEST_FRAUDS}: give more data, or raise [audit] "
-                            "rows in flows/train_flow.toml")
-    return (int(frauds[int(FIT * frauds.size)]),
-            int(frauds[int((FIT + EARLY_STOPPING) * frauds.size)]))
-
-
-def _score(rows: np.ndarray, label: np.ndarray, seed: int) -> Score:
-    from sklearn.metrics import average_precision_score
-
-    logits, truth = _last_part_logits(rows, label, seed)
-    return Score(float(average_precision_score(truth, logits)),
-                 float(f1_curve(logits, truth).max()))
-
-
 def _shuffled(rows: np.ndarray, label: np.ndarray,
               seed: int) -> tuple[float, tuple[float, float]]:
     """Return the AUPRC of a model, ties broken at random, and its interval under chance."""
-    logits, truth = _last_part_logits(rows, label, seed)
+    logits = small_trees.last_part_logits(rows, label, seed)
+    truth = label[-logits.size:]
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.random(truth.size), -logits))
     number = int(truth.sum())

@@ -91,6 +91,8 @@ def leakage(result: Leakage, settings: Audit) -> list:
     """Show the leakage audit: findings, models that bound them, the best single features."""
     rule, best = next(iter(result.alone.items()))
     models = {"all features": result.without_leaks, f"one feature: {rule}": best}
+    for trace in list(result.traces)[:1]:
+        models[f"one trace of the data's making: {trace}"] = result.traces[trace]
     if result.with_post_event_columns:
         models["with post-event columns"] = result.with_post_event_columns
     allowed = {name: settings.allowed.get(name, "") for name in list(result.alone)[:10]}

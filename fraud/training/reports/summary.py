@@ -15,6 +15,7 @@ from fraud.training.promotion.registration import Registered
 from fraud.training.registry import publication, tracking
 
 WIDTH = 100
+AS_GOOD = 0.02      # F1 by which a single feature may fall short and do as well as all of them
 HEADINGS = "validation F1  test F1   AUPRC  precision  recall  to fit"
 
 
@@ -38,7 +39,7 @@ def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], selected: st
         f"            {HEADINGS}",
         *_rows(candidates, reports),
         "",
-        f"Baseline  {_baseline(leakage)}",
+        *_baseline(leakage),
         f"Selected  {selected}, for the higher F1 in the calibration period, and in "
         f"{certainty:.0%} of bootstrap draws",
         f"          test F1 {report.metrics['test_f1']:.3f} (95 % {low:.3f} to {high:.3f})",
@@ -77,11 +78,16 @@ def of_data(prepared: Prepared, periods: Sequence[TrainingPeriod]) -> str:
     return "\n".join([*lines, *map(str, periods)])
 
 
-def _baseline(leakage: Leakage) -> str:
+def _baseline(leakage: Leakage) -> list[str]:
     """Return the best single feature: figures that it reaches alone are no achievement."""
     name, score = next(iter(leakage.alone.items()))
-    return (f"{name} alone: F1 {score.f1:.3f}, AUPRC {score.auprc:.3f} at the end of the train "
-            "period")
+    lines = [f"Baseline  {name} alone: F1 {score.f1:.3f}, AUPRC {score.auprc:.3f} at the end of "
+             "the train period"]
+    together = leakage.without_leaks
+    if score.f1 > together.f1 - AS_GOOD:
+        lines.append(f"          all features together: F1 {together.f1:.3f}, so that one rule on "
+                     f"{name} does as well")
+    return lines
 
 
 def _lost(prepared: Prepared) -> str:

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pyspark
 import pytest
@@ -83,4 +84,4 @@ def test_a_cluster_computes_the_features_that_one_machine_computes(cluster, spar
     here, there = (point_in_time.read_features(str(tmp_path / where), 0, 20_000)
                    for where in ("local", "cluster"))
     assert here.num_rows == pq.read_metadata(clean).num_rows == 20_000
-    assert point_in_time.changed_rows(here, there, 0) == {}
+    assert point_in_time.changed_rows(here, there, np.ones(20_000, bool)) == {}

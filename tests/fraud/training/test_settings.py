@@ -21,7 +21,8 @@ OUT_OF_RANGE = {
                 "colsample_bytree": [0, 1.1], "max_bin": [1]},
     "tensorflow": {"units": [[], [0], 64], "bins": [0], "learning_rate": [0], "batch_size": [31],
                    "fraud_share": [0, 1], "steps_per_epoch": [0], "epochs": [0], "patience": [0]},
-    "audit": {"rows": [999, 500_001], "alone_auprc": [0, 1], "allowed": [{"amount": ""}]},
+    "audit": {"rows": [999, 500_001], "alone_auprc": [0, 1], "trace_auprc": [0, 1],
+              "allowed": [{"amount": ""}]},
     "floors": {"test_f1": [-0.1, 1.1, float("nan")], "test_auprc": [-0.1, 1.1]},
     "gate": {"incidents": [0], "margin": [-0.1], "narrow_from": [0], "narrow_margin": [-0.1]},
 }

@@ -1,14 +1,16 @@
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from fraud.features import DEFAULT
 from fraud.training.data.dataset import prepare
+from fraud.training.data.validation import NOT_KNOWN
 from fraud.training.features import spark_job
 from fraud.training.leakage import point_in_time
 from fraud.training.leakage.point_in_time import (
-    KNOWN, changed_rows, point_in_time_copy, read_features)
+    KNOWN, changed_rows, comparable, point_in_time_copy, read_features)
 from fraud.training.simulate import simulator
 
 HOUR = 3_600_000
@@ -24,6 +26,7 @@ def write(tmp_path):
             "event_time": START + number * HOUR // each,
             "transaction_id": number.astype(str), "origin": number.astype(str),
             "destination": number.astype(str), "is_fraud": (number % 10 == 0).astype(np.int8),
+            "label_time": START + number * HOUR // each + number % 7,
             "balance_after": number * 1.5}
         pq.write_table(pa.table(columns), tmp_path / "payments.parquet")
         return str(tmp_path / "payments.parquet")
@@ -37,7 +40,9 @@ def test_the_last_payments_before_a_time_are_written_and_what_came_later_is_not(
                               tmp_path / "out/perturbed.parquet", seed=7)
     assert (made.first, made.end) == (31 * 10, 800)       # two days are more than 100 rows
     assert made.compared == 55 * 10                        # a whole day after the first
-    assert pq.read_table(made.transactions)["position"].to_pylist() == list(range(310, 800))
+    positions = pq.read_table(made.transactions)["position"].to_pylist()
+    assert positions == sorted(set(positions)) and set(positions) < set(range(310, 800))
+    assert 0.05 < 1 - len(positions) / 490 < 0.15          # a tenth is deleted
 
 
 @pytest.mark.parametrize(("rows", "first"), [(600, 200), (10_000, 0)])
@@ -48,16 +53,84 @@ def test_rows_are_a_minimum(write, tmp_path, rows, first):
     assert made.compared == (first + 240 if first else 0)     # nothing came before the very first
 
 
-def test_labels_and_columns_from_after_the_event_are_dealt_out_and_the_rest_stays(write, tmp_path):
+def test_labels_and_columns_from_after_the_event_are_dealt_out_and_the_rest_stays(
+        write, tmp_path, monkeypatch):
+    monkeypatch.setattr(point_in_time, "MOST_DELETED", 0.0)
     path = write(100, 10)
     made = point_in_time_copy(path, START + 100 * HOUR, 1_000,
                               tmp_path / "perturbed.parquet", seed=7)
-    before, after = pq.read_table(path), pq.read_table(made.transactions)
-    assert after.schema == before.schema
-    for name in before.column_names:
-        same = before[name].equals(after[name])
-        assert same == (name in KNOWN), name
-        assert sorted(before[name].to_pylist()) == sorted(after[name].to_pylist())
+    before, after = (pq.read_table(name).to_pandas() for name in (path, made.transactions))
+    assert (after.dtypes == before.dtypes).all()
+    for frame in (before, after):       # a label is known as long after its payment as before
+        frame["label_time"] -= frame["event_time"]
+    for name in before.columns:
+        assert before[name].equals(after[name]) == (name in KNOWN), name
+        assert sorted(before[name]) == sorted(after[name])
+    together = ["is_fraud", "label_time", "balance_after"]
+    assert set(after[together].itertuples(index=False)) == set(
+        before[together].itertuples(index=False))
+
+
+def test_a_payment_without_a_label_gives_its_lack_away_and_no_time(write, tmp_path):
+    path = write(100, 10)
+    table = pq.read_table(path).to_pandas()
+    table.loc[::3, "label_time"] = NOT_KNOWN
+    table.to_parquet(path)
+    made = point_in_time_copy(path, START + 100 * HOUR, 1_000, tmp_path / "copy.parquet", seed=7)
+    copied = pq.read_table(made.transactions).to_pandas()
+    labelled = copied["label_time"] != NOT_KNOWN
+    assert 0.2 < 1 - labelled.mean() < 0.5
+    assert (copied["label_time"] - copied["event_time"])[labelled].between(0, 6).all()
+
+
+def test_busy_accounts_lose_a_smaller_share_of_their_payments(tmp_path):
+    """Some hundred payments an hour of one account, and one payment of each of the others."""
+    number = np.arange(20_000)
+    busy = number % 2 == 0
+    table = pa.table({name: number for name in KNOWN} | {
+        "event_time": START + number * HOUR // 200, "is_fraud": number * 0,
+        "label_time": START + number * HOUR // 200,
+        "origin": np.where(busy, "busy", number.astype(str)), "destination": [None] * 20_000})
+    pq.write_table(table, tmp_path / "payments.parquet")
+    made = point_in_time_copy(str(tmp_path / "payments.parquet"), START + 100 * HOUR, 20_000,
+                              tmp_path / "copy.parquet", seed=7)
+    deleted = ~np.isin(number, pq.read_table(made.transactions)["position"].to_numpy())
+    assert 0 < deleted[busy].sum() < 12         # half a payment a day
+    assert 0.08 < deleted[~busy].mean() < 0.12
+    assert comparable(str(tmp_path / "payments.parquet"), made)[busy].mean() > 0.2
+
+
+@pytest.mark.parametrize(("deleted", "relabelled", "same"), [
+    ([], [], [0, 1, 2, 3, 4, 5]),
+    ([1], [], [0, 4, 5]),           # 2 and 3 have its origin, or its destination, within a day
+    ([3], [], [0, 1, 2, 4, 5]),     # of the accounts of 3 nobody pays later
+    ([], [0], [0, 1, 2, 3]),        # its label is known when 4 and 5 happen
+])
+def test_rows_are_comparable_where_nothing_that_was_known_before_differs(
+        tmp_path, deleted, relabelled, same):
+    hours = np.array([0, 1, 2, 23, 24, 60])
+    table = pd.DataFrame({
+        "position": np.arange(6), "event_time": START + hours * HOUR,
+        "origin": ["a", "b", "b", "d", "a", "x"], "destination": ["x", "c", "a", "c", None, "b"],
+        "is_fraud": [1, 0, 0, 0, 0, 0], "label_time": START + (hours + 24) * HOUR})
+    table.to_parquet(tmp_path / "payments.parquet")
+    copied = table[~table["position"].isin(deleted)].copy()
+    copied.loc[copied["position"].isin(relabelled), "is_fraud"] = 0
+    copied.to_parquet(tmp_path / "copy.parquet")
+    made = point_in_time.PointInTimeCopy(str(tmp_path / "copy.parquet"), 0, 0, 6)
+    mask = comparable(str(tmp_path / "payments.parquet"), made)
+    assert np.flatnonzero(mask).tolist() == [row for row in same if row not in deleted]
+
+
+def test_labels_from_before_the_copy_are_missing_in_it(tmp_path):
+    table = pd.DataFrame({
+        "position": np.arange(4), "event_time": START + np.arange(4) * 100 * HOUR,
+        "origin": ["a", "b", "a", "b"], "destination": None, "is_fraud": [1, 0, 0, 0],
+        "label_time": START + np.arange(4) * 100 * HOUR + 1})
+    table.to_parquet(tmp_path / "payments.parquet")
+    table[1:].to_parquet(tmp_path / "copy.parquet")
+    made = point_in_time.PointInTimeCopy(str(tmp_path / "copy.parquet"), 1, 1, 4)
+    assert comparable(str(tmp_path / "payments.parquet"), made).tolist() == [True, False, True]
 
 
 def test_features_are_read_in_order_of_position(tmp_path):
@@ -74,10 +147,13 @@ def test_one_bit_is_a_change_and_only_in_rows_that_are_compared():
     other[[0, 3]] = np.nextafter(values[[0, 3]], np.float32(1))
     before, after = (pa.table({"position": range(4), "x": one, "y": values})
                      for one in (values, other))
-    assert changed_rows(before, after, 0) == {"x": 2}
-    assert changed_rows(before, after, 1) == {"x": 1}
-    assert changed_rows(before, before, 0) == {}
-    assert changed_rows(before, pa.table({**before.to_pydict(), "y": -values}), 0)["y"] == 3
+    everything = np.ones(4, bool)
+    assert changed_rows(before, after, everything) == {"x": 2}
+    assert changed_rows(before, after, np.arange(4) >= 1) == {"x": 1}
+    assert changed_rows(before, after.slice(1), np.arange(4) >= 1) == {"x": 1}   # without a row
+    assert changed_rows(before, before, everything) == {}
+    assert changed_rows(before, pa.table({**before.to_pydict(), "y": -values}), everything)[
+        "y"] == 3
 
 
 def test_features_of_payments_know_nothing_of_what_comes_later(tmp_path, spark):
@@ -90,7 +166,9 @@ def test_features_of_payments_know_nothing_of_what_comes_later(tmp_path, spark):
         spark_job.write_features(spark, DEFAULT, path, str(tmp_path / folder), {"all": START * 2})
     before, after = (read_features(str(tmp_path / folder), made.first, made.end)
                      for folder in ("all", "perturbed"))
-    assert made.end - made.compared > 3_000
-    assert changed_rows(before, after, made.compared) == {}
-    # Of the first day in the file a part is missing, so that there the comparison could fail.
-    assert point_in_time.changed_rows(before, after, made.first)
+    compared = comparable(prepared.transactions, made)
+    assert compared.sum() > 1_000
+    assert changed_rows(before, after, compared) == {}
+    # In other rows that are in both files something is missing: there the comparison fails.
+    present = np.isin(before["position"].to_numpy(), after["position"].to_numpy())
+    assert changed_rows(before, after, present)

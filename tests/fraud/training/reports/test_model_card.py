@@ -39,7 +39,7 @@ def card(make_candidate, make_bundle, tmp_path) -> str:
     test = FinalTest([selected], PromotionDecision(True, "there is no champion yet"), 3, rows, {})
     data = prepared(first_time=START, last_time=START + 1_000 * HOUR)
     leakage = Leakage([], 500, 400, {"amount": Score(0.3, 0.4)}, Score(0.8, 0.7), None, 0.01,
-                      (0.005, 0.02), 50, 0.1)
+                      (0.005, 0.02), 50, 0.1, {})
     return model_card(data, Lineage("d" * 64, "c" * 40, "TrainFlow/7",
                                     tuned_until=START + 600 * HOUR), make_candidate(),
                       test, leakage)

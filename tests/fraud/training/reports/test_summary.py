@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from fraud.training.evaluation.incidents import IncidentOutcomes
@@ -9,8 +11,8 @@ from fraud.training.reports import summary
 from tests.factories import prepared
 
 SCORE = Score(auprc=0.412, f1=0.523)
-LEAKAGE = Leakage([], 1_000, 900, {"empties_account": SCORE, "amount": Score(0.1, 0.2)}, SCORE,
-                  None, 0.02, (0.0, 0.1), 20, 0.02)
+LEAKAGE = Leakage([], 1_000, 900, {"empties_account": SCORE, "amount": Score(0.1, 0.2)},
+                  Score(0.8, 0.75), None, 0.02, (0.0, 0.1), 20, 0.02, {})
 
 
 @pytest.fixture
@@ -63,6 +65,14 @@ def test_columns_stand_below_their_headings(screen):
 def test_every_line_fits_a_terminal(screen, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     assert max(map(len, screen(promoted=True))) <= summary.WIDTH
+
+
+@pytest.mark.parametrize(("alone", "is_said"), [(0.75, True), (0.74, True), (0.72, False)])
+def test_a_feature_that_does_as_well_as_all_of_them_is_named(alone, is_said):
+    result = replace(LEAKAGE, alone={"empties_account": Score(0.9, alone)})
+    lines = summary._baseline(result)
+    assert ("one rule on empties_account does as well" in " ".join(lines)) == is_said
+    assert max(map(len, lines)) <= summary.WIDTH
 
 
 def test_a_sample_says_that_it_cuts_histories():
