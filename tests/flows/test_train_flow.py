@@ -17,6 +17,7 @@ from fraud import bundle
 from fraud.champion import Champion
 from fraud.features import DEFAULT
 from fraud.training.registry import reference
+from fraud.training.simulate import simulator
 from tests.flows.running import ROOT, SETTINGS, Flow, written
 
 PAYSIM = ROOT.parent / "shared/data/paysim-head.csv"
@@ -354,10 +355,13 @@ def test_a_run_killed_in_each_step_in_turn_resumes_and_registers_once(flow, paym
 
 @pytest.mark.system
 def test_a_reason_that_is_added_after_a_block_lets_the_run_resume_without_new_features(
-        flow, payments, tmp_path):
+        flow, tmp_path):
+    payments = tmp_path / "payments.parquet"        # without incidents: each fraud is one
+    simulator.write(simulator.simulate(150_000, seed=5), payments)
+    pq.write_table(pq.read_table(payments).drop_columns(["incident_id"]), payments)
     settings = tmp_path / "settings.toml"
     settings.write_text(SETTINGS.read_text().replace("alone_auprc = 0.9", "alone_auprc = 0.02")
-                        .replace("rows = 20_000", "rows = 50_000"))     # enough frauds to judge
+                        .replace("rows = 20_000", "rows = 100_000"))    # enough frauds to judge
     blocked = flow("run", "--transactions", str(payments), settings=settings)
     assert blocked.returncode == 2 and "Step train_xgboost" not in written(blocked)
     features = set(re.findall(r"(\w+) alone reaches an AUPRC", written(blocked)))
