@@ -38,10 +38,10 @@ PAYMENT_EXAMPLE = {
     "origin_balance": 181_000.5, "destination_balance": 0,
 }
 ANSWER_EXAMPLE = {
-    "transaction_id": "t-1", "score": 0.882, "decision": "decline",
-    "thresholds": {"review": 0.083, "decline": 0.188}, "reasons": [{
+    "transaction_id": "t-1", "score": 0.849, "decision": "decline",
+    "thresholds": {"review": 0.075, "decline": 0.216}, "reasons": [{
         "code": "amount-against-balance", "text": "Takes all of the 181,000.50 the sender holds",
-        "logit_drop": 7.51, "value": {"balance_left": 0.0}, "reference": {"balance_left": 3.3e6}}],
+        "logit_drop": 6.6, "value": {"balance_left": 0.0}, "reference": {"balance_left": 2.7e6}}],
     "history": "partial", "late": False, "idempotent": True, "model_version": "1",
     "policy_version": "1.1",
 }
