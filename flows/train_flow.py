@@ -175,6 +175,7 @@ class TrainFlow(FlowSpec):
         self.model_card = model_card.model_card(
             self.prepared, self._lineage(), self.candidates[self.selected], test, self.leakage)
         current.card.extend(cards.final_test(list(self.reports.values()), self.decision))
+        current.card.extend(cards.decisions(test, self.settings.alerts.alerts_per_day))
         current.card.extend(cards.diagnosis(test, self.settings.alerts.review_cost))
         current.card.append(Markdown(self.model_card))
         self.next(self.register)

@@ -21,6 +21,7 @@ class Slice(NamedTuple):
     name: str
     payments: int
     frauds: int
+    reviewed: int
     declined: int
     declined_frauds: int
 
@@ -45,29 +46,30 @@ class Band(NamedTuple):
     fraud_share: float      # observed
 
 
-def slices(rows: Rows, declined: np.ndarray) -> dict[str, list[Slice]]:
+def slices(rows: Rows, reviewed: np.ndarray, declined: np.ndarray) -> dict[str, list[Slice]]:
     """Slice payments by type, amount and hour of the day; kinds without payments are left out.
 
     Args:
-        declined: bool, shape (n,), of the n rows.
+        reviewed, declined: bool, shape (n,), of the n rows; no row is both.
     """
     hour = clock.hour_of_day(rows.event_time)
     return {
         "type": _cut([(name, rows.type == name) for name in sorted(set(rows.type))],
-                     rows.label, declined),
+                     rows.label, reviewed, declined),
         "amount": _cut([(f"{low:,.0f} to {high:,.0f}" if high < np.inf else f"{low:,.0f} and more",
                          (rows.amount >= low) & (rows.amount < high))
-                        for low, high in pairwise(AMOUNTS)], rows.label, declined),
+                        for low, high in pairwise(AMOUNTS)], rows.label, reviewed, declined),
         "hour": _cut([(f"{start:02} to {end:02} h UTC", (hour >= start) & (hour < end))
-                      for start, end in pairwise(HOURS)], rows.label, declined)}
+                      for start, end in pairwise(HOURS)], rows.label, reviewed, declined)}
 
 
-def _cut(kinds: list[tuple[str, np.ndarray]], label: np.ndarray,
+def _cut(kinds: list[tuple[str, np.ndarray]], label: np.ndarray, reviewed: np.ndarray,
          declined: np.ndarray) -> list[Slice]:
     fraud = label == 1
     slices = []
     for name, member in kinds:
-        parts = member, member & fraud, member & declined, member & fraud & declined
+        parts = (member, member & fraud, member & reviewed, member & declined,
+                 member & fraud & declined)
         slices.append(Slice(name, *(int(np.count_nonzero(part)) for part in parts)))
     return [slice_ for slice_ in slices if slice_.payments]
 

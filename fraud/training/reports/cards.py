@@ -8,6 +8,7 @@ from fraud import clock
 from fraud.training.data.dataset import Prepared
 from fraud.training.data.periods import TrainingPeriod
 from fraud.training.data.validation import REASONS
+from fraud.training.evaluation import decision_tables
 from fraud.training.evaluation.paired_bootstrap import RESAMPLES
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.leakage.checks import Leakage
@@ -45,6 +46,10 @@ def data(prepared: Prepared, periods: list[TrainingPeriod]) -> list:
                for period in periods],
               headers=["period", "from", "to", "payments", "frauds", "incidents",
                        "left out: label too late", "left out: unlabelled"])]
+    if prepared.sampled_rows < prepared.rows:
+        components.insert(2, Markdown(
+            "A sample cuts the history of the accounts that its origins pay: expect lower figures "
+            "than on all payments."))
     if prepared.reasons:
         components += [
             Markdown(f"## Quarantine\nThese rows are in `{prepared.quarantine}`."),
@@ -129,20 +134,52 @@ def final_test(reports: list[TestReport], decision: PromotionDecision) -> list:
             Table(rows, headers=["", *METRICS.values(), "F1, 95 % interval"]),
             Markdown("## Money and workload"),
             Table([_money(report) for report in reports],
-                  headers=["", "incidents stopped", "money stopped", "money missed",
+                  headers=["", "incidents stopped", "money missed", "money stopped",
                            "median minutes to detection", "declined a day", "reviewed a day",
                            "alerts on the busiest day"])]
+
+
+def decisions(test: FinalTest, alert_budget: float) -> list:
+    """Show the selected candidate's decisions on the test period: outcomes, thresholds, days.
+
+    Args:
+        alert_budget: alerts a day that analysts can handle.
+    """
+    score, rows, policy = test.selected.scores, test.rows, test.selected.bundle.policy.model
+    days = decision_tables.day_counts(score, rows, policy)
+    names = {policy.review: " (review)", policy.decline: " (decline)"}
+    return [
+        Markdown("## Decisions\nBy payment, with money in currency units."),
+        Table([[name, f"{frauds:,}", f"{legitimate:,}", f"{lost:,.0f}", f"{money:,.0f}"]
+               for name, frauds, legitimate, lost, money
+               in decision_tables.decision_counts(score, rows, policy)],
+              headers=["", "fraud", "legitimate", "money of fraud", "money of legitimate"]),
+        Markdown(f"## Thresholds\nThe budget is {alert_budget:,.0f} alerts a day. Money missed is "
+                 "that of the frauds below the threshold."),
+        Table([[f"{row.threshold:.4f}{names.get(row.threshold, '')}", f"{row.alerts_per_day:,.1f}",
+                f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.money_missed:,.0f}"]
+               for row in decision_tables.threshold_rows(
+                   score, rows, (policy.review, policy.decline))],
+              headers=["threshold", "alerts a day", "precision", "recall", "money missed"]),
+        _image(figures.gain(score, rows.label, rows.amount, rows.days, policy)),
+        Markdown("## Days"),
+        Table([[clock.utc_minute(day.start), f"{day.payments:,}", f"{day.reviews:,}",
+                f"{day.declines:,}", f"{day.alerts:,} of {alert_budget:,.0f}", f"{day.frauds:,}",
+                f"{day.caught:,}"] for day in days],
+              headers=["24 hours from", "payments", "reviews", "declines", "alerts of the budget",
+                       "frauds", "caught"]),
+        _image(figures.alerts_by_day(days, alert_budget))]
 
 
 def diagnosis(test: FinalTest, review_cost: float) -> list:
     """Show figures of the selected candidate on the test period."""
     score, report, rows = test.selected.scores, test.selected.report, test.rows
     scores = {contestant.name: contestant.scores for contestant in test.contestants}
-    decline = test.selected.bundle.policy.model.decline
+    policy = test.selected.bundle.policy.model
     return [_image(figure) for figure in (
         figures.precision_recall(scores, rows.label, "Test period"),
-        figures.thresholds(score, rows.label, rows.amount, review_cost, decline),
-        figures.calibration(score, rows.label),
+        figures.thresholds(score, rows.label, rows.amount, review_cost, policy.decline),
+        figures.calibration(score, rows.label, policy),
         figures.importance(test.importance),
         figures.confusion(report.confusion),
         figures.recall_by_type(report.recall_by_type))]
@@ -151,7 +188,7 @@ def diagnosis(test: FinalTest, review_cost: float) -> list:
 def _money(report: TestReport) -> list[str]:
     outcomes = report.outcomes
     return [report.name, f"{outcomes.stopped:,} of {outcomes.incidents:,}",
-            f"{outcomes.money_stopped:,.0f}", f"{outcomes.money_missed:,.0f}",
+            f"{outcomes.money_missed:,.0f}", f"{outcomes.money_stopped:,.0f}",
             f"{outcomes.median_minutes_to_detection:.1f}", f"{report.declined_per_day:,.1f}",
             f"{report.reviewed_per_day:,.1f}", f"{report.busiest_day:,}"]
 

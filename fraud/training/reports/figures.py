@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fraud import clock
+from fraud.bundle import Thresholds
+from fraud.training.evaluation.decision_tables import DayCounts
 from fraud.training.evaluation.thresholds import f1_curve
 
 COST_STEPS = 200
@@ -15,6 +18,7 @@ BINS = 12
 COLORS = {"xgboost": "tab:blue", "tensorflow": "tab:orange"}      # one for each framework
 INCUMBENT_COLOR = "tab:gray"
 MARK_COLOR = "tab:red"
+LINE_STYLES = {"review": ":", "decline": "--"}
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, list[float]]]) -> Figure:
@@ -77,7 +81,44 @@ def thresholds(score: np.ndarray, label: np.ndarray, amount: np.ndarray, review_
     return figure
 
 
-def calibration(score: np.ndarray, label: np.ndarray) -> Figure:
+def gain(score: np.ndarray, label: np.ndarray, amount: np.ndarray, days: float,
+         chosen: Thresholds) -> Figure:
+    """Plot the share of frauds and of their money that a number of alerts a day reaches.
+
+    Args:
+        score, label, amount (currency units): shape (n,), at least one fraud.
+    """
+    order = np.argsort(-score, kind="stable")
+    fraud, money = label[order], (amount * label)[order]
+    most = min(order.size, 20 * int(fraud.sum()))
+    load = np.arange(1, most + 1) / days
+    figure, (axes,) = _panels(1)
+    axes.plot(load, np.cumsum(fraud)[:most] / fraud.sum(), label="payments")
+    axes.plot(load, np.cumsum(money)[:most] / money.sum(), label="money")
+    for name, style in LINE_STYLES.items():
+        at = np.count_nonzero(score >= getattr(chosen, name)) / days
+        axes.axvline(at, color=MARK_COLOR, linestyle=style, label=f"{name}: {at:,.1f} a day")
+    axes.set(title="Gain", xlabel="alerts a day, highest scores first",
+             ylabel="share of the fraud", xscale="log", ylim=(0, 1.01))
+    axes.legend()
+    return figure
+
+
+def alerts_by_day(days: Sequence[DayCounts], budget: float) -> Figure:
+    """Plot reviews and declines of each day, with the alert budget as a line."""
+    figure, (axes,) = _panels(1)
+    dates = [clock.utc_minute(day.start)[5:10] for day in days]
+    declines = [day.declines for day in days]
+    axes.bar(dates, declines, label="declines")
+    axes.bar(dates, [day.reviews for day in days], bottom=declines, label="reviews")
+    axes.axhline(budget, color=MARK_COLOR, linestyle="--", label=f"budget of {budget:,.0f}")
+    axes.set(title="Alerts by day", xlabel="24 hours from", ylabel="payments")
+    axes.set_xticks(range(0, len(dates), max(1, len(dates) // 8)))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def calibration(score: np.ndarray, label: np.ndarray, chosen: Thresholds) -> Figure:
     """Plot how often payments of a score are fraud; on the diagonal a score is a probability."""
     figure, (axes,) = _panels(1)
     edges = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, BINS)])
@@ -88,6 +129,10 @@ def calibration(score: np.ndarray, label: np.ndarray) -> Figure:
     rate = np.bincount(which, label, BINS)[filled] / size[filled]
     axes.plot([1e-4, 1], [1e-4, 1], color="0.7", linestyle="--", label="calibrated")
     axes.plot(mean, rate, marker="o", label="on the test period")
+    for name, style in LINE_STYLES.items():
+        threshold = getattr(chosen, name)
+        axes.axvline(threshold, color=MARK_COLOR, linestyle=style,
+                     label=f"{name} from {threshold:.3f}")
     axes.set(title="Calibration", xlabel="mean score", ylabel="fraud share", xscale="log",
              yscale="log")
     axes.legend()

@@ -21,24 +21,26 @@ LIMITS = """\
 - On simulated payments the figures say how well the simulation was learned, nothing more.
 - Accounts with less than a day of recorded history are scored by the fallback.
 - Thresholds fit the volume and the costs of the period in which they were chosen."""
-SLICE_HEADER = ("| {} | payments | frauds | declined | recall | precision |\n"
-                "| --- | ---: | ---: | ---: | ---: | ---: |\n")
+SLICE_HEADER = ("| {} | payments | frauds | reviewed | declined | recall | precision |\n"
+                "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 
 
 def model_card(prepared: Prepared, lineage: Lineage, candidate: Candidate, test: FinalTest,
                leakage: Leakage) -> str:
     """Return the card of the candidate that the final test lists first."""
     report, reason = test.selected.report, test.decision.reason
-    declined = test.selected.scores >= test.selected.bundle.policy.model.decline
+    scores, policy = test.selected.scores, test.selected.bundle.policy.model
+    declined = scores >= policy.decline
+    reviewed = (scores >= policy.review) & ~declined
     parts = [
         f"# Model card: {candidate.framework}\n\n{reason[0].upper()}{reason[1:]}.\n\n",
         _training_data(prepared, lineage),
         _performance(report, test.window_uses),
         _recall_by_type(report),
     ]
-    for heading, rows in slices.slices(test.rows, declined).items():
+    for heading, rows in slices.slices(test.rows, reviewed, declined).items():
         parts += [f"\nBy {heading}:\n\n", SLICE_HEADER.format(heading), *map(_slice, rows)]
-    bands = slices.calibration(test.selected.scores, test.rows.label)
+    bands = slices.calibration(scores, test.rows.label)
     parts += ["\n## Calibration\n\n| score | payments | mean score | fraud share |\n"
               "| --- | ---: | ---: | ---: |\n", *map(_band, bands),
               "\n## Leakage audit\n\n", _audited(leakage), "\n## Limits\n\n", LIMITS, "\n"]
@@ -60,13 +62,13 @@ those before {clock.utc_minute(lineage.tuned_until)}; later ones are the test pe
 
 def _performance(report: TestReport, window_uses: int) -> str:
     metrics, outcomes, (low, high) = report.metrics, report.outcomes, report.f1_interval
-    money = _share(outcomes.money_stopped, outcomes.money_stopped + outcomes.money_missed)
+    money = _share(outcomes.money_missed, outcomes.money_stopped + outcomes.money_missed)
     times = "once" if window_uses == 1 else f"{window_uses} times"
     return f"""\
 ## Performance on the test period
 
 | F1 | 95 % | precision | recall | AUPRC | ROC AUC | Brier score | incidents stopped \
-| money stopped |
+| money missed |
 | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 | {metrics['test_f1']:.3f} | {low:.3f} to {high:.3f} | {metrics['test_precision']:.3f} | \
 {metrics['test_recall']:.3f} | {metrics['test_auprc']:.3f} | {metrics['test_roc_auc']:.4f} | \
@@ -100,7 +102,8 @@ payments, labels and post-event columns.
 
 
 def _slice(slice_: Slice) -> str:
-    return (f"| {slice_.name} | {slice_.payments:,} | {slice_.frauds:,} | {slice_.declined:,} | "
+    return (f"| {slice_.name} | {slice_.payments:,} | {slice_.frauds:,} | "
+            f"{slice_.reviewed:,} | {slice_.declined:,} | "
             f"{_number(slice_.recall)} | {_number(slice_.precision)} |\n")
 
 

@@ -19,19 +19,23 @@ def rows() -> Rows:
 
 def test_payments_are_counted_by_type_amount_and_hour(rows):
     declined = np.array([1, 1, 0, 1, 0, 0, 0, 0], bool)
-    cuts = slices(rows, declined)
-    assert cuts["type"] == [Slice("CASH_OUT", 4, 0, 1, 0), Slice("TRANSFER", 4, 4, 2, 2)]
-    assert cuts["amount"] == [Slice("0 to 1,000", 3, 1, 2, 1), Slice("1,000 to 10,000", 1, 1, 1, 1),
-                              Slice("10,000 to 100,000", 1, 0, 0, 0),
-                              Slice("100,000 to 1,000,000", 1, 1, 0, 0),
-                              Slice("1,000,000 and more", 2, 1, 0, 0)]
+    reviewed = np.array([0, 0, 1, 0, 0, 0, 0, 1], bool)
+    cuts = slices(rows, reviewed, declined)
+    assert cuts["type"] == [Slice("CASH_OUT", 4, 0, 1, 1, 0),
+                            Slice("TRANSFER", 4, 4, 1, 2, 2)]
+    assert cuts["amount"] == [Slice("0 to 1,000", 3, 1, 1, 2, 1),
+                              Slice("1,000 to 10,000", 1, 1, 0, 1, 1),
+                              Slice("10,000 to 100,000", 1, 0, 0, 0, 0),
+                              Slice("100,000 to 1,000,000", 1, 1, 0, 0, 0),
+                              Slice("1,000,000 and more", 2, 1, 1, 0, 0)]
     assert [(one.name, one.payments) for one in cuts["hour"]] == [
         (f"{start:02} to {start + 6:02} h UTC", 2) for start in (0, 6, 12, 18)]
 
 
 def test_recall_and_precision_of_nothing_are_not_numbers():
-    assert Slice("x", 4, 4, 2, 1).recall == 0.25 and Slice("x", 4, 4, 2, 1).precision == 0.5
-    assert np.isnan(Slice("x", 4, 0, 0, 0).recall) and np.isnan(Slice("x", 4, 0, 0, 0).precision)
+    assert Slice("x", 4, 4, 0, 2, 1).recall == 0.25 and Slice("x", 4, 4, 0, 2, 1).precision == 0.5
+    nothing = Slice("x", 4, 0, 0, 0, 0)
+    assert np.isnan(nothing.recall) and np.isnan(nothing.precision)
 
 
 def test_bands_say_what_scores_said_and_what_there_was():

@@ -3,6 +3,9 @@ import io
 import numpy as np
 import pytest
 
+from fraud.bundle import Thresholds
+from fraud.clock import DAY_MS
+from fraud.training.evaluation.decision_tables import DayCounts
 from fraud.training.reports import figures
 
 LABEL = np.array([1, 0, 1, 0, 0, 0])
@@ -49,8 +52,24 @@ def test_thresholds_show_f1_and_what_reviews_and_missed_frauds_cost():
 def test_calibration_compares_mean_score_and_share_of_fraud():
     score = np.array([0.25] * 8 + [0.85] * 4)
     label = np.array([1, 1] + [0] * 6 + [1, 1, 1, 0])
-    points = lines(figures.calibration(score, label).axes[0])["on the test period"]
-    np.testing.assert_allclose(points, [[0.25, 0.25], [0.85, 0.75]])
+    drawn = lines(figures.calibration(score, label, Thresholds(0.5, 0.9)).axes[0])
+    np.testing.assert_allclose(drawn["on the test period"], [[0.25, 0.25], [0.85, 0.75]])
+    assert drawn["review from 0.500"][0, 0] == 0.5 and drawn["decline from 0.900"][0, 0] == 0.9
+
+
+def test_gain_shows_the_fraud_that_a_load_reaches():
+    drawn = lines(figures.gain(SCORE, LABEL, AMOUNT, 2.0, Thresholds(0.7, 0.9)).axes[0])
+    np.testing.assert_allclose(drawn["payments"][:3], [[0.5, 0.5], [1.0, 0.5], [1.5, 1.0]])
+    np.testing.assert_allclose(drawn["money"][:3], [[0.5, 2 / 3], [1.0, 2 / 3], [1.5, 1.0]])
+    assert {"review: 1.5 a day", "decline: 0.5 a day"} < set(drawn)
+
+
+def test_days_show_their_alerts_and_the_budget():
+    days = [DayCounts(0, 10, 2, 1, 3, 2), DayCounts(DAY_MS, 10, 0, 4, 3, 2)]
+    axes = figures.alerts_by_day(days, 5.0).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [1, 4, 2, 0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["01-01", "01-02"]
+    assert set(lines(axes)["budget of 5"][:, 1]) == {5.0}
 
 
 def test_bars_show_each_value():

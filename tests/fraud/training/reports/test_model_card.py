@@ -30,7 +30,7 @@ def card(make_candidate, make_bundle, tmp_path) -> str:
         type=np.where(number % 20 == 0, "TRANSFER", "PAYMENT"),
         incident=np.where(fraud, number.astype(str), None),
         fraud_type=np.where(fraud, np.where(number % 20 == 0, "mule", "scam"), None), days=17.0)
-    score = np.where(number % 20 == 0, 0.95, 0.0005)
+    score = np.where(number % 20 == 0, 0.95, np.where(fraud, 0.6, 0.0005))
     thresholds = Thresholds(0.5, 0.9)
     make_bundle(tmp_path / "bundle")
     bundle = load_bundle(tmp_path / "bundle")
@@ -54,9 +54,9 @@ def test_it_says_what_was_learned_from_and_until_when(card):
 
 def test_it_says_where_the_model_is_good_and_where_it_is_bad(card):
     assert "| mule | 20 | 1.000 |" in card and "| scam | 20 | 0.000 |" in card
-    assert "| PAYMENT | 380 | 20 | 0 | 0.000 |  |" in card       # nothing declined: no precision
-    assert "| TRANSFER | 20 | 20 | 20 | 1.000 | 1.000 |" in card
-    assert "| 1,000 to 10,000 | 40 | 40 | 20 | 0.500 | 1.000 |" in card
+    assert "| PAYMENT | 380 | 20 | 20 | 0 | 0.000 |  |" in card     # none declined: no precision
+    assert "| TRANSFER | 20 | 20 | 0 | 20 | 1.000 | 1.000 |" in card
+    assert "| 1,000 to 10,000 | 40 | 40 | 20 | 20 | 0.500 | 1.000 |" in card
     assert "| 00 to 06 h UTC |" in card
     assert "| 0.9 to 1 | 20 | 0.9500 | 1.0000 |" in card
     assert "| 0.667 |" in card and "20 of 40" in card and "| 50% |" in card
