@@ -168,7 +168,7 @@ class Trained(NamedTuple):
 def train(rows: int, seed: int, behaviour: Behaviour, directory: Path,
           chosen: settings.TrainingSettings) -> Trained:
     """Train XGBoost and its fallback on a simulation, with the settings of the flow."""
-    simulator.create(rows, seed, directory / "simulated.parquet", chosen=behaviour)
+    simulator.create(rows, seed, directory / "simulated.parquet", behaviour=behaviour)
     prepared = dataset.prepare(str(directory / "simulated.parquet"), directory)
     ends = splits.borders(prepared.first_time, prepared.last_time, chosen.split)
     spark_job.write_features(spark_job.session(), prepared.feature_table, prepared.transactions,

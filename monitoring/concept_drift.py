@@ -109,7 +109,7 @@ class Month(NamedTuple):
 def simulate_month(kind: str | None, rows: int, seed: int) -> Month:
     """Simulate a month in which fraud changes to a kind, or does not change."""
     draw = partial(drifting_episodes, kind=kind) if kind else episodes.episodes
-    simulated = simulate(rows, seed, episodes=draw, chosen=TRUE_LABELS)
+    simulated = simulate(rows, seed, episodes=draw, behaviour=TRUE_LABELS)
     drawn, rng = simulated.payments, np.random.default_rng(seed)
     time = START + drawn.time.astype(np.int64)
     delay = LABEL_DELAY * rng.lognormal(0, LABEL_DEVIATION, time.size)

@@ -112,8 +112,8 @@ class Population:
     def customers_of(self, agents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
         """Draw `count` customers who cash in and out at each agent: shape (agents, count)."""
         nearby = rng.integers(0, AGENTS_NEARBY, (agents.size, count))
-        round_ = rng.integers(0, self.customers // self.agents, (agents.size, count))
-        return (agents[:, None] - self.customers - nearby) % self.agents + round_ * self.agents
+        turn = rng.integers(0, self.customers // self.agents, (agents.size, count))
+        return (agents[:, None] - self.customers - nearby) % self.agents + turn * self.agents
 
     def draw_merchants(self, time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw merchants who are there, a few of them far more popular than the rest."""

@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from fraud.training.errors import TrainingError
 from fraud.training.files import ROW_GROUP, not_writable
-from fraud.training.simulate import behaviour, drafts, episodes, labels
+from fraud.training.simulate import drafts, episodes, labels
 from fraud.training.simulate.background import FIRST_DAY, amounts, ordinary
-from fraud.training.simulate.behaviour import Behaviour
+from fraud.training.simulate.behaviour import DEFAULT, Behaviour
 from fraud.training.simulate.drafts import DraftPayments
 from fraud.training.simulate.labels import LABELS
 from fraud.training.simulate.ledger import Settled, settle
@@ -57,7 +57,7 @@ class Simulation(NamedTuple):
 
 
 def create(rows: int, seed: int, path: Path, days: int = DAYS,
-           chosen: Behaviour = behaviour.DEFAULT) -> None:
+           behaviour: Behaviour = DEFAULT) -> None:
     """Simulate payments and write them, with one progress bar where it takes long.
 
     Raises:
@@ -71,12 +71,12 @@ def create(rows: int, seed: int, path: Path, days: int = DAYS,
             bar.set_description(stage, refresh=False)
             bar.update()
 
-        write(simulate(rows, seed, progress, days=days, chosen=chosen), path, progress)
+        write(simulate(rows, seed, progress, days=days, behaviour=behaviour), path, progress)
 
 
 def simulate(rows: int, seed: int, progress: Callable[[str], None] = lambda stage: None,
              episodes: Episodes = episodes.episodes, days: int = DAYS,
-             chosen: Behaviour = behaviour.DEFAULT) -> Simulation:
+             behaviour: Behaviour = DEFAULT) -> Simulation:
     """Draw `rows` payments and settle their balances.
 
     Args:
@@ -95,7 +95,7 @@ def simulate(rows: int, seed: int, progress: Callable[[str], None] = lambda stag
         raise TrainingError(f"--seed is {seed}: give 0 or more")
     rng = np.random.default_rng(seed)
     progress("customers")
-    population = populate(rows, rows // 500 + 100, rng, days, chosen)
+    population = populate(rows, rows // 500 + 100, rng, days, behaviour)
     progress("frauds and look-alikes")
     drawn = episodes(rows, population, rng)
     progress("ordinary payments")
@@ -103,7 +103,7 @@ def simulate(rows: int, seed: int, progress: Callable[[str], None] = lambda stag
     everything = drafts.only(everything, np.argsort(everything.time, kind="stable"))
     progress("balances")
     settled = _settled(everything, population, rng)
-    reported = labels.reported(everything, chosen, rng)
+    reported = labels.reported(everything, behaviour, rng)
     return Simulation(reported, settled, START + labels.times(reported, rng),
                       account_names(population, rng), seed)
 
