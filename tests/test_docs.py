@@ -11,6 +11,7 @@ import pytest
 
 from docs import generate_reference
 from fraud.settings import Settings
+from fraud.training.simulate.behaviour import MEANINGS
 from serve.settings import ServeSettings
 from stream.settings import StreamSettings
 from tests.tools import ROOT
@@ -72,6 +73,8 @@ def options(path: Path) -> set[str]:
     found = {"--help"}
     if "add_flags(" in ast.unparse(trees()[path]) and path.name != "options.py":
         found |= options(ROOT / "fraud/training/data/options.py")
+    if path == ROOT / "fraud/training/simulate/__main__.py":     # an option for each behaviour
+        found |= {f"--{name.replace('_', '-')}" for name in MEANINGS}
     for node in ast.walk(trees()[path]):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             name, called = node.args[0].value, ast.unparse(node.func).rpartition(".")[2]
