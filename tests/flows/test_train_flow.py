@@ -195,7 +195,7 @@ def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework
     ("select", ["is selected", "(selected)"], 0),
     ("audit", ["Nothing leaks", "one feature: "], 0),
     ("final_test", ["promoted", "95 % interval", "money stopped", "Model card: ",
-                    "was used once; ", "By kind of fraud"], 6)])
+                    "was used once; ", "By kind of fraud", "alerts of the budget"], 8)])
 def test_each_card_shows_what_its_step_found(trained, payments, step, words, pictures):
     content = card(trained[0], step)
     for word in words:
