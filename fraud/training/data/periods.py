@@ -55,8 +55,12 @@ class TrainingPeriod:
         return None
 
     def __str__(self) -> str:
-        left_out = [f"{count:,} left out: {why}" for count, why in (
-            (self.late, "labels came too late"), (self.unlabelled, "unlabelled")) if count]
+        left_out = []
+        if self.late:
+            left_out.append(f"{self.late:,} left out ({self.late_frauds:,} frauds): labels came "
+                            "too late")
+        if self.unlabelled:
+            left_out.append(f"{self.unlabelled:,} left out: unlabelled")
         return (f"{self.name:<15} {clock.utc_minute(self.start)} to {clock.utc_minute(self.end)}  "
                 f"{self.payments:>10,} payments, {self.frauds:,} frauds in {self.incidents:,} "
                 f"incidents" + "".join(f"; {text}" for text in left_out))

@@ -42,10 +42,12 @@ def data(prepared: Prepared, periods: list[TrainingPeriod]) -> list:
         Markdown("# Data"), _facts(facts), Markdown("## Periods"),
         Table([[period.name, clock.utc_minute(period.start), clock.utc_minute(period.end),
                 *(f"{count:,}" for count in (period.payments, period.frauds, period.incidents,
-                                             period.late, period.unlabelled))]
+                                             period.late, period.late_frauds,
+                                             period.unlabelled))]
                for period in periods],
               headers=["period", "from", "to", "payments", "frauds", "incidents",
-                       "left out: label too late", "left out: unlabelled"])]
+                       "left out: label too late", "frauds among these",
+                       "left out: unlabelled"])]
     if prepared.sampled_rows < prepared.rows:
         components.insert(2, Markdown(
             "A sample cuts the history of the accounts that its origins pay: expect lower figures "

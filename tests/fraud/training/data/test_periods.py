@@ -34,7 +34,7 @@ def test_payments_whose_labels_came_too_late_or_never_are_left_out_and_counted()
     found = periods.of_payments(payments({2, 45, 60, 66}, label_delay=10, unlabelled={95}), SPLIT)
     assert [(period.payments, period.late, period.late_frauds, period.unlabelled)
             for period in found] == [(40, 10, 1, 0), (20, 0, 0, 0), (10, 10, 0, 0), (9, 0, 0, 1)]
-    assert "10 left out: labels came too late" in str(found[0])
+    assert "10 left out (1 frauds): labels came too late" in str(found[0])
 
 
 @pytest.mark.parametrize(("frauds", "message"), [
