@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def pages(month, tmp_path_factory):
     directory = tmp_path_factory.mktemp("pages")
-    log = write_log(month.days(7, 21), directory / "log.jsonl")
+    log = write_log(month.days(0, 28), directory / "log.jsonl")
     declined = {one.transaction_id for one in month.decisions if one.decision == "decline"}
     month.labels.assign(is_fraud=month.labels["transaction_id"].isin(declined).astype(int)
                         ).to_csv(directory / "labels.csv", index=False)

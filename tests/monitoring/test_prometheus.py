@@ -87,7 +87,7 @@ def server(tmp_path_factory):
 def exposed(tmp_path_factory, month) -> Path:
     """A directory with the metrics of a report, of a retraining and of the stream."""
     directory = tmp_path_factory.mktemp("exposed")
-    write_log(month.days(7, 21), directory / "log.jsonl")
+    write_log(month.days(0, 28), directory / "log.jsonl")
     declined = {one.transaction_id for one in month.decisions if one.decision == "decline"}
     month.labels.assign(is_fraud=month.labels["transaction_id"].isin(declined).astype(int)
                         ).to_parquet(directory / "labels.parquet")
