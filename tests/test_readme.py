@@ -59,7 +59,7 @@ def test_both_candidates_compete_and_the_winner_is_promoted(trained):
     f1 = {name: float(value) for name, value in re.findall(
         r"^(xgboost|tensorflow) +([0-9.]+)", trained, re.MULTILINE)}
     assert set(f1) == {"xgboost", "tensorflow"}
-    assert 0.80 <= max(f1.values()) <= 0.97 and max(f1.values()) - min(f1.values()) <= 0.15
+    assert 0.70 <= max(f1.values()) <= 0.97 and max(f1.values()) - min(f1.values()) <= 0.10
     assert "Decision  version 1 is promoted" in trained
 
 
