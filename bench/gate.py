@@ -95,12 +95,15 @@ def _best_f1(logits: np.ndarray, label: np.ndarray) -> float:
     return float(thresholds.f1_curve(logits, label).max())
 
 
+def _best_threshold(logits: np.ndarray, label: np.ndarray) -> float:
+    return float(np.sort(logits)[::-1][np.argmax(thresholds.f1_curve(logits, label))])
+
+
 def passed(payments: HeldOutScores, shift: float, incidents: int, margin: float, trials: int
            ) -> float:
     """Return the share of test periods with so many incidents on which the gate is passed."""
     scores = payments.logits + np.array([[0.0], [shift]]) * payments.label
-    models = [ScoredModel(score, thresholds.decline_threshold(score, payments.label))
-              for score in scores]
+    models = [ScoredModel(score, _best_threshold(score, payments.label)) for score in scores]
     count = 0
     for seed in range(trials):
         rows, names, times = _period(payments, incidents, np.random.default_rng(seed))

@@ -136,7 +136,7 @@ class TrainFlow(FlowSpec):
 
     @training_step(cpu=1, memory=4_000, has_card=True)
     def select(self, inputs):
-        """Select the candidate with the higher F1 in the calibration period, and say how sure."""
+        """Select the candidate with the higher F1 in validation, and say how sure."""
         from fraud.training.evaluation import test_report
         from fraud.training.features import splits
         from fraud.training.models.candidate import best
@@ -156,8 +156,10 @@ class TrainFlow(FlowSpec):
                                  splits.CALIBRATION, self.ends)
         reference.write(test_report.load_bundle(self.bundles[self.selected]), rows,
                         Path(self.reference), self.settings.seed)
+        validation = splits.read_validation(
+            self.features_path, self.prepared.transactions, self.ends)
         self.certainty = selection.certainty(
-            self.bundles, self.selected, rows, self.settings.seed)
+            self.bundles, self.selected, validation, self.settings.seed)
         current.card.extend(cards.selection(
             list(self.candidates.values()), self.selected, self.certainty))
         self.next(self.final_test)
@@ -174,7 +176,8 @@ class TrainFlow(FlowSpec):
         self.reports, self.decision = test.reports, test.decision
         self.model_card = model_card.model_card(
             self.prepared, self._lineage(), self.candidates[self.selected], test, self.leakage)
-        current.card.extend(cards.final_test(list(self.reports.values()), self.decision))
+        current.card.extend(cards.final_test([*self.reports.values(), test.fallback],
+                                             self.decision))
         current.card.extend(cards.decisions(test, self.settings.alerts.alerts_per_day))
         current.card.extend(cards.diagnosis(test, self.settings.alerts.review_cost))
         current.card.append(Markdown(self.model_card))

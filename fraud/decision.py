@@ -20,7 +20,7 @@ class Answer(msgspec.Struct, frozen=True):
     score: Annotated[float, Meta(description="calibrated probability of fraud, 0 to 1")]
     decision: Annotated[str, Meta(description="`approve`, `review` or `decline`")]
     thresholds: Annotated[Thresholds, Meta(description=(
-        "the scores from which this payment was to be reviewed or declined"))]
+        "the levels from which this payment was to be reviewed or declined"))]
     reasons: Annotated[list[Reason], Meta(description=(
         "reasons of a review or decline, the strongest first"))]
     history: Annotated[History, Meta(description=(

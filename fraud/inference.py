@@ -32,13 +32,13 @@ def score_rows(model: OnnxModel, thresholds: Thresholds, rows: np.ndarray,
 
     Args:
         rows: the payments' features, float32 of shape (payments, features).
-        payments: the exact numbers for the sentences of reasons.
+        payments: their amounts decide too, and reasons have their exact numbers.
         counts: likewise; None for the fallback model.
     """
     results = []
     scores = model.scores(rows).tolist()
     for index, (row, score) in enumerate(zip(rows.tolist(), scores, strict=True)):
-        decision = thresholds.decide(score)
+        decision = thresholds.decide(score, payments[index].amount_cents)
         reasons: list[Reason] = []
         if decision != "approve":
             before = None if counts is None else counts_of(counts[index])

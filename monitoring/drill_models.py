@@ -50,7 +50,7 @@ def train(parts: Parts) -> DrillModel:
     logits = boosted_trees.logits(booster, matrix)
     calibration = fit_calibration(logits, label)
     scores = bundle.calibrated(logits, calibration)
-    return DrillModel(booster, calibration, decline_threshold(scores, label))
+    return DrillModel(booster, calibration, decline_threshold(scores))
 
 
 def parts_before(before: Month) -> Parts:

@@ -12,9 +12,10 @@ from fraud.bundle.loading import Bundle, load, model_files
 from fraud.bundle.manifest import (
     MANIFEST_FILE, POINTER_FILE, BundleError, Calibration, Manifest, ModelManifest, Pointer, sha256)
 from fraud.bundle.onnx_model import MAX_REASONS, OnnxModel, calibrated, known_values, open_session
-from fraud.bundle.policy import POLICY_FILE, Policy, Thresholds
+from fraud.bundle.policy import HIGHEST_RANK, POLICY_FILE, Policy, ReviewBy, Thresholds
 
 __all__ = [
+    "HIGHEST_RANK",
     "MANIFEST_FILE",
     "MAX_REASONS",
     "POINTER_FILE",
@@ -27,6 +28,7 @@ __all__ = [
     "OnnxModel",
     "Pointer",
     "Policy",
+    "ReviewBy",
     "Thresholds",
     "calibrated",
     "known_values",

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec.structs import replace
 
+from fraud.bundle import ReviewBy
 from fraud.training.errors import TrainingError
 from fraud.transaction import NAME_LENGTH
 
@@ -45,6 +46,8 @@ class Split(Strict, frozen=True):
 
 class Alerts(Strict, frozen=True):
     alerts_per_day: Positive
+    review_by: ReviewBy
+    decline_from: NotNegative
     review_cost: NotNegative
 
 

@@ -73,7 +73,7 @@ def test_the_last_screen_has_data_candidates_decision_and_next_commands(
     frauds, _ = frauds_in(payments)
     for part in (f"60,000 payments, {frauds} of them fraud, 0 rows in quarantine",
                  "xgboost model:", "xgboost fallback:", "tensorflow model:", "tensorflow fallback:",
-                 "for the higher F1 in the calibration period", "version 1 is promoted",
+                 "for the higher F1 in validation", "version 1 is promoted",
                  "there is no champion yet", "python -m fraud.training.registry show 1"):
         assert part in screen
 

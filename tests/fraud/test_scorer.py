@@ -22,6 +22,7 @@ from tests.factories import NOON, emptying
 
 HOUR = BUCKET_MS
 payment = partial(factories.payment, origin_balance_cents=5_000_00)
+THRESHOLDS = {"review": 0.5, "decline": 0.9, "review_by": "score", "decline_from": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_an_answer_names_decision_model_and_reasons(make, full):
     score, reasons = answer.pop("score"), answer.pop("reasons")
     assert answer == {"transaction_id": "a", "decision": "decline", "history": "full",
                       "late": False, "idempotent": True, "model_version": "3",
-                      "policy_version": "3.1", "thresholds": {"review": 0.5, "decline": 0.9}}
+                      "policy_version": "3.1", "thresholds": THRESHOLDS}
     assert 0.9 <= score <= 1
     assert reasons[0]["code"] == "amount-against-balance"
     assert reasons[0]["value"]["empties_account"] == 1.0
@@ -95,7 +96,7 @@ def test_a_decision_is_logged_with_all_its_inputs(make, full, champion):
         "origin_balance_cents": 5_000_00, "destination_balance_cents": 0, "history": "full",
         "late": False, "recording_since": 0, "idempotent": True, "model_digest": champion.digest,
         "model_version": "3", "policy_digest": champion.policy_digest, "policy_version": "3.1",
-        "thresholds": {"review": 0.5, "decline": 0.9}}
+        "thresholds": THRESHOLDS}
     assert dict(zip(NAMES, logged["counts"], strict=True))["origin_sent_cents_day"] == 100_00
     row = DEFAULT.vector(emptying("b"), counts_of(logged["counts"]))
     assert np.array_equal(np.float32([logged["features"]]), row)

@@ -115,7 +115,8 @@ def test_the_reference_of_a_version_is_what_its_bundle_made_of_late_validation(
     assert np.array_equal(window.payments[list(DEFAULT.names)].to_numpy(np.float32), matrix)
     assert np.allclose(window.payments["score"], of.model.scores(matrix))
     assert window.payments["decision"].tolist() == [
-        of.policy.model.decide(score) for score in window.payments["score"]]
+        of.policy.model.decide(score, round(100 * amount))
+        for score, amount in zip(window.payments["score"], window.payments["amount"], strict=True)]
     assert window.payments["is_fraud"].sum() == 1
     assert window.payments["incident_id"].dropna().tolist() == ["i-1"]
     assert window.payments["type"].iloc[:2].tolist() == ["CASH_IN", "CASH_OUT"]

@@ -22,6 +22,7 @@ from fraud.training.settings import Split
 
 NAMES = TRAIN, EARLY_STOPPING, CALIBRATION, TEST = (
     "train", "early_stopping", "calibration", "test")
+MATURE_SHARE = 0.9          # of the frauds are known where labels are mature
 FEWEST_INCIDENTS = 2        # with one, a metric is all or nothing
 COLUMNS = ["event_time", "label_time", "is_fraud", "incident_id"]
 
@@ -82,6 +83,25 @@ def needed_by(name: str, ends: Mapping[str, int]) -> int:
     """Return the time before which a label must be known to be used in a period."""
     return {TRAIN: ends[TRAIN], EARLY_STOPPING: ends[CALIBRATION],
             CALIBRATION: ends[CALIBRATION], TEST: NOT_KNOWN}[name]
+
+
+def mature_until(transactions: str, ends: Mapping[str, int]) -> int:
+    """Return the event_time before which labels of validation are mature.
+
+    Validation is early stopping and calibration. Of the frauds of the train period nine in ten were
+    known after some delay; that long before the end of calibration, labels are mature. Later ones
+    would show too little fraud. Half of the calibration period counts however long the delay is.
+
+    Args:
+        transactions: a clean Parquet file (`dataset.SCHEMA`).
+    """
+    frauds = pq.read_table(transactions, columns=["event_time", "label_time"], filters=[
+        ("event_time", "<", ends[TRAIN]), ("label_time", "<", ends[CALIBRATION]),
+        ("is_fraud", "=", 1)])
+    delay = frauds["label_time"].to_numpy() - frauds["event_time"].to_numpy()
+    usual = int(np.quantile(delay, MATURE_SHARE, method="inverted_cdf"))
+    middle = (ends[EARLY_STOPPING] + ends[CALIBRATION]) // 2
+    return max(ends[CALIBRATION] - usual, middle)
 
 
 def of_file(transactions: str, split: Split) -> list[TrainingPeriod]:

@@ -22,6 +22,6 @@ def fit_calibration(logits: np.ndarray, label: np.ndarray) -> Calibration:
     slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     if slope <= 0:
         raise TrainingError(
-            f"the model learned nothing: the slope of its calibration is {slope:.3g} in the "
-            "calibration period; give more data or other features")
+            f"the model learned nothing: the slope of its calibration is {slope:.3g} in "
+            "validation; give more data or other features")
     return Calibration(slope, intercept)

@@ -25,7 +25,7 @@ class DecisionCounts(NamedTuple):
 
 
 class ThresholdRow(NamedTuple):
-    """Alerts from one threshold on; money in currency units, by payment."""
+    """Alerts from one score or rank on; money in currency units, by payment."""
 
     threshold: float
     alerts_per_day: float
@@ -57,9 +57,9 @@ def decision_counts(scores: np.ndarray, rows: Rows, thresholds: Thresholds
     Args:
         scores: float64, shape (n,); rows: the same n payments.
     """
-    fraud, declined = rows.label == 1, scores >= thresholds.decline
-    alert = declined | (scores >= thresholds.review)
-    members = {"approve": ~alert, "review": alert & ~declined, "decline": declined}
+    fraud = rows.label == 1
+    reviewed, declined = thresholds.alerts(scores, rows.amount)
+    members = {"approve": ~(reviewed | declined), "review": reviewed, "decline": declined}
     return [DecisionCounts(name, int((member & fraud).sum()), int((member & ~fraud).sum()),
                            float(rows.amount[member & fraud].sum()),
                            float(rows.amount[member & ~fraud].sum()))
@@ -71,7 +71,7 @@ def threshold_rows(scores: np.ndarray, rows: Rows, chosen: Sequence[float]
     """Measure the chosen thresholds, and those of a few numbers of alerts, highest first.
 
     Args:
-        scores: float64, shape (n,); rows: the same n payments.
+        scores: or ranks, float64, shape (n,); rows: the same n payments.
     """
     ordered = np.sort(scores)[::-1]
     counts = [round(share * int(rows.label.sum())) for share in ALERTS_PER_FRAUD]
@@ -97,9 +97,10 @@ def day_counts(scores: np.ndarray, rows: Rows, thresholds: Thresholds) -> list[D
     """
     start = int(rows.event_time[0])
     day = (rows.event_time - start) // DAY_MS
-    fraud, declined = rows.label == 1, scores >= thresholds.decline
-    alert = declined | (scores >= thresholds.review)
-    parts = np.ones(day.size, bool), alert & ~declined, declined, fraud, fraud & alert
+    fraud = rows.label == 1
+    reviewed, declined = thresholds.alerts(scores, rows.amount)
+    caught = fraud & (reviewed | declined)
+    parts = np.ones(day.size, bool), reviewed, declined, fraud, caught
     size = int(day[-1]) + 1
     columns = [np.bincount(day[part], minlength=size).tolist() for part in parts]
     return [DayCounts(start + index * DAY_MS, *counts)

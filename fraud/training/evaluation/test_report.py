@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fraud import bundle
-from fraud.bundle import Bundle, Thresholds
+from fraud.bundle import Bundle, OnnxModel, Thresholds
 from fraud.clock import DAY_MS
 from fraud.training.evaluation import metrics
 from fraud.training.evaluation.incidents import IncidentOutcomes, incident_outcomes
@@ -19,13 +19,17 @@ CHUNK = 100_000               # rows of one ONNX run
 
 @dataclass(frozen=True)
 class TestReport:
-    """One bundle on the test period, at the decline threshold of its policy."""
+    """One bundle on the test period, with the decisions of its policy.
+
+    Metrics are those of the score alone, at the decline threshold.
+    """
 
     name: str
     metrics: dict[str, float]                         # names start with test_
     f1_interval: tuple[float, float]                  # 95 %, bootstrap by incident
     recall_by_type: dict[str, tuple[int, float]]      # payments, and the share that was declined
-    outcomes: IncidentOutcomes
+    outcomes: IncidentOutcomes                        # if only declines stop an incident
+    outcomes_with_reviews: IncidentOutcomes           # if reviews stop it too
     confusion: tuple[int, int, int, int]              # tn, fp, fn, tp
     declined_per_day: float
     reviewed_per_day: float
@@ -46,6 +50,7 @@ class TestReport:
                    "test_alerts_on_busiest_day": float(self.busiest_day)}
         numbers |= {f"test_{name}": float(value)
                     for name, value in self.outcomes._asdict().items()}
+        numbers["test_money_missed_with_reviews"] = self.outcomes_with_reviews.money_missed
         numbers |= {f"test_recall_{name}": recall
                     for name, (_, recall) in self.recall_by_type.items()}
         return {name: value for name, value in numbers.items() if np.isfinite(value)}
@@ -60,10 +65,11 @@ def load_bundle(directory: Path | str) -> Bundle:
     return bundle.load(directory, threads=0)
 
 
-def score_all(loaded: Bundle, rows: Rows) -> np.ndarray:
-    """Return the calibrated scores of a bundle's model: float64, shape (n,)."""
-    parts = np.array_split(rows.features, max(1, len(rows.label) // CHUNK))
-    return np.concatenate([loaded.model.scores(np.ascontiguousarray(part)) for part in parts])
+def score_all(model: OnnxModel, rows: Rows) -> np.ndarray:
+    """Return the calibrated scores of a bundle's model or fallback: float64, shape (n,)."""
+    features = rows.features[:, :len(model.features)]
+    parts = np.array_split(features, max(1, len(rows.label) // CHUNK))
+    return np.concatenate([model.scores(np.ascontiguousarray(part)) for part in parts])
 
 
 def report(name: str, scores: np.ndarray, rows: Rows, thresholds: Thresholds,
@@ -73,15 +79,17 @@ def report(name: str, scores: np.ndarray, rows: Rows, thresholds: Thresholds,
     Args:
         scores: float64, shape (n,); rows: the same n payments, both classes present.
     """
-    fraud, declined = rows.label == 1, scores >= thresholds.decline
-    reviewed = (scores >= thresholds.review) & ~declined
+    fraud = rows.label == 1
+    reviewed, declined = thresholds.alerts(scores, rows.amount)
+    incidents = rows.incident[fraud], rows.event_time[fraud], rows.amount[fraud]
     return TestReport(
         name=name,
         metrics=metrics.period_metrics(scores, rows.label, thresholds.decline, rows.days, "test_"),
-        f1_interval=metrics.f1_interval(declined, rows.label, rows.incident, seed),
+        f1_interval=metrics.f1_interval(scores >= thresholds.decline, rows.label, rows.incident,
+                                        seed),
         recall_by_type=metrics.recall_by(rows.fraud_type[fraud], declined[fraud]),
-        outcomes=incident_outcomes(rows.incident[fraud], rows.event_time[fraud],
-                                   rows.amount[fraud], declined[fraud]),
+        outcomes=incident_outcomes(*incidents, declined[fraud]),
+        outcomes_with_reviews=incident_outcomes(*incidents, (declined | reviewed)[fraud]),
         confusion=_confusion(fraud, declined),
         declined_per_day=float(np.count_nonzero(declined) / rows.days),
         reviewed_per_day=float(np.count_nonzero(reviewed) / rows.days),

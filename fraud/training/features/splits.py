@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fraud import clock
 from fraud.training.data.periods import (
-    CALIBRATION, EARLY_STOPPING, NAMES, TEST, TRAIN, borders, needed_by)
+    CALIBRATION, EARLY_STOPPING, NAMES, TEST, TRAIN, borders, mature_until, needed_by)
 from fraud.training.errors import TrainingError
 
 __all__ = ["CALIBRATION", "EARLY_STOPPING", "FOLDER", "NAMES", "TEST", "TRAIN", "Rows",
-           "Traffic", "borders", "read_split", "read_traffic"]
+           "Traffic", "borders", "mature_until", "read_split", "read_traffic", "read_validation",
+           "validation"]
 
 FOLDER = "split={}"
 
@@ -60,6 +62,7 @@ class Traffic:
     """All payments of some periods, labelled or not, in event order: arrays of one length n."""
 
     features: np.ndarray        # float32, shape (n, features)
+    amount: np.ndarray          # currency units
     day: np.ndarray             # 0 to days - 1: equal parts of the time, a day each or nearly so
     days: int
 
@@ -73,12 +76,14 @@ def read_traffic(folder: str, transactions: str, ends: Mapping[str, int]) -> Tra
     import pyarrow.parquet as pq
 
     start, end = ends[TRAIN], ends[CALIBRATION]
-    time = pq.read_table(transactions, columns=["event_time"], filters=[
-        ("event_time", ">=", start), ("event_time", "<", end)])["event_time"].to_numpy()
+    payments = pq.read_table(transactions, columns=["event_time", "amount_cents"], filters=[
+        ("event_time", ">=", start), ("event_time", "<", end)])
+    time, cents = (payments[name].to_numpy() for name in ("event_time", "amount_cents"))
     days = max(1, round((end - start) / clock.DAY_MS))
     features = [_matrix(Path(folder) / FOLDER.format(name))[1]
                 for name in (EARLY_STOPPING, CALIBRATION)]
-    return Traffic(np.concatenate(features), (time - start) * days // (end - start), days)
+    return Traffic(np.concatenate(features), cents / 100, (time - start) * days // (end - start),
+                   days)
 
 
 def read_split(folder: str, transactions: str, name: str, ends: Mapping[str, int]) -> Rows:
@@ -116,6 +121,31 @@ def read_split(folder: str, transactions: str, name: str, ends: Mapping[str, int
         fraud_type=labels["fraud_type"].to_numpy()[known],
         days=period / clock.DAY_MS * known.mean(),
     )
+
+
+def read_validation(folder: str, transactions: str, ends: Mapping[str, int]) -> Rows:
+    """Read the payments of early stopping and calibration whose labels are mature.
+
+    Args:
+        folder, transactions, ends: see `read_split`.
+    """
+    early_stopping, calibration = (read_split(folder, transactions, name, ends)
+                                   for name in (EARLY_STOPPING, CALIBRATION))
+    return validation(early_stopping, calibration, mature_until(transactions, ends))
+
+
+def validation(early_stopping: Rows, calibration: Rows, until: int) -> Rows:
+    """Return the payments of both periods before `until` (ms since the epoch), in event order."""
+    parts = []
+    for rows in (early_stopping, calibration):
+        kept = rows.only(rows.event_time < until)
+        parts.append(replace(kept, days=rows.days * kept.label.size / rows.label.size))
+    columns: dict[str, Any] = {}
+    for field in fields(Rows):
+        first, second = (getattr(part, field.name) for part in parts)
+        if isinstance(first, np.ndarray):
+            columns[field.name] = np.concatenate([first, second])
+    return replace(parts[0], days=parts[0].days + parts[1].days, **columns)
 
 
 def _matrix(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:

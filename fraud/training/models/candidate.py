@@ -18,7 +18,7 @@ from fraud import bundle
 from fraud.features import FeatureTable
 from fraud.training.evaluation.calibration import fit_calibration
 from fraud.training.evaluation.metrics import period_metrics
-from fraud.training.evaluation.thresholds import decline_threshold, review_threshold
+from fraud.training.evaluation.thresholds import decline_threshold, with_review
 from fraud.training.features import splits
 from fraud.training.features.splits import Rows, Traffic
 from fraud.training.models import boosted_trees, neural_network
@@ -27,6 +27,7 @@ from fraud.training.settings import TrainingSettings
 
 TRAINERS = {"xgboost": boosted_trees, "tensorflow": neural_network}
 VARIANTS = ("model", "fallback")
+VALIDATION = "validation"   # early stopping and calibration, as far as their labels are mature
 OTHER_TYPES_SHARE = 0.1     # of the payments of types without fraud, to fit on
 
 
@@ -56,7 +57,7 @@ class Candidate:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The metrics of the calibration period, and the seconds that both fits took."""
+        """The metrics of validation, and the seconds that both fits took."""
         return {**self.model.manifest.metrics,
                 "training_seconds": self.model.seconds + self.fallback.seconds,
                 **{f"fallback_{name}": value
@@ -64,7 +65,7 @@ class Candidate:
 
 
 def best(candidates: Iterable[Candidate]) -> str:
-    """Return the framework with the highest F1 in the calibration period.
+    """Return the framework with the highest F1 in validation.
 
     Ties are broken by AUPRC, then by name.
     """
@@ -77,7 +78,7 @@ def best(candidates: Iterable[Candidate]) -> str:
 
 def train(framework: str, table: FeatureTable, folder: str, transactions: str,
           ends: dict[str, int], directory: Path, settings: TrainingSettings) -> Candidate:
-    """Fit a framework's model and fallback, and measure them in the calibration period.
+    """Fit a framework's model and fallback, and measure them in validation.
 
     A feature that is not known counts as its median among legitimate payments of the train period,
     here and where the model serves.
@@ -95,6 +96,8 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
             for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION)}
     medians = medians_of(rows[splits.TRAIN], table.types)
     of_fraud = np.unique(rows[splits.TRAIN].type[rows[splits.TRAIN].label == 1])
+    rows[VALIDATION] = splits.validation(rows[splits.EARLY_STOPPING], rows.pop(splits.CALIBRATION),
+                                         splits.mature_until(transactions, ends))
     for name in (splits.TRAIN, splits.EARLY_STOPPING):
         rows[name] = rows_to_fit(rows[name], of_fraud, settings.seed)
     rows = {name: replace(part, features=bundle.known_values(part.features, medians.row))
@@ -133,7 +136,7 @@ def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
     onnx, native = directory / f"{name}.onnx", directory / f"{name}{trainer.SUFFIX}"
     trainer.export(model, width, onnx)
     trainer.save(model, native)
-    manifest, thresholds = _measured(onnx, medians, rows[splits.CALIBRATION], traffic, settings)
+    manifest, thresholds = _measured(onnx, medians, rows[VALIDATION], traffic, settings)
     print(f"{framework} {name}: {len(curves['early_stopping_logloss'])} rounds in {seconds:.1f} s, "
           f"validation F1 {manifest.metrics['validation_f1']:.3f}, "
           f"AUPRC {manifest.metrics['validation_auprc']:.3f}")
@@ -143,15 +146,16 @@ def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
 
 def _measured(onnx: Path, medians: Medians, period: Rows, traffic: Traffic,
               settings: TrainingSettings) -> tuple[bundle.ModelManifest, bundle.Thresholds]:
-    """Calibrate, choose thresholds and measure, in the calibration period and through ONNX."""
+    """Calibrate, choose thresholds and measure, in validation and through ONNX."""
     logits = score_logits(onnx.read_bytes(), period.features[:, :len(medians.overall)])
     calibration = fit_calibration(logits, period.label)
     scores = bundle.calibrated(logits, calibration)
-    decline = decline_threshold(scores, period.label)
     all_scores = bundle.calibrated(
         score_logits(onnx.read_bytes(), traffic.features[:, :len(medians.overall)]), calibration)
-    review = review_threshold(all_scores, traffic.day, traffic.days, settings.alerts.alerts_per_day)
-    thresholds = bundle.Thresholds(review=min(review, decline), decline=decline)
+    alerts, decline = settings.alerts, decline_threshold(all_scores)
+    thresholds = with_review(
+        bundle.Thresholds(decline, decline, alerts.review_by, alerts.decline_from),
+        all_scores, traffic, alerts.alerts_per_day)
     metrics = period_metrics(scores, period.label, decline, period.days, "validation_")
     manifest = bundle.ModelManifest(
         file=onnx.name, sha256=bundle.sha256(onnx.read_bytes()), features=list(medians.overall),

@@ -50,6 +50,7 @@ class FinalTest:
     """The contestants, the selected candidate first, and the decision."""
 
     contestants: list[Contestant]
+    fallback: TestReport            # of the selected candidate, without history
     decision: PromotionDecision
     window_uses: int                # how often the gate has used this test period, including now
     rows: Rows
@@ -84,15 +85,23 @@ def final_test(folder: str, transactions: str, ends: Mapping[str, int], bundles:
         contestants.append(_contestant(incumbent.name, incumbent.bundle, rows, settings))
     return FinalTest(
         contestants=contestants,
+        fallback=_fallback(contestants[0], rows, settings),
         decision=_decision(contestants, incumbent, rows, settings),
         window_uses=registry.count_gate_use(rows.digest), rows=rows,
         importance=permutation_importance(contestants[0].bundle, rows, settings.seed))
 
 
 def _contestant(name: str, bundle: Bundle, rows: Rows, settings: TrainingSettings) -> Contestant:
-    scores = test_report.score_all(bundle, rows)
+    scores = test_report.score_all(bundle.model, rows)
     report = test_report.report(name, scores, rows, bundle.policy.model, settings.seed)
     return Contestant(bundle, scores, report)
+
+
+def _fallback(selected: Contestant, rows: Rows, settings: TrainingSettings) -> TestReport:
+    bundle = selected.bundle
+    return test_report.report(f"{selected.name}, fallback",
+                              test_report.score_all(bundle.fallback, rows), rows,
+                              bundle.policy.fallback, settings.seed)
 
 
 def _decision(contestants: list[Contestant], incumbent: Incumbent | None, rows: Rows,

@@ -16,7 +16,7 @@ def certainty(bundles: Mapping[str, str], selected: str, rows: Rows, seed: int) 
 
     Args:
         bundles: the directories of two candidates' bundles, by framework.
-        rows: the calibration period, on which both thresholds were chosen.
+        rows: those of `splits.read_validation`, by which the candidate was selected.
     """
     [other] = set(bundles) - {selected}
     ours, theirs = (_scored(bundles[framework], rows) for framework in (selected, other))
@@ -26,4 +26,4 @@ def certainty(bundles: Mapping[str, str], selected: str, rows: Rows, seed: int) 
 
 def _scored(directory: str, rows: Rows) -> ScoredModel:
     bundle = test_report.load_bundle(directory)
-    return ScoredModel(test_report.score_all(bundle, rows), bundle.policy.model.decline)
+    return ScoredModel(test_report.score_all(bundle.model, rows), bundle.policy.model.decline)

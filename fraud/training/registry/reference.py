@@ -29,11 +29,10 @@ def write(bundle: Bundle, rows: Rows, path: Path, seed: int) -> None:
     Columns: the features that are known, event_time, type, amount, score,
     decision, is_fraud, incident_id.
     """
-    score = score_all(bundle, rows)
+    score = score_all(bundle.model, rows)
     kept = np.sort(np.random.default_rng(seed).permutation(len(score))[:LIMIT])
-    thresholds = bundle.policy.model
-    decision = np.where(score >= thresholds.decline, "decline",
-                        np.where(score >= thresholds.review, "review", "approve"))
+    reviewed, declined = bundle.policy.model.alerts(score, rows.amount)
+    decision = np.where(declined, "decline", np.where(reviewed, "review", "approve"))
     columns = dict(zip(rows.names, rows.features[kept].T, strict=True)) | {
         "event_time": rows.event_time[kept],
         "type": rows.type[kept],

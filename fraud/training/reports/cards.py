@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from metaflow.cards import Image, Markdown, Table
 
 from fraud import clock
@@ -11,9 +12,10 @@ from fraud.training.data.validation import REASONS
 from fraud.training.evaluation import decision_tables
 from fraud.training.evaluation.paired_bootstrap import RESAMPLES
 from fraud.training.evaluation.test_report import TestReport
+from fraud.training.features.splits import Rows
 from fraud.training.leakage.checks import Leakage
 from fraud.training.models.candidate import Candidate
-from fraud.training.promotion.final_test import FinalTest
+from fraud.training.promotion.final_test import Contestant, FinalTest
 from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.reports import figures
 from fraud.training.settings import Audit
@@ -63,7 +65,7 @@ def data(prepared: Prepared, periods: list[TrainingPeriod]) -> list:
 
 
 def training(candidate: Candidate) -> list:
-    """Show how a candidate learned, and its metrics in the calibration period."""
+    """Show how a candidate learned, and its metrics in validation."""
     variants = {"model": candidate.model, "fallback": candidate.fallback}
     rows = [[name, f"{variant.seconds:.1f} s",
              *(f"{variant.manifest.metrics[f'validation_{metric}']:.4f}" for metric in METRICS)]
@@ -78,7 +80,7 @@ def training(candidate: Candidate) -> list:
 
 
 def selection(candidates: list[Candidate], selected: str, certainty: float) -> list:
-    """Show both candidates in the calibration period, and which one is selected.
+    """Show both candidates in validation, and which one is selected.
 
     Args:
         certainty: from `selection.certainty`.
@@ -89,8 +91,9 @@ def selection(candidates: list[Candidate], selected: str, certainty: float) -> l
         rows.append([candidate.framework + suffix,
                      *(f"{candidate.metrics[f'validation_{metric}']:.4f}" for metric in METRICS),
                      f"{candidate.metrics['training_seconds']:.1f} s"])
-    return [Markdown(f"# {selected} is selected\nIt has the higher F1 in the calibration period, "
-                     f"and in {certainty:.0%} of {RESAMPLES:,} draws of its incidents and hours."),
+    return [Markdown(f"# {selected} is selected\nIt has the higher F1 in validation, the early "
+                     "stopping and calibration periods as far as their labels are mature, and in "
+                     f"{certainty:.0%} of {RESAMPLES:,} draws of its incidents and hours."),
             Table(rows, headers=["", *METRICS.values(), "to fit"])]
 
 
@@ -125,7 +128,7 @@ def _findings(result: Leakage) -> str:
 
 
 def final_test(reports: list[TestReport], decision: PromotionDecision) -> list:
-    """Show all contestants of the final test, the selected candidate first, and the decision."""
+    """Show the contestants of the final test, the selected candidate first, and the decision."""
     word = "promoted" if decision.promote else "not promoted"
     rows = []
     for report in reports:
@@ -136,9 +139,9 @@ def final_test(reports: list[TestReport], decision: PromotionDecision) -> list:
             Table(rows, headers=["", *METRICS.values(), "F1, 95 % interval"]),
             Markdown("## Money and workload"),
             Table([_money(report) for report in reports],
-                  headers=["", "incidents stopped", "money missed", "money stopped",
-                           "median minutes to detection", "declined a day", "reviewed a day",
-                           "alerts on the busiest day"])]
+                  headers=["", "incidents stopped", "money missed", "money missed with reviews",
+                           "money stopped", "median minutes to detection", "declined a day",
+                           "reviewed a day", "alerts on the busiest day"])]
 
 
 def decisions(test: FinalTest, alert_budget: float) -> list:
@@ -149,7 +152,6 @@ def decisions(test: FinalTest, alert_budget: float) -> list:
     """
     score, rows, policy = test.selected.scores, test.rows, test.selected.bundle.policy.model
     days = decision_tables.day_counts(score, rows, policy)
-    names = {policy.review: " (review)", policy.decline: " (decline)"}
     return [
         Markdown("## Decisions\nBy payment, with money in currency units."),
         Table([[name, f"{frauds:,}", f"{legitimate:,}", f"{lost:,.0f}", f"{money:,.0f}"]
@@ -158,11 +160,7 @@ def decisions(test: FinalTest, alert_budget: float) -> list:
               headers=["", "fraud", "legitimate", "money of fraud", "money of legitimate"]),
         Markdown(f"## Thresholds\nThe budget is {alert_budget:,.0f} alerts a day. Money missed is "
                  "that of the frauds below the threshold."),
-        Table([[f"{row.threshold:.4f}{names.get(row.threshold, '')}", f"{row.alerts_per_day:,.1f}",
-                f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.money_missed:,.0f}"]
-               for row in decision_tables.threshold_rows(
-                   score, rows, (policy.review, policy.decline))],
-              headers=["threshold", "alerts a day", "precision", "recall", "money missed"]),
+        *_thresholds(test.selected, rows),
         _image(figures.gain(score, rows.label, rows.amount, rows.days, policy)),
         Markdown("## Days"),
         Table([[clock.utc_minute(day.start), f"{day.payments:,}", f"{day.reviews:,}",
@@ -171,6 +169,25 @@ def decisions(test: FinalTest, alert_budget: float) -> list:
               headers=["24 hours from", "payments", "reviews", "declines", "alerts of the budget",
                        "frauds", "caught"]),
         _image(figures.alerts_by_day(days, alert_budget))]
+
+
+def _thresholds(selected: Contestant, rows: Rows) -> list[Table]:
+    """Return a table of scores, and one of expected losses where these decide on reviews."""
+    scores, policy = selected.scores, selected.bundle.policy.model
+    decline, review = {policy.decline: "decline"}, {policy.review: "review"}
+    if policy.review_by == "score":
+        return [_levels("score", scores, rows, review | decline)]
+    return [_levels("score", scores, rows, decline),
+            _levels("expected loss", policy.priorities(scores, rows.amount), rows,
+                    review)]
+
+
+def _levels(kind: str, ranks: np.ndarray, rows: Rows, names: dict[float, str]) -> Table:
+    measured = decision_tables.threshold_rows(ranks, rows, list(names))
+    return Table([[f"{row.threshold:,.4f} {names.get(row.threshold, '')}".rstrip(),
+                   f"{row.alerts_per_day:,.1f}", f"{row.precision:.3f}", f"{row.recall:.3f}",
+                   f"{row.money_missed:,.0f}"] for row in measured],
+                 headers=[kind, "alerts a day", "precision", "recall", "money missed"])
 
 
 def diagnosis(test: FinalTest, review_cost: float) -> list:
@@ -190,7 +207,8 @@ def diagnosis(test: FinalTest, review_cost: float) -> list:
 def _money(report: TestReport) -> list[str]:
     outcomes = report.outcomes
     return [report.name, f"{outcomes.stopped:,} of {outcomes.incidents:,}",
-            f"{outcomes.money_missed:,.0f}", f"{outcomes.money_stopped:,.0f}",
+            f"{outcomes.money_missed:,.0f}",
+            f"{report.outcomes_with_reviews.money_missed:,.0f}", f"{outcomes.money_stopped:,.0f}",
             f"{outcomes.median_minutes_to_detection:.1f}", f"{report.declined_per_day:,.1f}",
             f"{report.reviewed_per_day:,.1f}", f"{report.busiest_day:,}"]
 

@@ -88,17 +88,19 @@ def gain(score: np.ndarray, label: np.ndarray, amount: np.ndarray, days: float,
     Args:
         score, label, amount (currency units): shape (n,), at least one fraud.
     """
-    order = np.argsort(-score, kind="stable")
+    order = np.argsort(-chosen.priorities(score, amount), kind="stable")
     fraud, money = label[order], (amount * label)[order]
     most = min(order.size, 20 * int(fraud.sum()))
     load = np.arange(1, most + 1) / days
     figure, (axes,) = _panels(1)
     axes.plot(load, np.cumsum(fraud)[:most] / fraud.sum(), label="payments")
     axes.plot(load, np.cumsum(money)[:most] / money.sum(), label="money")
-    for name, style in LINE_STYLES.items():
-        at = np.count_nonzero(score >= getattr(chosen, name)) / days
-        axes.axvline(at, color=MARK_COLOR, linestyle=style, label=f"{name}: {at:,.1f} a day")
-    axes.set(title="Gain", xlabel="alerts a day, highest scores first",
+    reviewed, declined = chosen.alerts(score, amount)
+    for name, alerts in (("review", reviewed | declined), ("decline", declined)):
+        at = np.count_nonzero(alerts) / days
+        axes.axvline(at, color=MARK_COLOR, linestyle=LINE_STYLES[name],
+                     label=f"{name}: {at:,.1f} a day")
+    axes.set(title="Gain", xlabel=f"alerts a day: declines, then reviews by {chosen.review_by}",
              ylabel="share of the fraud", xscale="log", ylim=(0, 1.01))
     axes.legend()
     return figure
@@ -129,9 +131,11 @@ def calibration(score: np.ndarray, label: np.ndarray, chosen: Thresholds) -> Fig
     rate = np.bincount(which, label, BINS)[filled] / size[filled]
     axes.plot([1e-4, 1], [1e-4, 1], color="0.7", linestyle="--", label="calibrated")
     axes.plot(mean, rate, marker="o", label="on the test period")
-    for name, style in LINE_STYLES.items():
-        threshold = getattr(chosen, name)
-        axes.axvline(threshold, color=MARK_COLOR, linestyle=style,
+    marked = {"decline": chosen.decline}
+    if chosen.review_by == "score":
+        marked["review"] = chosen.review
+    for name, threshold in marked.items():
+        axes.axvline(threshold, color=MARK_COLOR, linestyle=LINE_STYLES[name],
                      label=f"{name} from {threshold:.3f}")
     axes.set(title="Calibration", xlabel="mean score", ylabel="fraud share", xscale="log",
              yscale="log")

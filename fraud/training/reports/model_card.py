@@ -30,8 +30,7 @@ def model_card(prepared: Prepared, lineage: Lineage, candidate: Candidate, test:
     """Return the card of the candidate that the final test lists first."""
     report, reason = test.selected.report, test.decision.reason
     scores, policy = test.selected.scores, test.selected.bundle.policy.model
-    declined = scores >= policy.decline
-    reviewed = (scores >= policy.review) & ~declined
+    reviewed, declined = policy.alerts(scores, test.rows.amount)
     parts = [
         f"# Model card: {candidate.framework}\n\n{reason[0].upper()}{reason[1:]}.\n\n",
         _training_data(prepared, lineage),

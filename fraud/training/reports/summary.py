@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fraud.training.data.dataset import Prepared
 from fraud.training.data.periods import TrainingPeriod
+from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.leakage.checks import Leakage
 from fraud.training.models.candidate import Candidate
@@ -40,11 +41,12 @@ def of_run(prepared: Prepared, candidates: Mapping[str, Candidate], selected: st
         *_rows(candidates, reports),
         "",
         *_baseline(leakage),
-        f"Selected  {selected}, for the higher F1 in the calibration period, and in "
+        f"Selected  {selected}, for the higher F1 in validation, and in "
         f"{certainty:.0%} of bootstrap draws",
         f"          test F1 {report.metrics['test_f1']:.3f} (95 % {low:.3f} to {high:.3f})",
-        f"          stops {outcomes.stopped:,} of {outcomes.incidents:,} incidents and "
-        f"{_share(outcomes.money_stopped, outcomes.money_missed):.0%} of the money",
+        f"          declines stop {outcomes.stopped:,} of {outcomes.incidents:,} incidents and "
+        f"miss {_missed(outcomes):.0%} of the money, with reviews "
+        f"{_missed(report.outcomes_with_reviews):.0%}",
         f"          {report.declined_per_day:.1f} declines and {report.reviewed_per_day:.1f} "
         f"reviews a day: {report.alerts_per_day:.0f} alerts of a budget of {alert_budget:.0f},",
         f"          {report.busiest_day:,} on the busiest day",
@@ -124,5 +126,6 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
 
 
-def _share(part: float, rest: float) -> float:
-    return part / (part + rest) if part + rest else 0.0
+def _missed(outcomes: IncidentOutcomes) -> float:
+    total = outcomes.money_missed + outcomes.money_stopped
+    return outcomes.money_missed / total if total else 0.0

@@ -111,14 +111,15 @@ def test_arbitrary_bytes_are_not_a_manifest(raw):
         bundle.model_files("models", raw)
 
 
-@pytest.mark.parametrize(("review", "decline"), [(0.6, 0.5), (-0.1, 0.5), (0.5, 1.1)])
+@pytest.mark.parametrize(("review", "decline", "problem"), [
+    (0.6, 0.5, "review must be"), (-0.1, 0.5, "review must be"), (0.5, 1.1, "decline must be")])
 @pytest.mark.parametrize("model", ["model", "fallback"])
-def test_thresholds_out_of_order_are_refused(directory, model, review, decline):
+def test_thresholds_out_of_order_are_refused(directory, model, review, decline, problem):
     edit(directory / "policy.json", lambda policy: policy.update(
         {model: {"review": review, "decline": decline}}))
     message = refusal(directory)
-    assert message.startswith(f"{directory / 'policy.json'}: thresholds must satisfy")
-    assert f"not review={review}, decline={decline}" in message and f"$.{model}" in message
+    assert message.startswith(f"{directory / 'policy.json'}: {problem}")
+    assert f"$.{model}" in message
 
 
 @pytest.mark.parametrize("model", ["model", "fallback"])

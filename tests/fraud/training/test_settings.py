@@ -15,7 +15,8 @@ OUT_OF_RANGE = {
     "data": {"max_bad_share": [-0.1, 1.1], "label_delay_hours": [-1.0],
              "types": [[], ["transfer"], ["A B"], "TRANSFER"]},
     "split": {"train": [0, 1], "early_stopping": [0, 1], "calibration": [0, 1]},
-    "alerts": {"alerts_per_day": [0, -1], "review_cost": [-1]},
+    "alerts": {"alerts_per_day": [0, -1], "review_by": ["amount"], "decline_from": [-1],
+               "review_cost": [-1]},
     "xgboost": {"max_depth": [0], "learning_rate": [0], "rounds": [0],
                 "early_stopping_rounds": [0], "min_child_weight": [-1], "subsample": [0, 1.1],
                 "colsample_bytree": [0, 1.1], "max_bin": [1]},
@@ -76,7 +77,7 @@ def test_a_table_that_does_not_exist_is_named():
     assert "unknown field `xgbost`" in refusal(TABLES | {"xgbost": {}})
 
 
-@pytest.mark.parametrize(("table", "key"), KEYS)
+@pytest.mark.parametrize(("table", "key"), [pair for pair in KEYS if pair[1] != "review_by"])
 def test_a_value_of_another_type_is_named_with_its_path(table, key):
     message = refusal(changed(table, **{key: "many"}))
     assert "got `str`" in message and f"$.{table}.{key}" in message
@@ -87,7 +88,7 @@ def test_a_value_of_another_type_is_named_with_its_path(table, key):
     for key, values in content.items() for value in values])
 def test_a_value_out_of_its_range_is_named_with_its_path(table, key, value):
     message = refusal(changed(table, **{key: value}))
-    assert f"$.{table}.{key}" in message and "Expected" in message
+    assert f"$.{table}.{key}" in message and ("Expected" in message or "Invalid enum" in message)
 
 
 def test_every_key_has_its_range_tried():

@@ -1,4 +1,6 @@
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fraud.training.data import periods
@@ -51,3 +53,20 @@ def test_frauds_that_were_known_too_late_are_named_as_the_reason():
     [train, *_] = periods.of_payments(payments({48, 49, 60, 66}, label_delay=5), SPLIT)
     assert train.problem.endswith("(2 frauds are left out, as their labels came after they were "
                                   "needed)")
+
+
+@pytest.mark.parametrize(("delay", "until"), [(0, 90), (4, 86), (8, 82), (9, 81), (50, 80)])
+def test_labels_are_mature_after_their_usual_delay_but_half_of_calibration_counts(
+        delay, until, tmp_path):
+    frauds = set(range(0, 100, 2))
+    pq.write_table(payments(frauds, label_delay=delay), tmp_path / "payments.parquet")
+    ends = periods.borders(START, START + 99_000, SPLIT)
+    since_start = periods.mature_until(str(tmp_path / "payments.parquet"), ends) - START
+    assert since_start == pytest.approx(1_000 * until, abs=1_000)
+
+
+def test_one_fraud_in_ten_may_be_known_later(tmp_path):
+    table, ends = payments(set(range(10))), periods.borders(START, START + 99_000, SPLIT)
+    late = table["label_time"].to_numpy() + np.where(np.arange(100) == 3, 20_000, 0)
+    pq.write_table(table.set_column(1, "label_time", pa.array(late)), tmp_path / "payments.parquet")
+    assert periods.mature_until(str(tmp_path / "payments.parquet"), ends) == ends["calibration"]

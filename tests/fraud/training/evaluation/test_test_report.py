@@ -43,6 +43,16 @@ def test_a_judgement_is_what_one_counts_by_hand(rows):
     assert judged.reviewed_per_day == pytest.approx(2 / 2)
     assert judged.outcomes.incidents == 3 and judged.outcomes.stopped == 2
     assert (judged.outcomes.money_stopped, judged.outcomes.money_missed) == (200.0, 200.0)
+    assert judged.outcomes_with_reviews.money_missed == 100.0      # 9 is reviewed, 0 is not
+
+
+def test_a_floor_on_amounts_changes_decisions_but_not_the_metrics_of_the_score(rows):
+    floor = Thresholds(review=0.25, decline=0.5, decline_from=101.0)
+    report = test_report.report("xgboost", SCORES, rows, floor, seed=7)
+    assert (report.declined_per_day, report.reviewed_per_day) == (0.0, 5 / 2)
+    assert report.confusion == (6, 0, 4, 0) and report.outcomes.stopped == 0
+    assert report.metrics["test_f1"] == pytest.approx(4 / 7)
+    assert report.outcomes_with_reviews.stopped == 3
 
 
 def test_all_its_numbers_are_finite_also_where_nothing_was_stopped(rows):
@@ -50,7 +60,7 @@ def test_all_its_numbers_are_finite_also_where_nothing_was_stopped(rows):
     numbers = judged.all_metrics
     assert all(np.isfinite(value) for value in numbers.values())
     assert "test_median_minutes_to_detection" not in numbers
-    assert numbers["test_money_missed"] == 400.0
+    assert numbers["test_money_missed"] == numbers["test_money_missed_with_reviews"] == 400.0
     assert numbers["test_recall_drain"] == 0.0
     assert all(name.startswith("test_") for name in numbers)
     json.dumps(asdict(judged))
@@ -75,7 +85,7 @@ def many_rows(count: int) -> Rows:
 def test_scores_are_those_of_the_bundle_however_many_rows(first_feature, monkeypatch):
     monkeypatch.setattr(test_report, "CHUNK", 300)
     rows = many_rows(1_000)
-    np.testing.assert_allclose(test_report.score_all(first_feature, rows),
+    np.testing.assert_allclose(test_report.score_all(first_feature.model, rows),
                                1 / (1 + np.exp(-rows.features[:, 0].astype(float))), rtol=1e-6)
 
 

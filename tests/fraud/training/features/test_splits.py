@@ -174,3 +174,23 @@ def test_an_empty_period_is_refused(write):
     ends = {**ENDS, "early_stopping": ENDS["train"]}
     assert "the early_stopping period has no fraud among its 0 labelled payments" in refusal(
         write(), "early_stopping", ends)
+
+
+# Validation.
+
+def test_validation_is_early_stopping_and_calibration_where_labels_are_mature(write, tmp_path):
+    number = np.arange(ROWS)
+    write(label_time=START + (number + np.where(number % 5 == 0, 4, 0)) * HOUR)
+    files = str(tmp_path / "features"), str(tmp_path / "transactions.parquet")
+    rows = splits.read_validation(*files, ENDS)
+    assert positions(rows) == list(range(50, 76))           # labels come within four hours
+    assert rows.days == pytest.approx(26 / 24)
+
+
+def test_only_labelled_payments_of_validation_are_traffic(write, tmp_path):
+    number = np.arange(ROWS)
+    write(label_time=np.where(number % 5 == 1, NOT_KNOWN, START + number * HOUR))
+    files = str(tmp_path / "features"), str(tmp_path / "transactions.parquet")
+    rows = splits.read_validation(*files, ENDS)
+    assert positions(rows) == [row for row in range(50, 80) if row % 5 != 1]
+    assert rows.days == pytest.approx(30 / 24 * 0.8)

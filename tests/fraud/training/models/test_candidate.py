@@ -14,7 +14,7 @@ from fraud.features import DEFAULT
 from fraud.training import settings
 from fraud.training.errors import TrainingError
 from fraud.training.evaluation import metrics
-from fraud.training.evaluation.thresholds import decline_threshold, review_threshold
+from fraud.training.evaluation.thresholds import decline_threshold, with_review
 from fraud.training.features import splits
 from fraud.training.models import candidate
 from fraud.training.registry import bundle_writer
@@ -34,7 +34,7 @@ ROWS = 10_000
 MINUTE = 60_000
 ENDS = {name: rows * MINUTE for name, rows in {
     "train": 5_000, "early_stopping": 6_000, "calibration": 8_000, "test": ROWS}.items()}
-LATE_DAYS = 2_000 / (24 * 60)
+VALIDATION_DAYS = 3_000 / (24 * 60)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +70,12 @@ def variant(request, trained):
     return getattr(trained, request.param)
 
 
-def late(data, variant) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and labels of late validation, as what serves computes them."""
+def validated(data, variant) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels of validation, as the server computes them."""
     _, matrix, label = data
     session = onnxruntime.InferenceSession(variant.onnx, providers=["CPUExecutionProvider"])
     model = bundle.OnnxModel(session, variant.manifest, DEFAULT)
-    return model.scores(matrix[6_000:8_000, :len(model.features)]), label[6_000:8_000]
+    return model.scores(matrix[5_000:8_000, :len(model.features)]), label[5_000:8_000]
 
 
 def test_the_test_period_is_not_read(data, trained):
@@ -105,11 +105,11 @@ def test_what_was_trained_is_what_its_native_file_holds(data, trained, variant):
                   - bundle.calibrated(served, variant.manifest.calibration)).max() <= 1e-5
 
 
-def test_metrics_and_thresholds_are_those_of_late_validation(data, variant):
-    scores, label = late(data, variant)
-    assert variant.thresholds.decline == decline_threshold(scores, label)
+def test_metrics_and_the_decline_threshold_are_those_of_validation(data, variant):
+    scores, label = validated(data, variant)
+    assert variant.thresholds.decline == decline_threshold(scores)
     assert variant.manifest.metrics == pytest.approx(metrics.period_metrics(
-        scores, label, variant.thresholds.decline, LATE_DAYS, "validation_"))
+        scores, label, variant.thresholds.decline, VALIDATION_DAYS, "validation_"))
     assert variant.manifest.metrics["validation_auprc"] > 0.5        # a guess would have 0.02
 
 
@@ -119,8 +119,9 @@ def test_the_alert_budget_counts_all_payments_of_both_periods_of_validation(data
     model = bundle.OnnxModel(session, variant.manifest, DEFAULT)
     scores = model.scores(matrix[5_000:8_000, :len(model.features)])
     day = np.arange(3_000) * 2 // 3_000             # 2.1 days
-    expected = review_threshold(scores, day, 2, SETTINGS.alerts.alerts_per_day)
-    assert variant.thresholds.review == min(expected, variant.thresholds.decline)
+    traffic = splits.Traffic(matrix, np.arange(5_000, 8_000) / 100, day, 2)
+    assert variant.thresholds == with_review(
+        variant.thresholds, scores, traffic, SETTINGS.alerts.alerts_per_day)
 
 
 def test_a_tenth_of_the_payments_of_types_without_fraud_is_fitted_on():
@@ -137,8 +138,8 @@ def test_a_tenth_of_the_payments_of_types_without_fraud_is_fitted_on():
     assert 200 < kinds["PAYMENT"] < 300 and 200 < kinds["DEBIT"] < 300
 
 
-def test_scores_are_calibrated_on_late_validation(data, variant):
-    scores, label = late(data, variant)
+def test_scores_are_calibrated_on_validation(data, variant):
+    scores, label = validated(data, variant)
     assert scores.mean() == pytest.approx(label.mean(), rel=0.05)
 
 

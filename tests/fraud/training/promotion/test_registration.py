@@ -24,7 +24,7 @@ LINEAGE = Lineage("d" * 64, "c" * 40, "TrainFlow/7")
 SETTINGS = settings.parse(tomllib.loads(
     (ROOT / "flows/train_flow.toml").read_text()))
 REPORT = TestReport("xgboost", {"test_f1": 0.8, "test_auprc": 0.75}, (0.7, 0.9), {},
-                    IncidentOutcomes(1, 1, 1.0, 0.0, 0.0), (1, 0, 0, 1), 1.0, 1.0, 3)
+                    *2 * [IncidentOutcomes(1, 1, 1.0, 0.0, 0.0)], (1, 0, 0, 1), 1.0, 1.0, 3)
 
 
 @pytest.fixture

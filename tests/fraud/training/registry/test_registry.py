@@ -230,7 +230,7 @@ def test_a_policy_that_cannot_be_published_leaves_the_one_before(register, polic
 
 @pytest.mark.parametrize(("version", "decline", "error", "message"), [
     ("1.1", 0.9, TrainingError, "its version 1.1 was used before"),
-    ("1.2", 0.05, TrainingError, "0 <= review <= decline <= 1")])
+    ("1.2", 0.05, TrainingError, "review must be from 0 to 0.05 by score")])
 def test_a_policy_that_is_none_or_has_no_version_of_its_own_is_refused(
         register, policy, version, decline, error, message):
     register()

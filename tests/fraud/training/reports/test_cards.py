@@ -27,7 +27,8 @@ def test(make_bundle, tmp_path) -> FinalTest:
     bundle, thresholds = load_bundle(tmp_path / "bundle"), Thresholds(0.5, 0.9)
     bundle = replace(bundle, policy=structs.replace(bundle.policy, model=thresholds))
     selected = Contestant(bundle, SCORES, report("xgboost", SCORES, rows, thresholds, 7))
-    return FinalTest([selected], PromotionDecision(True, "there is no champion yet"), 1, rows, {})
+    decision = PromotionDecision(True, "there is no champion yet")
+    return FinalTest([selected], selected.report, decision, 1, rows, {})
 
 
 def tables(components: list) -> list[list[dict]]:
@@ -41,7 +42,7 @@ def test_decisions_thresholds_and_days_are_tables(test):
     assert [(row[""], row["fraud"], row["legitimate"], row["money of fraud"])
             for row in outcomes] == [("approve", "1", "1", "8"), ("review", "1", "1", "2"),
                                      ("decline", "1", "1", "1")]
-    assert {"threshold": "0.5000 (review)", "alerts a day": "4.0", "precision": "0.500",
+    assert {"score": "0.5000 review", "alerts a day": "4.0", "precision": "0.500",
             "recall": "0.667", "money missed": "8"} in thresholds
     assert [(row["payments"], row["alerts of the budget"], row["caught"]) for row in days] == [
         ("6", "4 of 3", "2")]
@@ -50,9 +51,20 @@ def test_decisions_thresholds_and_days_are_tables(test):
 def test_money_missed_comes_before_money_stopped(test):
     _, money = tables(cards.final_test(list(test.reports.values()), test.decision))
     headers = list(money[0])
-    assert headers.index("money missed") + 1 == headers.index("money stopped")
+    assert headers.index("money missed") < headers.index("money stopped")
     # The incident's second payment counts nothing: the first one was declined.
     assert (money[0]["money missed"], money[0]["money stopped"]) == ("8", "1")
+    assert money[0]["money missed with reviews"] == "8"
+
+
+def test_reviews_by_loss_have_a_table_of_losses(test):
+    levels = Thresholds(3.0, 0.9, "loss")
+    selected = test.selected
+    bundle = replace(selected.bundle, policy=structs.replace(selected.bundle.policy, model=levels))
+    by_loss = replace(test, contestants=[replace(selected, bundle=bundle)])
+    _, scores, losses, _ = tables(cards.decisions(by_loss, 3.0))
+    assert any(row["score"] == "0.9000 decline" for row in scores)
+    assert any(row["expected loss"] == "3.0000 review" for row in losses)
 
 
 @pytest.mark.parametrize(("sampled", "warned"), [(500, True), (1_000, False)])

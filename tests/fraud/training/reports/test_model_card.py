@@ -36,7 +36,8 @@ def card(make_candidate, make_bundle, tmp_path) -> str:
     bundle = load_bundle(tmp_path / "bundle")
     bundle = replace(bundle, policy=structs.replace(bundle.policy, model=thresholds))
     selected = Contestant(bundle, score, report("xgboost", score, rows, thresholds, 7))
-    test = FinalTest([selected], PromotionDecision(True, "there is no champion yet"), 3, rows, {})
+    decision = PromotionDecision(True, "there is no champion yet")
+    test = FinalTest([selected], selected.report, decision, 3, rows, {})
     data = prepared(first_time=START, last_time=START + 1_000 * HOUR)
     leakage = Leakage([], 500, 400, {"amount": Score(0.3, 0.4)}, Score(0.8, 0.7), None, 0.01,
                       (0.005, 0.02), 50, 0.1, {})

@@ -20,8 +20,8 @@ def screen(make_candidate, monkeypatch):
     monkeypatch.delenv("FRAUD_MODEL", raising=False)
     metrics = {"test_f1": 0.8, "test_auprc": 0.75, "test_precision": 0.9, "test_recall": 0.7}
     reports = {name: TestReport(name, metrics, (0.7, 0.85), {},
-                                IncidentOutcomes(8, 6, 300.0, 100.0, 2.0), (1, 0, 0, 1), 12.5,
-                                20.0, 41)
+                                *2 * [IncidentOutcomes(8, 6, 300.0, 100.0, 2.0)],
+                                (1, 0, 0, 1), 12.5, 20.0, 41)
                for name in ("xgboost", "tensorflow", "champion 4")}
     candidates = {name: make_candidate(name) for name in ("xgboost", "tensorflow")}
 
@@ -38,10 +38,10 @@ def test_it_names_data_results_decision_and_next_commands(screen):
     for part in ("1,000 payments from payments.csv", "20 frauds in 8 incidents, 3 rows in",
                  "quarantine, 1 of them fraud",
                  "empties_account alone: F1 0.523, AUPRC 0.412",
-                 "xgboost, for the higher F1 in the calibration period, and in 87% of bootstrap",
+                 "xgboost, for the higher F1 in validation, and in 87% of bootstrap",
                  "0.800 (95 % 0.700 to 0.850)", "6 of 8 incidents",
-                 "75% of the money", "12.5 declines and 20.0 reviews a day: 32 alerts of a budget "
-                 "of 150,", "41 on the busiest day", "version 5 is promoted", "published in models",
+                 "miss 25% of the money, with reviews 25%",
+                 "12.5 declines and 20.0 reviews a day: 32 alerts of a budget of 150,", "41 on the busiest day", "version 5 is promoted", "published in models",
                  "the reason", "make serve", "fraud.training.registry show 5"):
         assert part in text
 
