@@ -152,12 +152,10 @@ class TrainFlow(FlowSpec):
         for framework, directory in self.bundles.items():
             bundle_writer.write(self.candidates[framework], self._lineage(), Path(directory))
         self.reference = str(Path(self.workspace, reference.FILE))
-        rows = splits.read_split(self.features_path, self.prepared.transactions,
-                                 splits.CALIBRATION, self.ends)
-        reference.write(test_report.load_bundle(self.bundles[self.selected]), rows,
-                        Path(self.reference), self.settings.seed)
         validation = splits.read_validation(
             self.features_path, self.prepared.transactions, self.ends)
+        reference.write(test_report.load_bundle(self.bundles[self.selected]), validation,
+                        Path(self.reference), self.settings.seed)
         self.certainty = selection.certainty(
             self.bundles, self.selected, validation, self.settings.seed)
         current.card.extend(cards.selection(

@@ -15,6 +15,7 @@ import msgspec
 
 from fraud import bundle
 from fraud.bundle import MANIFEST_FILE, POINTER_FILE, POLICY_FILE, Bundle, BundleError, Pointer
+from fraud.published import PublishedError, PublishedFolder
 
 log = logging.getLogger(__name__)
 
@@ -116,32 +117,27 @@ class _Directory:
 
 
 class _S3Prefix:
-    """A prefix of an S3 bucket that holds bundles; AWS' variables give region and credentials."""
+    """A prefix of an S3 bucket that holds bundles."""
 
     def __init__(self, location: str):
-        import boto3
-
-        self._location = location.rstrip("/")
-        self._bucket, _, self._prefix = self._location.removeprefix("s3://").partition("/")
-        self._client = boto3.client("s3")
+        self._folder = PublishedFolder(location)
 
     def pointer(self) -> Pointer:
-        return _parse_pointer(f"{self._location}/{POINTER_FILE}", self._read(POINTER_FILE))
+        return _parse_pointer(f"{self._folder.location}/{POINTER_FILE}", self._read(POINTER_FILE))
 
     def fetch(self, folder: str, directory: Path) -> Path:
         raw = self._read(f"{folder}/{MANIFEST_FILE}")
         (directory / MANIFEST_FILE).write_bytes(raw)
-        for file in {POLICY_FILE, *bundle.model_files(f"{self._location}/{folder}", raw)}:
+        for file in {POLICY_FILE, *bundle.model_files(f"{self._folder.location}/{folder}", raw)}:
             (directory / file).write_bytes(self._read(f"{folder}/{file}"))
         return directory
 
     def _read(self, name: str) -> bytes:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        key = f"{self._prefix}/{name}" if self._prefix else name
         try:
-            content: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except (BotoCoreError, ClientError) as error:
-            raise BundleError(f"{self._location}/{name}: cannot be read ({error}); check "
-                              "FRAUD_MODEL, the credentials and AWS_ENDPOINT_URL") from error
+            content = self._folder.read(name)
+        except PublishedError as error:
+            raise BundleError(str(error)) from error
+        if content is None:
+            raise BundleError(f"{self._folder.location}/{name}: is missing; promote a version, or "
+                              "let FRAUD_MODEL name another prefix")
         return content

@@ -11,6 +11,7 @@ from fraud.bundle import Thresholds
 from fraud.reasons import Reason
 
 History = Literal["full", "partial", "unavailable"]
+DecidedBy = Literal["model", "list", "rule"]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -19,10 +20,12 @@ class Answer(msgspec.Struct, frozen=True):
     transaction_id: Annotated[str, Meta(description="that of the payment")]
     score: Annotated[float, Meta(description="calibrated probability of fraud, 0 to 1")]
     decision: Annotated[str, Meta(description="`approve`, `review` or `decline`")]
+    decided_by: Annotated[DecidedBy, Meta(description=(
+        "`model`, or a `list` or `rule` that is stricter; an allow list sets the model aside"))]
     thresholds: Annotated[Thresholds, Meta(description=(
         "the levels from which this payment was to be reviewed or declined"))]
     reasons: Annotated[list[Reason], Meta(description=(
-        "reasons of a review or decline, the strongest first"))]
+        "reasons of a review or decline: lists, those of the model, the strongest first, rules"))]
     history: Annotated[History, Meta(description=(
         "`full`; otherwise the fallback model scored, which needs no history: `partial`, the store "
         "has not recorded a whole day yet; `unavailable`, the store did not answer"))]
@@ -32,6 +35,7 @@ class Answer(msgspec.Struct, frozen=True):
         "false if the answer could not be kept: a repeat may get another one"))]
     model_version: Annotated[str, Meta(description="version of the model in the registry")]
     policy_version: Annotated[str, Meta(description="version of the thresholds")]
+    rules_version: Annotated[str, Meta(description="version of lists and rules; empty: none")]
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -61,6 +65,12 @@ class Decision(msgspec.Struct, frozen=True):
     policy_digest: str                  # sha256 of policy.json
     policy_version: str
     thresholds: Thresholds              # of the policy, for the model that scored
+    decided_by: DecidedBy = "model"
+    model_decision: str = ""            # of the model alone; "" where there were no rules
+    applied: list[str] = []             # `list:NAME` and `rule:NAME`
+    dry_run: list[str] = []             # `rule:NAME` of rules that would have applied
+    rules_version: str = ""
+    rules_digest: str = ""              # sha256 of the rule set; "" without one
 
 
 class Answered(NamedTuple):

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from fraud.bundle import Bundle
 from fraud.decision import Answered, Refused
 from fraud.history import AccountSnapshot, Claim, ClaimResult, Store, StoreUnavailable
+from fraud.rules.ruling import Rules
 from fraud.transaction import Transaction
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -22,6 +23,12 @@ REPEATS = Counter("fraud_repeats_total", "Repeated payments: answered before.")
 REFUSALS = Counter("fraud_refusals_total", "Payments that were not scored.", ["code"])
 SCORES = Histogram("fraud_score", "Scores, calibrated probabilities of fraud.",
                    buckets=(0.0001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99))
+RULES = Counter("fraud_rules_total", "Payments to which a rule or list applied.",
+                ["name", "dry_run"])
+RULES_VERSION = Gauge("fraud_rules_version", "Version of the rules in force; 0: none.",
+                      multiprocess_mode="livemostrecent")
+DECIDED_BY = Counter("fraud_decided_by_total", "Payments decided, by what decided.",
+                     ["decided_by", "decision"])
 REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
 HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the history store.",
                             ["trip"], buckets=SECONDS)
@@ -37,7 +44,7 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      "Reviews and declines a day that the policy allows; 0: unknown.",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
-       MODEL, TRAINED, ALERT_BUDGET)
+       MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION, DECIDED_BY)
 
 
 class TimedStore:
@@ -91,8 +98,12 @@ def observe(outcomes: Sequence[Answered | Refused]) -> None:
             DECISIONS.labels(decision.decision, decision.history, decision.model_version).inc()
             AMOUNTS.labels(decision.decision).inc(decision.amount_cents / 100)
             SCORES.observe(decision.score)
+            DECIDED_BY.labels(decision.decided_by, decision.decision).inc()
             for reason in decision.reasons:
-                REASONS.labels(reason.code).inc()
+                REASONS.labels(reason.code.partition(":")[0]).inc()     # without names of rules
+            for dry_run, names in (("false", decision.applied), ("true", decision.dry_run)):
+                for name in names:
+                    RULES.labels(name, dry_run).inc()
 
 
 def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
@@ -102,6 +113,11 @@ def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
     MODEL.labels(*_labels(bundle)).set(1)
     TRAINED.set(bundle.manifest.trained_at / 1_000)
     ALERT_BUDGET.set(bundle.policy.alerts_per_day)
+
+
+def name_rules(rules: Rules) -> None:
+    """Publish the version of the rules in force."""
+    RULES_VERSION.set(int(rules.version or 0))
 
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:

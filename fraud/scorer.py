@@ -7,7 +7,6 @@ concurrent scorers may log identical duplicate lines: readers take one line per 
 
 from __future__ import annotations
 
-import hmac
 import logging
 import secrets
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ from fraud.history import (
     AlreadyAnswered, Claim, ClaimResult, IdConflict, Store, StoreContractError, StoreUnavailable)
 from fraud.inference import ModelResult
 from fraud.pending import Pending
+from fraud.pseudonym import pseudonym
+from fraud.rules.ruling import NO_RULES, Rules, Ruling, ScoredPayment
 from fraud.settings import Settings
 from fraud.transaction import Transaction
 
@@ -32,7 +33,7 @@ MINUTE_MS = 60_000
 class Scorer:
     """Scores payments with a store and a bundle. Any thread may use it.
 
-    `bundle` may be replaced at any time: a batch is finished with the bundle it began with.
+    `bundle` and `rules` may be replaced at any time: a batch is finished with those it began with.
 
     Args:
         fallback_on_store_error: when the store is unavailable, answer without history and without
@@ -41,7 +42,7 @@ class Scorer:
 
     def __init__(self, store: Store, bundle: Bundle, settings: Settings,
                  fallback_on_store_error: bool):
-        self.bundle = bundle
+        self.bundle, self.rules = bundle, NO_RULES
         self._store, self._fallback_on_store_error = store, fallback_on_store_error
         self._max_clock_skew_ms = round(settings.max_clock_skew_minutes * MINUTE_MS)
         self._replays = settings.clock == "event"
@@ -54,7 +55,7 @@ class Scorer:
             StoreUnavailable: unless `fallback_on_store_error`. Nothing is lost: call it again.
             StoreContractError: the store has a defect.
         """
-        now, bundle = now_ms(), self.bundle
+        now, bundle, rules = now_ms(), self.bundle, self.rules
         outcomes: dict[int, Answered | Refused] = {}        # by index in `payments`
         for index, payment in enumerate(payments):
             if payment.type not in bundle.features.type_codes:
@@ -72,7 +73,7 @@ class Scorer:
             else:
                 to_score[index] = claim
         cases = pending.collect(payments, to_score)
-        for case, outcome in zip(cases, self._answer(bundle, cases), strict=True):
+        for case, outcome in zip(cases, self._answer(bundle, rules, cases), strict=True):
             outcomes[case.index] = outcome
             for repeat in case.repeats:
                 outcomes[repeat] = Answered(outcome.body, None)
@@ -96,9 +97,9 @@ class Scorer:
         _check_count("claim", claims, len(payments))
         return claims
 
-    def _answer(self, bundle: Bundle, cases: list[Pending]) -> list[Answered]:
+    def _answer(self, bundle: Bundle, rules: Rules, cases: list[Pending]) -> list[Answered]:
         """Decide on payments, and keep the answers in the store if it is available."""
-        decisions = self._decide(bundle, cases)
+        decisions = self._decide(bundle, rules, cases)
         outcomes = [answered(decision) for decision in decisions]
         claims = [case.claim for case in cases if case.claim]
         if not claims:                  # a batch is claimed as a whole: all or none
@@ -114,14 +115,23 @@ class Scorer:
         return [outcome if body == outcome.body else Answered(body, None)
                 for body, outcome in zip(kept, outcomes, strict=True)]
 
-    def _decide(self, bundle: Bundle, cases: list[Pending]) -> list[Decision]:
-        return [self._decision(bundle, case, result)
-                for case, result in zip(cases, pending.score(bundle, cases), strict=True)]
+    def _decide(self, bundle: Bundle, rules: Rules, cases: list[Pending]) -> list[Decision]:
+        now = now_ms()
+        decisions = [self._decision(bundle, case, result, now)
+                     for case, result in zip(cases, pending.score(bundle, cases), strict=True)]
+        if not rules:
+            return decisions
+        scored = [ScoredPayment(case.payment, decision.origin, decision.destination,
+                                decision.features, decision.decision, decision.reasons)
+                  for case, decision in zip(cases, decisions, strict=True)]
+        rulings = rules.rulings(scored, bundle.features.names, now)
+        return [_ruled(decision, ruling, rules)
+                for decision, ruling in zip(decisions, rulings, strict=True)]
 
-    def _decision(self, bundle: Bundle, case: Pending, result: ModelResult) -> Decision:
+    def _decision(self, bundle: Bundle, case: Pending, result: ModelResult, now: int) -> Decision:
         payment, claim = case.payment, case.claim
         return Decision(
-            decided_at=now_ms(),
+            decided_at=now,
             transaction_id=payment.transaction_id,
             event_time=payment.event_time,
             type=payment.type,
@@ -148,7 +158,14 @@ class Scorer:
         )
 
     def _pseudonym(self, account: str) -> str:
-        return hmac.digest(self._key, account.encode(), "sha256")[:16].hex()
+        return pseudonym(self._key, account)
+
+
+def _ruled(decision: Decision, ruling: Ruling, rules: Rules) -> Decision:
+    return replace(decision, decision=ruling.decision, decided_by=ruling.decided_by,
+                   reasons=ruling.reasons, model_decision=decision.decision,
+                   applied=ruling.applied, dry_run=ruling.dry_run,
+                   rules_version=rules.version, rules_digest=rules.digest)
 
 
 def _check_count(call: str, results: Sequence[object], expected: int) -> None:

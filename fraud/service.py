@@ -9,6 +9,7 @@ from fraud.bundle import Bundle
 from fraud.champion import Champion
 from fraud.decision import Answered, Refused
 from fraud.logs import DecisionLog
+from fraud.rules.active import ActiveRules
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -16,7 +17,7 @@ from fraud.transaction import Transaction
 
 
 class Service:
-    """Scores with the champion and the store that the settings name. Any thread may use it.
+    """Scores with the champion, rules and store that the settings name. Any thread may use it.
 
     Decisions are logged and counted as soon as the store keeps them: from then on they are final,
     even if the caller is gone.
@@ -26,13 +27,16 @@ class Service:
 
     Raises:
         BundleError: there is no model that may be served.
+        RulesError, PublishedError: there are rules, but they cannot be used or read.
         SettingsError: a setting cannot be used.
     """
 
     def __init__(self, settings: Settings, fallback_on_store_error: bool):
         self._champion = Champion(settings.model)
+        self._rules = ActiveRules(settings.rules or settings.model)
         self._store = metrics.TimedStore(open_store(settings))
         self._scorer = Scorer(self._store, self._champion.bundle, settings, fallback_on_store_error)
+        self._scorer.rules = self._rules.rules
         self._log = DecisionLog(settings.decision_log)
 
     @property
@@ -41,8 +45,9 @@ class Service:
         return self._champion.bundle
 
     def name_model(self) -> None:
-        """Publish the serving model as a metric; call it in the process that serves."""
+        """Publish the serving model and rules as metrics; call it in the process that serves."""
         metrics.name_model(self.bundle)
+        metrics.name_rules(self._rules.rules)
 
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Score payments, log and count the decisions. Returns and raises as `Scorer.score`."""
@@ -57,11 +62,14 @@ class Service:
         return self._store.answer(transaction_id)
 
     def refresh(self) -> None:
-        """Serve the bundle that the pointer names now, if it has changed."""
+        """Serve the bundle and the rules that their pointers name now, if they have changed."""
         before = self.bundle
         if self._champion.refresh():
             self._scorer.bundle = self.bundle
             metrics.name_model(self.bundle, before)
+        if self._rules.refresh():
+            self._scorer.rules = self._rules.rules
+            metrics.name_rules(self._rules.rules)
 
     def close(self) -> None:
         """Close connections and files."""

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     model: Annotated[str, Meta(description=(
         "a bundle directory, or a folder or `s3://` prefix with `champion.json`"))] = "models"
+    rules: Annotated[str, Meta(description=(
+        "a folder or `s3://` prefix with `rules.json`; empty: that of the model"))] = ""
     history: Annotated[str, Meta(description=(
         "the store of history: `memory://`, `memory:///FILE`, `redis://HOST:PORT/NUMBER` "
         "(also `rediss://`, `unix://`) or `dynamodb://TABLE`"))] = "memory://"
@@ -50,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True):
         "key of the HMAC that replaces account names in logs; empty: a random one for each process"
         ))] = ""
     model_refresh_seconds: Annotated[Positive, Meta(description=(
-        "seconds between checks of `champion.json`, above 0"))] = 10.0
+        "seconds between checks of `champion.json` and `rules.json`, above 0"))] = 1.0
     drain_seconds: Annotated[Positive, Meta(description=(
         "seconds to finish accepted payments after SIGTERM, above 0"))] = 15.0
     decision_log: Annotated[str, Meta(description=(

@@ -26,9 +26,9 @@ from kafka.errors import KafkaError
 from fraud.brokers import BrokerSettings, connection, read_broker_settings
 from fraud.command_line import Arguments, command, parser
 from fraud.topics import read_to_end
+from fraud.training import label_table
 from fraud.training.errors import TrainingError
-from monitoring import label_table
-from monitoring.label_table import read_label_table
+from fraud.training.label_table import read_label_table
 
 BROKER_MS = 10_000          # to be found, and to answer
 FLUSH_SECONDS = 60

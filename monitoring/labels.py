@@ -31,11 +31,10 @@ import pyarrow as pa
 from fraud.brokers import read_broker_settings
 from fraud.command_line import Arguments, command, parser
 from fraud.decision import Decision
-from fraud.training import decision_log
+from fraud.training import decision_log, label_table
 from fraud.training.errors import TrainingError
 from fraud.training.files import write_parquet
-from monitoring import label_table
-from monitoring.label_table import read_label_table
+from fraud.training.label_table import read_label_table
 from monitoring.label_topic import read_topic
 
 TOPIC = "kafka:"

@@ -1,4 +1,4 @@
-"""Report of drift and performance: recent decisions against the champion's calibration period.
+"""Report of drift and performance: recent decisions against the champion's validation.
 
     python -m fraud.training.registry reference --out monitored
     python -m monitoring.report --reference monitored/reference.parquet \\

@@ -14,15 +14,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module of `fraud` imports only modules of earlier layers, and its own package.
 LAYERS = (
-    {"errors", "clock", "packing"},
-    {"command_line"},
+    {"errors", "clock", "packing", "pseudonym"},
+    {"command_line", "published"},
     {"transaction", "settings"},
     {"history", "brokers"},
     {"feature_inputs", "topics"},
     {"features"},
     {"reasons"},
     {"bundle", "stores"},
-    {"champion", "decision", "inference"},
+    {"champion", "decision", "inference", "rules"},
     {"pending"},
     {"scorer"},
     {"logs", "metrics", "training"},
@@ -32,7 +32,7 @@ LAYERS = (
 TRAINING_LAYERS = (
     {"errors", "quiet"},
     {"settings", "java", "files", "workspace"},
-    {"decision_log"},
+    {"decision_log", "label_table"},
     {"data", "simulate"},
     {"acquire", "features"},
     {"evaluation"},

@@ -3,7 +3,8 @@
     python -m fraud.training.replay S7-000000123 --decisions decisions.jsonl --models models
 
 Counts are recounted from the earlier lines of the log, as far as it has them; the rest follows from
-the line itself and the model with the digest that it names, which is searched in --models.
+the line itself, and the model and the rules with the digests that it names, which are searched in
+--models.
 
 Exit codes: 0 all is reproduced, 1 something is not, 2 a user error.
 """
@@ -14,12 +15,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from fraud import bundle, clock, history
 from fraud.command_line import Arguments, command, parser
 from fraud.decision import Decision
 from fraud.inference import ModelResult, score_rows
+from fraud.reasons import Reason
+from fraud.rules.rule_set import RuleSet
+from fraud.rules.ruling import Rules, Ruling, ScoredPayment
 from fraud.training.decision_log import read_decisions
 from fraud.training.errors import TrainingError
 from fraud.training.parity.recount import recounted
@@ -42,7 +47,7 @@ def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision
     """Return the decision on a payment, and the checks of its reproduction.
 
     Raises:
-        TrainingError: there is no such decision, or no model with its digest.
+        TrainingError: there is no such decision, or no model or rules with its digests.
     """
     decision = _line(transaction_id, logs)
     model = _bundle(models, decision.model_digest)
@@ -50,8 +55,16 @@ def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision
     row = model.features.vector(payment, history.counts_of(counts) if counts else None)
     [result] = score_rows(model.model if counts else model.fallback, decision.thresholds, row,
                           [payment], [counts] if counts else None)
-    return decision, [_counts(decision, logs), _features(decision, row, model.features.names),
-                      *_result(decision, result)]
+    checks = [_counts(decision, logs), _features(decision, row, model.features.names),
+              _score(decision, result)]
+    if not decision.rules_digest:
+        return decision, [*checks, *_outcome(decision, result.decision, result.reasons)]
+    scored = ScoredPayment(payment, decision.origin, decision.destination, result.features,
+                           result.decision, result.reasons)
+    [ruling] = _rules(models, decision).rulings(
+        [scored], model.features.names, decision.decided_at)
+    return decision, [*checks, *_outcome(decision, ruling.decision, ruling.reasons),
+                      _applied(decision, ruling)]
 
 
 def _line(transaction_id: str, logs: list[str]) -> Decision:
@@ -70,6 +83,15 @@ def _bundle(models: Path, digest: str) -> bundle.Bundle:
             return bundle.load(path.parent, digest)
     raise TrainingError(f"{models}: neither is nor holds a bundle with sha256 {digest}; fetch it "
                         "with python -m fraud.training.registry export, and name its directory")
+
+
+def _rules(models: Path, decision: Decision) -> Rules:
+    for path in sorted(models.glob("rules-*.json")):
+        content = path.read_bytes()
+        if bundle.sha256(content) == decision.rules_digest:
+            return Rules(msgspec.json.decode(content, type=RuleSet), decision.rules_digest)
+    raise TrainingError(f"{models}: holds no rules-{decision.rules_version}-....json with sha256 "
+                        f"{decision.rules_digest}; copy it from the folder of FRAUD_RULES")
 
 
 def _payment(decision: Decision) -> Transaction:
@@ -149,18 +171,28 @@ def _features(decision: Decision, row: np.ndarray, names: Sequence[str]) -> Chec
                  f"counts give {row[0, column]}")
 
 
-def _result(decision: Decision, result: ModelResult) -> Iterator[Check]:
+def _score(decision: Decision, result: ModelResult) -> Check:
     apart = abs(result.score - decision.score)
-    yield Check("score", apart <= SCORE_TOLERANCE,
-                f"{decision.score:.6f}, reproduced as {result.score:.6f}")
+    return Check("score", apart <= SCORE_TOLERANCE,
+                 f"{decision.score:.6f}, reproduced as {result.score:.6f}")
+
+
+def _outcome(decision: Decision, outcome: str, reasons: Sequence[Reason]) -> Iterator[Check]:
     logged = [reason.code for reason in decision.reasons]
-    reproduced = [reason.code for reason in result.reasons]
+    reproduced = [reason.code for reason in reasons]
     drops_agree = all(
         abs(ours.logit_drop - theirs.logit_drop) <= DROP_TOLERANCE
-        for ours, theirs in zip(decision.reasons, result.reasons, strict=False))
+        for ours, theirs in zip(decision.reasons, reasons, strict=False))
     yield Check("reasons", logged == reproduced and drops_agree, ", ".join(logged) or "none")
-    yield Check("decision", result.decision == decision.decision,
-                f"{decision.decision}, reproduced as {result.decision}")
+    yield Check("decision", outcome == decision.decision,
+                f"{decision.decision}, reproduced as {outcome}")
+
+
+def _applied(decision: Decision, ruling: Ruling) -> Check:
+    logged = decision.decided_by, decision.applied, decision.dry_run
+    names = ", ".join([*decision.applied, *decision.dry_run]) or "none applied"
+    return Check("rules", logged == (ruling.decided_by, ruling.applied, ruling.dry_run),
+                 f"version {decision.rules_version}, {names}; decided by {decision.decided_by}")
 
 
 @command

@@ -124,11 +124,12 @@ def test_what_the_champion_saw_in_validation_is_kept_for_monitoring(trained):
     assert result.returncode == 0, result.stderr
     kept = pq.read_table(flow.directory / "monitored/reference.parquet")
     assert kept.schema.metadata[reference.VERSION] == b"1"
-    (folder,) = flow.directory.glob("data/runs/*/features/split=calibration")
-    calibration = pq.read_table(folder, partitioning=None).sort_by("position")
-    amounts = kept["amount"].to_numpy()
-    assert np.isin(amounts.astype(np.float32), calibration["amount"].to_numpy()).all()
-    assert 0.5 * len(calibration) < kept.num_rows <= len(calibration)
+    [features] = flow.directory.glob("data/runs/*/features")
+    parts = [pq.read_table(features / f"split={name}", partitioning=None)
+             for name in ("early_stopping", "calibration")]
+    amounts = np.concatenate([part["amount"].to_numpy() for part in parts])
+    assert np.isin(kept["amount"].to_numpy().astype(np.float32), amounts).all()
+    assert len(parts[0]) < kept.num_rows <= len(amounts)
     (published,) = flow.directory.glob("models/fraud-detector-1-*")
     manifest = bundle.load(published).manifest
     flagged = pc.equal(kept["decision"], "decline").to_numpy()

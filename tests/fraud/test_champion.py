@@ -126,7 +126,7 @@ def test_a_location_without_a_model_is_an_error_with_a_fix(location, message):
 
 
 def test_a_bucket_without_a_champion_is_named(bucket):
-    with pytest.raises(BundleError, match="s3://models/none/champion.json: cannot be read"):
+    with pytest.raises(BundleError, match="s3://models/none/champion.json: is missing"):
         Champion("s3://models/none")
 
 

@@ -15,6 +15,9 @@ from fraud.decision import Answer, Answered, Decision, Refused
 from fraud.features import DEFAULT
 from fraud.history import BUCKET_MS, NAMES, StoreContractError, StoreUnavailable, counts_of
 from fraud.inference import SCALAR_BATCH_MAX
+from fraud.pseudonym import pseudonym
+from fraud.rules.rule_set import Condition, ListEntry, Rule, RuleSet
+from fraud.rules.ruling import Rules
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from tests import factories
@@ -69,7 +72,8 @@ def test_an_answer_names_decision_model_and_reasons(make, full):
     score, reasons = answer.pop("score"), answer.pop("reasons")
     assert answer == {"transaction_id": "a", "decision": "decline", "history": "full",
                       "late": False, "idempotent": True, "model_version": "3",
-                      "policy_version": "3.1", "thresholds": THRESHOLDS}
+                      "policy_version": "3.1", "thresholds": THRESHOLDS, "decided_by": "model",
+                      "rules_version": ""}
     assert 0.9 <= score <= 1
     assert reasons[0]["code"] == "amount-against-balance"
     assert reasons[0]["value"]["empties_account"] == 1.0
@@ -146,6 +150,35 @@ def test_each_model_has_its_own_thresholds(make, opened, champion):
         "4", model=bundle.Thresholds(0, 0), fallback=bundle.Thresholds(1, 1)))
     outcomes = scorer.score([emptying("a"), payment("b", NOON + 24 * HOUR)])
     assert [answer.decision for answer in answers(outcomes)] == ["approve", "decline"]
+
+
+def test_rules_and_lists_decide_with_the_model_and_the_log_says_how(make, memory):
+    scorer = make(memory)
+    large = Rule("large", "review", "why", "ana", (Condition("amount", ">=", 100.0),))
+    tried = Rule("tried", "decline", "why", "ana", (Condition("type", "==", "TRANSFER"),),
+                 dry_run=True)
+    entry = ListEntry(pseudonym(b"secret", "mule"), "deny", "why", "ana")
+    scorer.rules = Rules(RuleSet(4, NOON, "ana", "", (large, tried), (entry,)), "digest")
+    outcomes = scorer.score([payment("a", amount_cents=5_00), payment("b"),
+                             payment("c", destination="mule"), emptying("d")])
+    logged = decisions(outcomes)
+    assert [(each.decision, each.decided_by, each.model_decision, each.applied)
+            for each in logged] == [
+        ("approve", "model", "approve", []), ("review", "rule", "approve", ["rule:large"]),
+        ("decline", "list", "approve", ["list:deny", "rule:large"]),
+        ("decline", "model", "decline", ["rule:large"])]
+    assert {(each.rules_version, each.rules_digest, *each.dry_run) for each in logged} == {
+        ("4", "digest", "rule:tried")}
+    assert [(answer.decided_by, answer.rules_version) for answer in answers(outcomes)] == [
+        ("model", "4"), ("rule", "4"), ("list", "4"), ("model", "4")]
+
+
+def test_a_repeat_gets_the_same_bytes_also_under_other_rules(make, memory):
+    scorer = make(memory)
+    [first] = scorer.score([payment("a")])
+    scorer.rules = Rules(RuleSet(1, NOON, "", "", (
+        Rule("all", "decline", "why", "ana", (Condition("amount", ">=", 0.0),)),)), "digest")
+    assert scorer.score([payment("a")])[0].body == first.body
 
 
 def test_nothing_is_scored_for_no_payments(make, full):

@@ -12,8 +12,9 @@ from fraud import topics
 from fraud.brokers import BROKERS, BrokerSettings, connection
 from fraud.settings import SettingsError
 from fraud.topics import TopicError
+from fraud.training import label_table
 from fraud.training.errors import TrainingError
-from monitoring import label_table, label_topic, labels
+from monitoring import label_topic, labels
 
 NOW = 1_704_103_200_000
 

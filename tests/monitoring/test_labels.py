@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
+from fraud.training import label_table
 from fraud.training.errors import TrainingError
-from monitoring import label_table, labels
+from monitoring import labels
 from tests.monitoring.conftest import write_log
 from tests.tools import run_main
 

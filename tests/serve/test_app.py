@@ -12,7 +12,10 @@ import requests
 
 from fraud import bundle
 from fraud.features import DEFAULT
-from fraud.training.registry import publication
+from fraud.rules.rule_set import Condition, Rule, RulesError, RuleSet
+from fraud.service import Service
+from fraud.settings import Settings
+from fraud.training.registry import publication, rule_publication
 from fraud.transaction import parse
 from tests.serve.running import HASH, KEY, payment
 
@@ -262,6 +265,37 @@ def test_a_new_champion_is_served_without_a_restart_and_a_broken_one_is_not(
              or server.get("/readyz").json()["model_version"] == "3")
     metrics = server.get("/metrics").text
     assert serving_versions(metrics) == {"2"}
+
+
+def test_rules_bite_within_two_seconds_and_broken_ones_do_not(
+        serve, tmp_path, make_bundle, monkeypatch):
+    make_bundle(tmp_path / "1", version="1")
+    models = str(tmp_path / "models")
+    publication.publish(tmp_path / "1", "fraud-detector", models)
+    server = serve(FRAUD_MODEL=models)
+    assert server.score("before", amount=0).json()["decided_by"] == "model"
+    rule = Rule("all", "decline", "why", "ana", (Condition("amount", ">=", 0.0),))
+    monkeypatch.setenv("FRAUD_MODEL", models)
+    rule_publication.publish(RuleSet(1, 0, "ana", "a wave", (rule,)), models)
+    published = time.monotonic()
+    wait_for(lambda: server.score(os.urandom(8).hex(), amount=0).json()["decided_by"] == "rule")
+    assert time.monotonic() - published <= 2
+    answer = server.score("after", amount=0).json()
+    assert (answer["decision"], answer["rules_version"]) == ("decline", "1")
+    assert "rule:all" in [reason["code"] for reason in answer["reasons"]]
+    (tmp_path / "models/rules.json").write_bytes(b"broken")
+    wait_for(lambda: "rules stay at version 1" in server.log.read_text())
+    assert server.score("later", amount=0).json()["decided_by"] == "rule"
+    metrics = server.get("/metrics").text
+    assert "fraud_rules_version 1.0" in metrics and 'name="rule:all"' in metrics
+
+
+def test_rules_that_cannot_be_used_stop_the_start(tmp_path, make_bundle):
+    make_bundle(tmp_path / "1", version="1")
+    publication.publish(tmp_path / "1", "fraud-detector", str(tmp_path / "models"))
+    (tmp_path / "models/rules.json").write_bytes(b"broken")
+    with pytest.raises(RulesError, match="rules.json: JSON is malformed"):
+        Service(Settings(model=str(tmp_path / "models")), fallback_on_store_error=True)
 
 
 def test_a_champion_in_s3_is_served_and_followed(serve, tmp_path, make_bundle, bucket):

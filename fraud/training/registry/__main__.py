@@ -5,10 +5,13 @@
     python -m fraud.training.registry export --out bundle --version 3
     python -m fraud.training.registry reference --out monitored --version 3
     python -m fraud.training.registry policy --policy changed/policy.json --reason "fewer reviews"
+    python -m fraud.training.registry rules --rules rules.toml --dry-run --decisions decisions.jsonl
+    python -m fraud.training.registry rules --rules rules.toml --reason "gift card wave"
     python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot"
     python -m fraud.training.registry rollback --reason "alarms tripled since noon"
 
-A version that the gate refused is promoted only with --force.
+A version that the gate refused is promoted only with --force. Without a file, `rules` shows those
+in force; --rules and --lists each replace their part. Formats: docs/rules.md.
 
 MLFLOW_TRACKING_URI names the MLflow server or file (default sqlite:///mlflow.db), FRAUD_MODEL the
 folder or s3:// prefix from which serving takes its model (default models).
@@ -22,7 +25,8 @@ from pathlib import Path
 from fraud import clock
 from fraud.command_line import Arguments, command, parser
 from fraud.training.errors import TrainingError
-from fraud.training.registry import Registry, data_version, publication, reference
+from fraud.training.registry import (
+    Registry, backtest, data_version, publication, reference, rule_files, rule_publication)
 from fraud.training.registry.versions import CHALLENGER, CHAMPION, POLICY_DIGEST, number_of
 
 
@@ -71,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     copy = commands.add_parser("reference", help="copy the reference of a version for monitoring")
     policy = commands.add_parser("policy", help="give a version other thresholds, and publish "
                                                 "them if it is the champion")
+    rules = commands.add_parser("rules", help="publish rules and lists of accounts, try them on "
+                                              "logged decisions, or show those in force")
     promote = commands.add_parser("promote", help="make a version the champion and publish it")
     rollback = commands.add_parser("rollback", help="restore the previous champion")
     for command_ in (export, copy):
@@ -78,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
                               help="made if absent")
     policy.add_argument("--policy", type=Path, required=True, metavar="FILE",
                         help="a policy.json with a new version")
+    rules.add_argument("--rules", type=Path, metavar="FILE", help="TOML; replaces all rules")
+    rules.add_argument("--lists", type=Path, metavar="FILE", help="CSV; replaces all list entries")
+    rules.add_argument("--reason", default="", help="recorded with the rules; needed to publish")
+    rules.add_argument("--dry-run", action="store_true",
+                       help="publish nothing; show what they would have done to --decisions")
+    rules.add_argument("--decisions", nargs="+", metavar="LOG", default=[],
+                       help="decision logs of the champion, for --dry-run")
+    rules.add_argument("--labels", type=Path, metavar="FILE",
+                       help="CSV or Parquet with transaction_id, is_fraud and label_time")
     for command_ in (show, promote):
         command_.add_argument("version", help="its number, as list shows it")
     for command_ in (export, copy, policy):
@@ -111,6 +126,24 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
     return _serving(registry)
 
 
+def _rules(options: argparse.Namespace) -> str:
+    """Publish, try or show rules and lists; MLflow has no part in it."""
+    destination = rule_publication.target()
+    before = rule_publication.in_force(destination)
+    if not (options.rules or options.lists):
+        lines = rule_files.as_lines(before.rules if before else ())
+        return "\n".join([rule_publication.summary(before), *lines])
+    rules = rule_files.read_rules(options.rules) if options.rules else None
+    entries = rule_files.read_lists(options.lists) if options.lists else None
+    rule_set = rule_publication.changed(before, rules, entries, options.reason)
+    if options.dry_run:
+        return backtest.report(backtest.of_files(rule_set, options.decisions, options.labels))
+    if not options.reason:
+        raise TrainingError("--reason is missing; say why the rules change, it is kept with them")
+    rule_publication.publish(rule_set, destination)
+    return rule_publication.summary(rule_set)
+
+
 def _chosen(options: argparse.Namespace, registry: Registry) -> str:
     version = options.version or number_of(registry.champion())
     if not version:
@@ -120,7 +153,8 @@ def _chosen(options: argparse.Namespace, registry: Registry) -> str:
 
 @command
 def main(arguments: Arguments) -> None:
-    print(_run(_parser().parse_args(arguments), Registry()))
+    options = _parser().parse_args(arguments)
+    print(_rules(options) if options.command == "rules" else _run(options, Registry()))
 
 
 if __name__ == "__main__":

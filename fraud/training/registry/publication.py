@@ -9,6 +9,7 @@ A published folder never changes: its name holds a digest of the model and its p
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -67,6 +68,25 @@ def published(destination: str) -> Pointer | None:
         return None
     with filesystem.open_input_stream(path) as stream:
         return msgspec.json.decode(stream.read(), type=Pointer)
+
+
+def write_files(destination: str, contents: Mapping[str, bytes]) -> None:
+    """Write files in their order: readers see the whole old content of each or the whole new one.
+
+    Args:
+        destination: a folder, made if absent, or an s3:// prefix.
+        contents: by name.
+
+    Raises:
+        TrainingError: the destination cannot be written to.
+    """
+    filesystem, root = _opened(destination)
+    try:
+        filesystem.create_dir(root)
+        for name, content in contents.items():
+            _replace(filesystem, f"{root}/{name}", content)
+    except (OSError, pa.ArrowException) as error:
+        raise not_writable(Path(destination), error) from error
 
 
 def _opened(destination: str) -> tuple[fs.FileSystem, str]:

@@ -1,4 +1,4 @@
-"""The reference of a version: payments of its calibration period with its scores and decisions.
+"""The reference of a version: payments of validation with its scores and decisions.
 
 Monitoring compares later payments with it.
 """
@@ -24,7 +24,7 @@ FEATURES = b"features"      # in the file's metadata: their names, as JSON
 
 
 def write(bundle: Bundle, rows: Rows, path: Path, seed: int) -> None:
-    """Write a sample of the calibration period with a bundle's scores and decisions.
+    """Write a sample of validation with a bundle's scores and decisions.
 
     Columns: the features that are known, event_time, type, amount, score,
     decision, is_fraud, incident_id.

@@ -181,11 +181,11 @@ def number_of(version: Version | None) -> str:
 
 def signature(prefix: str) -> dict[str, str]:
     """Return tags that record the present user and time: `<prefix>_by`, `<prefix>_at`."""
-    return {f"{prefix}_by": _user(),
+    return {f"{prefix}_by": user(),
             f"{prefix}_at": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
-def _user() -> str:
+def user() -> str:
     try:
         return os.environ.get("USER") or getpass.getuser()
     except (KeyError, OSError):      # a container's user without a name

@@ -6,6 +6,8 @@ import pytest
 from fraud import bundle
 from fraud.decision import Decision
 from fraud.history import BUCKET_MS
+from fraud.rules.rule_set import Condition, Rule, RuleSet
+from fraud.rules.ruling import Rules
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -67,6 +69,36 @@ def test_a_decision_is_reproduced(replayed, decisions, position):
     history = "full" if position > 68 else "partial"
     assert f"t{position}, decided at 20" in out and (
         f"by model 3 and policy 3.1, history {history}" in out)
+
+
+@pytest.fixture
+def ruled(bundle_directory, tmp_path):
+    """Decisions under rules, and a directory with their bundle and rules."""
+    large = Rule("large", "decline", "why", "ana", (Condition("amount", ">=", 100.0),))
+    content = msgspec.json.encode(RuleSet(4, NOON, "ana", "", (large,)))
+    scorer = Scorer(open_store(Settings(history="memory://")), bundle.load(bundle_directory),
+                    Settings(clock="event"), fallback_on_store_error=True)
+    scorer.rules = Rules(msgspec.json.decode(content, type=RuleSet), bundle.sha256(content))
+    models = shutil.copytree(bundle_directory, tmp_path / "models")
+    (models / "rules-4-0.json").write_bytes(content)
+    return [scorer.score([payment(position)])[0].decision for position in range(3)], models
+
+
+def test_a_decision_under_rules_is_reproduced(replayed, ruled):
+    decisions, models = ruled
+    code, out, _ = replayed("t1", decisions, models)
+    assert code == 0 and "rule:large" in step(out, "reasons")
+    assert "version 4, rule:large; decided by rule" in step(out, "rules")
+    changed_line = changed(decisions, 1, applied=["rule:other"])
+    code, out, _ = replayed("t1", changed_line, models)
+    assert code == 1 and step(out, "rules").startswith("NOT SAME")
+
+
+def test_rules_that_are_missing_are_named(replayed, ruled):
+    decisions, models = ruled
+    (models / "rules-4-0.json").unlink()
+    code, _, err = replayed("t1", decisions, models)
+    assert code == 2 and "holds no rules-4-....json with sha256" in err
 
 
 def test_reasons_and_outcome_are_reported(replayed, decisions):

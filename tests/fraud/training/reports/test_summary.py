@@ -41,7 +41,8 @@ def test_it_names_data_results_decision_and_next_commands(screen):
                  "xgboost, for the higher F1 in validation, and in 87% of bootstrap",
                  "0.800 (95 % 0.700 to 0.850)", "6 of 8 incidents",
                  "miss 25% of the money, with reviews 25%",
-                 "12.5 declines and 20.0 reviews a day: 32 alerts of a budget of 150,", "41 on the busiest day", "version 5 is promoted", "published in models",
+                 "12.5 declines and 20.0 reviews a day: 32 alerts of a budget of 150,",
+                 "41 on the busiest day", "version 5 is promoted", "published in models",
                  "the reason", "make serve", "fraud.training.registry show 5"):
         assert part in text
 
