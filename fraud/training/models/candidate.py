@@ -21,7 +21,7 @@ from fraud.training.evaluation.metrics import period_metrics
 from fraud.training.evaluation.thresholds import decline_threshold, review_threshold
 from fraud.training.features import splits
 from fraud.training.features.splits import Rows, Traffic
-from fraud.training.models import boosted_trees, neural_network
+from fraud.training.models import boosted_trees, neural_network, tuning
 from fraud.training.models.medians import Medians, medians_of
 from fraud.training.settings import TrainingSettings
 
@@ -76,7 +76,8 @@ def best(candidates: Iterable[Candidate]) -> str:
 
 
 def train(framework: str, table: FeatureTable, folder: str, transactions: str,
-          ends: dict[str, int], directory: Path, settings: TrainingSettings) -> Candidate:
+          ends: dict[str, int], directory: Path, settings: TrainingSettings,
+          trials: int = 0) -> Candidate:
     """Fit a framework's model and fallback, and measure them in the calibration period.
 
     A feature that is not known counts as its median among legitimate payments of the train period,
@@ -86,6 +87,7 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
         table: the features in `folder`.
         folder, transactions, ends: see `splits.read_split`; the test period is not read.
         directory: receives the ONNX and native files.
+        trials: of the hyperparameter search; 0 trains with the settings as configured.
 
     Raises:
         TrainingError: a period holds one class only, or the model learned nothing.
@@ -99,14 +101,19 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
         rows[name] = rows_to_fit(rows[name], of_fraud, settings.seed)
     rows = {name: replace(part, features=bundle.known_values(part.features, medians.row))
             for name, part in rows.items()}
+    if trials:
+        settings = tuning.tuned(framework, TRAINERS[framework], rows, settings, trials)
     inputs = zip(VARIANTS, (table.names, table.fallback_names), strict=True)
     traffic = splits.read_traffic(folder, transactions, ends)
     traffic = replace(traffic, features=bundle.known_values(traffic.features, medians.row))
     variants = {name: _variant(framework, name, medians.of(names), rows, traffic, directory,
                                settings)
                 for name, names in inputs}
+    parameters = msgspec.to_builtins(getattr(settings, framework))
+    if trials:
+        parameters["search_trials"] = trials
     return Candidate(
-        framework, msgspec.to_builtins(getattr(settings, framework)), table.types,
+        framework, parameters, table.types,
         tuple(sorted(table.left_out)), settings.alerts.alerts_per_day, **variants)
 
 
