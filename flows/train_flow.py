@@ -2,6 +2,7 @@
 
     python flows/train_flow.py run
     python flows/train_flow.py run --transactions payments.csv --sample 0.1
+    python flows/train_flow.py run --tune 20
     python flows/train_flow.py resume
     python flows/train_flow.py card view final_test
 
@@ -37,6 +38,8 @@ class TrainFlow(FlowSpec):
                         help="a mapping of the file's columns, see docs/your-data.md")
     sample = Parameter("sample", default=1.0, help="share of the accounts to use")
     rows = Parameter("rows", default=None, type=int, help="simulate this many payments instead")
+    tune = Parameter("tune", default=0, help="trials of a hyperparameter search for each framework "
+                     "(0: none), see docs/training.md")
     reason = Parameter("reason", default="", help="why the run was started; kept with its version")
     spark_master = Parameter("spark-master", default="local[*]", help="URL of the Spark master")
     data_dir = Parameter("data-dir", default="data",
@@ -53,12 +56,14 @@ class TrainFlow(FlowSpec):
         from fraud.training import acquire, settings
         from fraud.training.data import dataset, options, periods
         from fraud.training.java import check_java
+        from fraud.training.models import tuning
         from fraud.training.registry import data_version
         from fraud.training.registry.lineage import git_commit
         from fraud.training.reports import cards, summary
 
         self.settings, self.settings_file = settings.parse(self.config), settings_file()
         check_java()
+        tuning.check(self.tune)
         data, seed = self.settings.data, self.settings.seed
         self.workspace = str(Path(self.data_dir, "runs", current.run_id).absolute())
         self.git_commit, self.trained_at = git_commit(), clock.now_ms()
@@ -131,7 +136,8 @@ class TrainFlow(FlowSpec):
 
         self.candidate = candidate.train(
             framework, self.prepared.feature_table, self.features_path,
-            self.prepared.transactions, self.ends, Path(self.workspace, framework), self.settings)
+            self.prepared.transactions, self.ends, Path(self.workspace, framework), self.settings,
+            self.tune)
         current.card.extend(cards.training(self.candidate))
 
     @training_step(cpu=1, memory=4_000, has_card=True)

@@ -18,7 +18,7 @@ CALIBRATION_DAYS = 3        # days before a retraining, which set its threshold
 SEED = 7
 TREES = training_settings.BoostedTrees(
     max_depth=6, learning_rate=0.15, rounds=200, early_stopping_rounds=25, min_child_weight=5.0,
-    subsample=0.8, colsample_bytree=0.8, max_bin=256)
+    subsample=0.8, colsample_bytree=0.8, reg_lambda=1.0, max_bin=256)
 Labelled = tuple[np.ndarray, np.ndarray]        # features and labels
 
 

@@ -139,7 +139,8 @@ def bundle_directory(tmp_path_factory):
 
     directory, chance = tmp_path_factory.mktemp("bundle"), np.random.default_rng(7)
     settings = BoostedTrees(max_depth=4, learning_rate=0.3, rounds=30, early_stopping_rounds=10,
-                            min_child_weight=1, subsample=1.0, colsample_bytree=1.0, max_bin=64)
+                            min_child_weight=1, subsample=1.0, colsample_bytree=1.0, reg_lambda=1.0,
+                            max_bin=64)
     rows = chance.lognormal(2, 2, (4000, len(DEFAULT.names))).astype(np.float32)
     rows[:, DEFAULT.names.index("empties_account")] = chance.random(4000) < 0.3
     emptied = rows[:, DEFAULT.names.index("empties_account")] == 1

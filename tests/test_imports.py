@@ -56,7 +56,8 @@ PROGRAMS = {"flows", "serve", "stream", "monitoring"}
 FOLDERS = PROGRAMS | {"fraud", "notebooks", "bench", "tests"}
 USE_TRAINING = {"flows", "notebooks", "monitoring", "bench"}
 
-HEAVY = {"pyspark", "tensorflow", "xgboost", "mlflow", "pandas", "pyarrow", "sklearn", "metaflow"}
+HEAVY = {"pyspark", "tensorflow", "xgboost", "mlflow", "pandas", "pyarrow", "sklearn", "metaflow",
+         "optuna"}
 
 
 # The checker.

@@ -59,6 +59,7 @@ class BoostedTrees(Strict, frozen=True):
     min_child_weight: NotNegative
     subsample: Annotated[float, msgspec.Meta(gt=0, le=1)]
     colsample_bytree: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    reg_lambda: NotNegative
     max_bin: Annotated[int, msgspec.Meta(ge=2)]
 
 

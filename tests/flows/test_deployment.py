@@ -49,7 +49,7 @@ def test_argo_runs_every_step_with_its_resources_retries_and_time_limit(template
 def test_argo_takes_the_parameters_of_the_flow(template):
     names = {parameter["name"] for parameter in template["spec"]["arguments"]["parameters"]}
     assert {"transactions", "sample", "rows", "spark-master", "data-dir",
-            "workspace-uri"} <= names
+            "workspace-uri", "tune"} <= names
 
 
 @pytest.mark.system

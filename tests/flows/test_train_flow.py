@@ -267,6 +267,9 @@ REFUSED = {
     "a sample of nothing": (
         lambda directory, payments: ["--transactions", str(payments), "--sample", "0"],
         "sample is 0.0"),
+    "a negative search": (
+        lambda directory, payments: ["--transactions", str(payments), "--tune", "-1"],
+        "--tune -1 is negative: give the number of trials"),
 }
 
 

@@ -15,7 +15,8 @@ FIT, EARLY_STOPPING = 0.6, 0.2  # shares of the frauds, in order of time; the re
 FEWEST_FRAUDS = 10
 # Fine bins: a single value among near ones may reveal the label.
 TREES = BoostedTrees(max_depth=4, learning_rate=0.3, rounds=20, early_stopping_rounds=5,
-                     min_child_weight=1.0, subsample=1.0, colsample_bytree=1.0, max_bin=2048)
+                     min_child_weight=1.0, subsample=1.0, colsample_bytree=1.0, reg_lambda=1.0,
+                     max_bin=2048)
 
 
 @dataclass(frozen=True)

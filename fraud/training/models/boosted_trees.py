@@ -36,7 +36,7 @@ def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_lab
          "base_score": 0.5, "seed": seed, "max_depth": settings.max_depth,
          "learning_rate": settings.learning_rate, "max_bin": settings.max_bin,
          "min_child_weight": settings.min_child_weight, "subsample": settings.subsample,
-         "colsample_bytree": settings.colsample_bytree},
+         "colsample_bytree": settings.colsample_bytree, "reg_lambda": settings.reg_lambda},
         fitted, settings.rounds,
         evals=[(fitted, "train"), (data(early, early_label, fitted), "early_stopping")],
         early_stopping_rounds=settings.early_stopping_rounds, evals_result=curves,

@@ -21,13 +21,12 @@ from fraud.training.evaluation.metrics import period_metrics
 from fraud.training.evaluation.thresholds import decline_threshold, with_review
 from fraud.training.features import splits
 from fraud.training.features.splits import Rows, Traffic
-from fraud.training.models import boosted_trees, neural_network
+from fraud.training.models import boosted_trees, neural_network, tuning
 from fraud.training.models.medians import Medians, medians_of
 from fraud.training.settings import TrainingSettings
 
 TRAINERS = {"xgboost": boosted_trees, "tensorflow": neural_network}
 VARIANTS = ("model", "fallback")
-VALIDATION = "validation"   # early stopping and calibration, as far as their labels are mature
 OTHER_TYPES_SHARE = 0.1     # of the payments of types without fraud, to fit on
 
 
@@ -77,7 +76,8 @@ def best(candidates: Iterable[Candidate]) -> str:
 
 
 def train(framework: str, table: FeatureTable, folder: str, transactions: str,
-          ends: dict[str, int], directory: Path, settings: TrainingSettings) -> Candidate:
+          ends: dict[str, int], directory: Path, settings: TrainingSettings,
+          trials: int = 0) -> Candidate:
     """Fit a framework's model and fallback, and measure them in validation.
 
     A feature that is not known counts as its median among legitimate payments of the train period,
@@ -87,6 +87,7 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
         table: the features in `folder`.
         folder, transactions, ends: see `splits.read_split`; the test period is not read.
         directory: receives the ONNX and native files.
+        trials: of the hyperparameter search; 0 trains with the settings as configured.
 
     Raises:
         TrainingError: a period holds one class only, or the model learned nothing.
@@ -96,20 +97,26 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
             for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION)}
     medians = medians_of(rows[splits.TRAIN], table.types)
     of_fraud = np.unique(rows[splits.TRAIN].type[rows[splits.TRAIN].label == 1])
-    rows[VALIDATION] = splits.validation(rows[splits.EARLY_STOPPING], rows.pop(splits.CALIBRATION),
-                                         splits.mature_until(transactions, ends))
+    rows[splits.VALIDATION] = splits.validation(
+        rows[splits.EARLY_STOPPING], rows.pop(splits.CALIBRATION),
+        splits.mature_until(transactions, ends))
     for name in (splits.TRAIN, splits.EARLY_STOPPING):
         rows[name] = rows_to_fit(rows[name], of_fraud, settings.seed)
     rows = {name: replace(part, features=bundle.known_values(part.features, medians.row))
             for name, part in rows.items()}
+    if trials:
+        settings = tuning.tuned(framework, TRAINERS[framework], rows, settings, trials)
     inputs = zip(VARIANTS, (table.names, table.fallback_names), strict=True)
     traffic = splits.read_traffic(folder, transactions, ends)
     traffic = replace(traffic, features=bundle.known_values(traffic.features, medians.row))
     variants = {name: _variant(framework, name, medians.of(names), rows, traffic, directory,
                                settings)
                 for name, names in inputs}
+    parameters = msgspec.to_builtins(getattr(settings, framework))
+    if trials:
+        parameters["search_trials"] = trials
     return Candidate(
-        framework, msgspec.to_builtins(getattr(settings, framework)), table.types,
+        framework, parameters, table.types,
         tuple(sorted(table.left_out)), settings.alerts.alerts_per_day, **variants)
 
 
@@ -136,7 +143,7 @@ def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
     onnx, native = directory / f"{name}.onnx", directory / f"{name}{trainer.SUFFIX}"
     trainer.export(model, width, onnx)
     trainer.save(model, native)
-    manifest, thresholds = _measured(onnx, medians, rows[VALIDATION], traffic, settings)
+    manifest, thresholds = _measured(onnx, medians, rows[splits.VALIDATION], traffic, settings)
     print(f"{framework} {name}: {len(curves['early_stopping_logloss'])} rounds in {seconds:.1f} s, "
           f"validation F1 {manifest.metrics['validation_f1']:.3f}, "
           f"AUPRC {manifest.metrics['validation_auprc']:.3f}")

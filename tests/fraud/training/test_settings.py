@@ -19,7 +19,7 @@ OUT_OF_RANGE = {
                "review_cost": [-1]},
     "xgboost": {"max_depth": [0], "learning_rate": [0], "rounds": [0],
                 "early_stopping_rounds": [0], "min_child_weight": [-1], "subsample": [0, 1.1],
-                "colsample_bytree": [0, 1.1], "max_bin": [1]},
+                "colsample_bytree": [0, 1.1], "reg_lambda": [-1], "max_bin": [1]},
     "tensorflow": {"units": [[], [0], 64], "bins": [0], "learning_rate": [0], "batch_size": [31],
                    "fraud_share": [0, 1], "steps_per_epoch": [0], "epochs": [0], "patience": [0]},
     "audit": {"rows": [999, 500_001], "alone_auprc": [0, 1], "trace_auprc": [0, 1],

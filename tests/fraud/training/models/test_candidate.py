@@ -16,7 +16,7 @@ from fraud.training.errors import TrainingError
 from fraud.training.evaluation import metrics
 from fraud.training.evaluation.thresholds import decline_threshold, with_review
 from fraud.training.features import splits
-from fraud.training.models import candidate
+from fraud.training.models import boosted_trees, candidate
 from fraud.training.registry import bundle_writer
 from fraud.training.registry.lineage import Lineage
 from fraud.transaction import TYPES
@@ -158,6 +158,23 @@ def test_what_people_want_to_see_is_told(trained, variant):
     assert all(math.isfinite(loss) for losses in variant.curves.values() for loss in losses)
     assert variant.seconds > 0
     assert trained.parameters == msgspec.to_builtins(getattr(SETTINGS, trained.framework))
+
+
+def test_a_search_sets_the_parameters_of_both_variants(data, tmp_path, capsys):
+    place, _, _ = data
+    unable = msgspec.structs.replace(SETTINGS.xgboost, subsample=1e-4, max_bin=64)   # no splits
+    tuned = candidate.train(
+        "xgboost", DEFAULT, str(place / "features"), str(place / "transactions.parquet"), ENDS,
+        tmp_path, msgspec.structs.replace(SETTINGS, xgboost=unable), trials=3)
+    assert tuned.parameters.pop("search_trials") == 3
+    chosen = msgspec.convert(tuned.parameters, settings.BoostedTrees)
+    assert chosen.subsample > unable.subsample and chosen.rounds == unable.rounds
+    auprc = tuned.model.manifest.metrics["validation_auprc"]
+    assert f"validation AUPRC {auprc:.3f}, as configured " in capsys.readouterr().out
+    for variant in (tuned.model, tuned.fallback):
+        trees = boosted_trees.load(Path(variant.native)).get_dump()
+        depth = max(line.count("\t") for tree in trees for line in tree.splitlines())
+        assert 0 < depth <= chosen.max_depth
 
 
 def test_metrics_of_a_candidate_tell_of_both_variants(trained):
