@@ -35,7 +35,7 @@ def draw(results: Sequence[DrillResult], path: Path) -> None:
         axis.axvline(_date(CHANGE), color="grey", linestyle=":", label="fraud changes")
         if result.alarm:
             axis.axvline(_date(result.alarm), color="tab:red", linestyle="--", label="alarm")
-        axis.set(title=result.kind, ylim=(0, 1))
+        axis.set(title=result.kind, xlim=(dates[0], dates[-1]), ylim=(0, 1))
         axis.xaxis.set_major_locator(matplotlib.dates.DayLocator(bymonthday=(1, 9, 17, 25)))
         axis.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%Y-%m-%d"))
     axes[0][0].set_ylabel("recall, mean of three days")

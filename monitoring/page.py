@@ -53,8 +53,7 @@ main .line0 { stroke: #4a8fd0; stroke-width: 2 }
 main .line1 { stroke: #d9772b; stroke-width: 2 }
 </style>"""
 BARE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<title>Monitoring</title></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark"></head>
 <body></body></html>
 """
 
@@ -149,4 +148,5 @@ def _run(report, definition, reference: pd.DataFrame | None, current: pd.DataFra
 def _with(page: str, title: str, summary: str, *parts: str) -> str:
     """Return a page that begins with a title, a summary (text) and parts (HTML)."""
     begin = f"{STYLE}<main><h1>{title}</h1><pre>{escape(summary)}</pre>{''.join(parts)}</main>"
-    return page.replace("<body>", f"<body>{begin}", 1)
+    return page.replace("<head>", f"<head><title>{title}</title>", 1).replace(
+        "<body>", f"<body>{begin}", 1)

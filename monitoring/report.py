@@ -195,7 +195,7 @@ def main(arguments: Arguments) -> None:
                          help="CSV or Parquet files, or kafka:TOPIC, see monitoring.labels")
     options.add_argument("--as-of", type=labels.moment, default=None,
                          help="use labels known by then (ISO 8601; default: now)")
-    options.add_argument("--alert-budget", type=float, default=None,
+    options.add_argument("--alert-budget", type=_alert_budget, default=None,
                          help="reviews and declines a day (default: that of the model that "
                               "FRAUD_MODEL names, if there is one)")
     options.add_argument("--out", type=Path, required=True, help="a directory, made if absent")
@@ -214,6 +214,13 @@ def _run(options: argparse.Namespace) -> Report:
         known = labels.known_by(as_of, current.payments, labels.read_labels(*options.labels))
     budget = _served_budget() if options.alert_budget is None else options.alert_budget
     return make(reference, current, known, budget, chosen, options.out)
+
+
+def _alert_budget(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of alerts above 0")
+    return value
 
 
 def _served_budget() -> float:

@@ -41,5 +41,6 @@ def test_a_page_without_data_is_light_or_dark_as_the_browser_prefers(tmp_path):
     page.of_drift(BARE, DriftThresholds(0.01, 2_000), pd.DataFrame(), pd.DataFrame(),
                   "<not enough>", tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
+    assert "<title>Drift</title>" in text
     assert '<meta name="color-scheme" content="light dark">' in text
     assert "&lt;not enough&gt;" in text

@@ -207,6 +207,14 @@ def test_what_cannot_be_done_is_one_line(
     assert result.err.startswith(message) and result.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("text", ["-1", "0", "nan", "inf", "many"])
+def test_a_budget_that_is_no_number_of_alerts_is_refused(capsys, text):
+    result = run_main(capsys, report.main, "--reference", "r", "--decisions", "d", "--out", "o",
+                      "--alert-budget", text)
+    assert result.code == 2
+    assert re.search(f"argument --alert-budget: .*{text}", result.err)
+
+
 def test_what_is_no_report_is_refused(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"made_at": 1}))
     with pytest.raises(TrainingError, match="report.json: is not a report"):
