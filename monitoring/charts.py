@@ -15,7 +15,7 @@ from fraud import clock
 WIDTH, HEIGHT = 760, 230
 LEFT, RIGHT, TOP, BOTTOM = 70, 10, 26, 24        # margins: axis labels, legend, dates
 MOST_DATES, STEPS = 8, 5         # on the axes, at most
-SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 180, 30, 5
+SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 180, 24, 4
 Values = Sequence[float | None]         # None: nothing to show
 
 

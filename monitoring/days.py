@@ -12,6 +12,8 @@ import pandas as pd
 from fraud import clock
 from fraud.training.evaluation.incidents import IncidentOutcomes, incident_outcomes
 
+COLUMNS = ["event_time", "amount", "decision", "is_fraud", "incident_id"]
+
 
 class DayOutcomes(msgspec.Struct, frozen=True):
     """One UTC day. An incident and all of its money belong to the day on which it began."""
@@ -59,7 +61,7 @@ def by_day(payments: pd.DataFrame) -> list[DayOutcomes]:
         payments: event_time, amount, decision, is_fraud (null: unlabelled), incident_id (null: a
             separate one).
     """
-    payments = payments.sort_values("event_time", kind="stable")
+    payments = payments[COLUMNS].sort_values("event_time", kind="stable")
     labelled = payments["is_fraud"].notna().to_numpy()
     fraud = payments["is_fraud"].eq(1).fillna(False).to_numpy(bool)
     declined, reviewed = ((payments["decision"] == name).to_numpy()
