@@ -37,12 +37,22 @@ class Column(msgspec.Struct, frozen=True):
     drifted: bool
 
 
+class DriftWindow(msgspec.Struct, frozen=True):
+    """The course of drift: payments of consecutive days, compared with the whole reference."""
+
+    first_time: int         # of a payment, ms since the epoch
+    last_time: int
+    payments: int
+    share_moved: dict[str, float]       # by column
+
+
 class Drift(msgspec.Struct, frozen=True):
     """The result for all columns; `why` says that there is too little data."""
 
     payments: int           # on each side, in like hours
     hours_of_week: int      # present on both sides
-    columns: list[Column]   # drifted ones first, then most moved; empty with too little data
+    columns: list[Column]   # most moved first; empty with too little data
+    windows: list[DriftWindow]      # in order of time; empty with too little data
     why: str = ""
 
     @property
@@ -72,11 +82,14 @@ def like_hours(reference: np.ndarray, current: np.ndarray, seed: int
         reference, current: event_time in ms since the epoch, of any lengths.
     """
     rng = np.random.default_rng(seed)
-    reference_hours, current_hours = (
-        (times // clock.HOUR_MS + MONDAY) % WEEK for times in (reference, current))
+    reference_hours, current_hours = map(_hour_of_week, (reference, current))
     counts = np.minimum(np.bincount(reference_hours, minlength=WEEK),
                         np.bincount(current_hours, minlength=WEEK))
     return _draw(reference_hours, counts, rng), _draw(current_hours, counts, rng)
+
+
+def _hour_of_week(times: np.ndarray) -> np.ndarray:
+    return (times // clock.HOUR_MS + MONDAY) % WEEK
 
 
 def _draw(hours: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -96,17 +109,53 @@ def compare(reference: pd.DataFrame, current: pd.DataFrame, features: Sequence[s
         features: names of the model's features.
     """
     rows, least = len(current), settings.drift.min_payments
-    hours = np.unique(current["event_time"].to_numpy() // clock.HOUR_MS % WEEK).size
+    hours = np.unique(_hour_of_week(current["event_time"].to_numpy())).size
     if rows < least:
-        return Drift(rows, hours, [], f"{rows:,} payments are in hours of the week that the "
-                                      f"reference has too; {least:,} are needed")
-    moved = {name: (_categories if name in CATEGORIES else _numbers)(reference[name], current[name])
-             for name in compared_columns(features)}
+        return Drift(rows, hours, [], [], f"{rows:,} payments are in hours of the week that the "
+                                          f"reference has too; {least:,} are needed")
+    moved = _moved(reference, current, features)
     q_values = stats.false_discovery_control([p for _, p in moved.values()])
     columns = [_column(name, share, p, float(q), settings)
                for (name, (share, p)), q in zip(moved.items(), q_values, strict=True)]
-    columns.sort(key=lambda column: (not column.drifted, -column.share_moved))
-    return Drift(rows, hours, columns)
+    columns.sort(key=lambda column: -column.share_moved)
+    return Drift(rows, hours, columns, _windows(reference, current, features, least))
+
+
+def _windows(reference: pd.DataFrame, current: pd.DataFrame, features: Sequence[str], least: int
+             ) -> list[DriftWindow]:
+    """Compare the current payments window by window, each in its own hours of the week.
+
+    A window is a day, or as many days as have `least` payments: among fewer, chance alone moves a
+    share that would matter.
+    """
+    windows = _window_of_day(current["event_time"].to_numpy() // clock.DAY_MS, least)
+    hour = _hour_of_week(reference["event_time"].to_numpy())
+    compared = []
+    for _, part in current.groupby(windows):
+        times = part["event_time"].to_numpy()
+        like = reference[np.isin(hour, _hour_of_week(times))]
+        moved = {name: share for name, (share, _) in _moved(like, part, features).items()}
+        compared.append(DriftWindow(int(times.min()), int(times.max()), len(part), moved))
+    return compared
+
+
+def _window_of_day(day: np.ndarray, least: int) -> np.ndarray:
+    """Return the index of each payment's window; a rest of fewer than `least` joins the last."""
+    days, position, counts = np.unique(day, return_inverse=True, return_counts=True)
+    window, index, filled = np.zeros(days.size, np.int64), 0, 0
+    for at, count in enumerate(counts):
+        window[at] = index
+        filled += count
+        if filled >= least and counts[at + 1:].sum() >= least:
+            index, filled = index + 1, 0
+    return window[position]
+
+
+def _moved(reference: pd.DataFrame, current: pd.DataFrame, features: Sequence[str]
+           ) -> dict[str, tuple[float, float]]:
+    """Return the share moved and the p value of each column."""
+    return {name: (_categories if name in CATEGORIES else _numbers)(reference[name], current[name])
+            for name in compared_columns(features)}
 
 
 def _column(name: str, share: float, p_value: float, q_value: float,

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from monitoring.concept_drift import CHANGE
+from fraud.training.simulate.simulator import START
+from monitoring.concept_drift import CHANGE, DAY
 
 if TYPE_CHECKING:
     from monitoring.drill import DrillResult
@@ -19,6 +21,7 @@ MEASURES = {"recall": "payments", "incidents": "incidents", "money": "money"}
 def draw(results: Sequence[DrillResult], path: Path) -> None:
     """Draw daily recall of champion and retrained model, the change and the alarm."""
     import matplotlib
+    import matplotlib.dates
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -26,16 +29,23 @@ def draw(results: Sequence[DrillResult], path: Path) -> None:
                                    sharey=True, layout="constrained", squeeze=False)
     for axis, result in zip(axes[0], results, strict=True):
         smooth = result.by_day.rolling(3, min_periods=1).mean()
-        axis.plot(smooth.index, smooth["champion"], label="champion")
-        axis.plot(smooth.index, smooth["retrained"], label="retrained")
-        axis.axvline(CHANGE, color="grey", linestyle=":", label="fraud changes")
+        dates = [_date(day) for day in smooth.index]
+        axis.plot(dates, smooth["champion"], label="champion")
+        axis.plot(dates, smooth["retrained"], label="retrained")
+        axis.axvline(_date(CHANGE), color="grey", linestyle=":", label="fraud changes")
         if result.alarm:
-            axis.axvline(result.alarm, color="tab:red", linestyle="--", label="alarm")
-        axis.set(title=result.kind, xlabel="day", ylim=(0, 1))
+            axis.axvline(_date(result.alarm), color="tab:red", linestyle="--", label="alarm")
+        axis.set(title=result.kind, xlim=(dates[0], dates[-1]), ylim=(0, 1))
+        axis.xaxis.set_major_locator(matplotlib.dates.DayLocator(bymonthday=(1, 9, 17, 25)))
+        axis.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%Y-%m-%d"))
     axes[0][0].set_ylabel("recall, mean of three days")
     axes[0][-1].legend(loc="lower left", fontsize="small")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def _date(day: int) -> pd.Timestamp:
+    return pd.to_datetime(START + day * DAY, unit="ms")
 
 
 def tables(results: Sequence[DrillResult]) -> str:

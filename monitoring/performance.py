@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fraud.training.evaluation import incidents, metrics
+from monitoring.days import incident_names
 from monitoring.settings import ReportSettings
 
 
@@ -22,6 +23,10 @@ class Measured(msgspec.Struct, frozen=True):
     recall: float
     money_stopped: float        # currency units, by incident, see `incidents.incident_outcomes`
     money_missed: float
+    incidents_stopped: int      # with a declined payment
+    incidents_missed: int
+    review_precision: float | None      # None without reviews
+    review_recall: float        # share of the frauds that was reviewed, not declined
     minutes_to_detection: float | None      # median; None where no incident was stopped
 
 
@@ -54,8 +59,8 @@ def measure(labelled: pd.DataFrame, seed: int) -> Measured:
     labelled = labelled.sort_values("event_time", kind="stable")
     label = labelled["is_fraud"].to_numpy(np.int8)
     flagged = (labelled["decision"] == "decline").to_numpy()
-    names = labelled["incident_id"].astype(object).to_numpy()
-    incident = np.where(pd.isna(names), [f"row {row}" for row in range(len(labelled))], names)
+    reviewed = (labelled["decision"] == "review").to_numpy()
+    incident = incident_names(labelled)
     fraud, true_positives = label == 1, int((flagged & (label == 1)).sum())
     low, high = metrics.f1_interval(flagged, label, incident, seed)
     outcomes = incidents.incident_outcomes(
@@ -68,6 +73,9 @@ def measure(labelled: pd.DataFrame, seed: int) -> Measured:
         precision=true_positives / max(1, int(flagged.sum())),
         recall=true_positives / int(fraud.sum()),
         money_stopped=outcomes.money_stopped, money_missed=outcomes.money_missed,
+        incidents_stopped=outcomes.stopped, incidents_missed=outcomes.incidents - outcomes.stopped,
+        review_precision=float(fraud[reviewed].mean()) if reviewed.any() else None,
+        review_recall=float(reviewed[fraud].mean()),
         minutes_to_detection=None if np.isnan(minutes) else minutes)
 
 

@@ -17,10 +17,14 @@ import msgspec
 import pandas as pd
 
 from fraud import clock
+from fraud.bundle import BundleError
+from fraud.champion import Champion
 from fraud.command_line import Arguments, command, parser
 from fraud.training.errors import TrainingError
 from fraud.training.files import not_writable
-from monitoring import drift, exposition, labels, page, performance, settings, windows
+from fraud.training.registry import publication
+from monitoring import days, drift, exposition, labels, page, performance, settings, windows
+from monitoring.days import DayOutcomes
 from monitoring.drift import Drift
 from monitoring.labels import LabelledPayments
 from monitoring.performance import Performance
@@ -50,6 +54,8 @@ class Report(msgspec.Struct, frozen=True):
     drift: Drift
     performance: Performance | None     # None without labels
     labels: dict[str, int]
+    alert_budget: float                 # reviews and declines a day; 0: unknown
+    days: list[DayOutcomes]             # of the current payments; empty without labels
 
     @property
     def drifted(self) -> list[str]:
@@ -57,12 +63,13 @@ class Report(msgspec.Struct, frozen=True):
         return [column.name for column in self.drift.columns if column.drifted]
 
 
-def make(reference: Window, current: Window, known: LabelledPayments | None,
+def make(reference: Window, current: Window, known: LabelledPayments | None, alert_budget: float,
          settings: ReportSettings, directory: Path) -> Report:
     """Compare two windows, and write the report's files; pages of an earlier report are removed.
 
     Args:
         known: labels of the current payments; None without labels.
+        alert_budget: reviews and declines a day; 0: unknown.
 
     Raises:
         TrainingError: the directory is not writable.
@@ -74,15 +81,17 @@ def make(reference: Window, current: Window, known: LabelledPayments | None,
         reference=_period(reference), current=_period(current),
         drift=drift.compare(*like, reference.features, settings),
         performance=_performance(labelled, known, settings) if known else None,
-        labels=known.counts if known else {})
+        labels=known.counts if known else {},
+        alert_budget=alert_budget, days=days.by_day(known.payments) if known else [])
     try:
         directory.mkdir(parents=True, exist_ok=True)
         text = summary(report)
-        page.of_drift(report.drift, *like, text, directory / "report.html")
+        page.of_drift(report.drift, settings.drift, *like, text, directory / "report.html")
         performance_page = directory / "performance.html"
         performance_page.unlink(missing_ok=True)
         if known and report.performance and not report.performance.why:
-            page.of_performance(labelled, known.labelled, text, performance_page)
+            page.of_performance(report.performance, report.days, alert_budget, labelled,
+                                known.labelled, text, performance_page)
         (directory / "report.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(report), indent=2))
         exposition.write(report, directory / "report.prom")
@@ -186,6 +195,9 @@ def main(arguments: Arguments) -> None:
                          help="CSV or Parquet files, or kafka:TOPIC, see monitoring.labels")
     options.add_argument("--as-of", type=labels.moment, default=None,
                          help="use labels known by then (ISO 8601; default: now)")
+    options.add_argument("--alert-budget", type=_alert_budget, default=None,
+                         help="reviews and declines a day (default: that of the model that "
+                              "FRAUD_MODEL names, if there is one)")
     options.add_argument("--out", type=Path, required=True, help="a directory, made if absent")
     options.add_argument("--settings", type=Path, default=settings.FOLDER / "report.toml",
                          help="when drift is reported (default: monitoring/report.toml)")
@@ -200,7 +212,23 @@ def _run(options: argparse.Namespace) -> Report:
     if options.labels:
         as_of = options.as_of or clock.now_ms()
         known = labels.known_by(as_of, current.payments, labels.read_labels(*options.labels))
-    return make(reference, current, known, chosen, options.out)
+    budget = _served_budget() if options.alert_budget is None else options.alert_budget
+    return make(reference, current, known, budget, chosen, options.out)
+
+
+def _alert_budget(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of alerts above 0")
+    return value
+
+
+def _served_budget() -> float:
+    """Return the alert budget of the champion; 0 without a champion."""
+    try:
+        return Champion(publication.target()).bundle.policy.alerts_per_day
+    except BundleError:
+        return 0.0
 
 
 if __name__ == "__main__":

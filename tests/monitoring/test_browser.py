@@ -40,8 +40,9 @@ def shown(page: str, directory: Path) -> str:
 
 
 @pytest.mark.parametrize(("name", "shows"), [
-    ("report.html", ["Drift in column", "share of payments moved", "amount"]),
-    ("performance.html", ["F1", "Recall", "Precision"])])
+    ("report.html", ["Drift by column", "Drift in column", "share of payments moved", "amount"]),
+    ("performance.html", ["Money of fraud by day", "Alerts by day", "F1 score metric",
+                          "Confusion Matrix"])])
 def test_a_page_shows_what_was_found_and_asks_nobody(pages, tmp_path, name, shows):
     found = shown((pages / name).read_text(), tmp_path)
     text = re.sub(r"<script.*?</script>", "", found, flags=re.DOTALL)

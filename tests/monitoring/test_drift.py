@@ -85,7 +85,7 @@ def test_other_weeks_of_the_same_behaviour_are_no_drift(weeks):
 def test_higher_amounts_and_more_transfers_are_drift(weeks):
     reference, current = weeks[0], weeks[1]
     result = compared(reference, with_amounts(current, 1.2))
-    assert "amount" in drifted(result) and result.columns[0].drifted
+    assert "amount" in drifted(result)
     assert "type" in drifted(compared(reference, with_transfers(current, 2)))
 
 
@@ -132,9 +132,50 @@ def test_every_feature_is_compared_by_itself_or_within_the_type_or_by_like_hours
         "is_cash_in", "is_cash_out", "is_debit", "is_payment", "is_transfer", "hour_of_day"}
 
 
+def test_columns_are_in_order_of_the_share_that_moved(weeks):
+    shares = [column.share_moved for column in
+              compared(weeks[0], with_amounts(weeks[1], 1.2)).columns]
+    assert shares == sorted(shares, reverse=True) and shares[0] > shares[-1]
+
+
+# The course of drift.
+
+def test_a_change_shows_in_the_windows_since_it_came(weeks):
+    reference, current = weeks[0], weeks[1]
+    middle = current["event_time"].min() // DAY * DAY + 4 * DAY
+    late = (current["event_time"] >= middle).to_numpy()
+    current = current.assign(amount=current["amount"].where(~late, current["amount"] * 3))
+    result = compared(reference, current)
+    before = [window.share_moved["amount"] for window in result.windows
+              if window.last_time < middle]
+    since = [window.share_moved["amount"] for window in result.windows
+             if window.first_time >= middle]
+    assert before and since and max(before) < 0.08 < 0.15 < min(since)
+
+
+def test_windows_are_whole_days_of_enough_payments_and_hold_all(weeks):
+    result = compared(weeks[0], weeks[1])
+    least = SETTINGS.drift.min_payments
+    assert sum(window.payments for window in result.windows) == result.payments
+    assert all(window.payments >= least for window in result.windows)
+    for window, following in zip(result.windows, result.windows[1:], strict=False):
+        assert window.last_time // DAY < following.first_time // DAY
+    assert {tuple(window.share_moved) for window in result.windows} == {
+        tuple(drift.compared_columns(DEFAULT.names))}
+
+
+def test_a_rhythm_of_the_week_does_not_move_a_window(weeks):
+    def on_mondays(table):
+        monday = (table["event_time"] // DAY % 7 == 4).to_numpy()
+        return table.assign(amount=table["amount"].where(~monday, table["amount"] * 5))
+
+    result = compared(on_mondays(weeks[0]), on_mondays(weeks[1]))
+    assert max(window.share_moved["amount"] for window in result.windows) < 0.08
+
+
 def test_too_little_data_is_said_and_nothing_guessed(weeks):
     result = compared(weeks[0], weeks[1].iloc[:1500])
-    assert result.columns == [] and result.share == 0
+    assert result.columns == [] and result.windows == [] and result.share == 0
     assert ("payments are in hours of the week that the reference has too; 2,000 are needed"
             in result.why)
 

@@ -61,6 +61,16 @@ def test_the_bound_is_judged_on_incidents_that_it_has_not_seen(before):
     assert len(parts.fit[1]) + len(parts.calibration[1]) == len(old.fit[1]) + learned.sum()
 
 
+def test_the_figure_has_dates_on_its_axis(tmp_path):
+    detection = drill.Detection(0.5, 0.5, 0.5, 0.5)
+    by_day = pd.DataFrame({"champion": 0.5, "retrained": 0.6}, index=range(DAYS))
+    outcome = drill.DrillResult("ramp", CHANGE + 2, 0.25, detection, [],
+                                drill.Retraining(CHANGE, detection, detection), by_day)
+    drill_page.draw([outcome], tmp_path / "drill.svg")      # has its texts as comments too
+    assert re.findall(r"<!-- (2024-.*?) -->", (tmp_path / "drill.svg").read_text()) == [
+        "2024-01-01", "2024-01-09", "2024-01-17", "2024-01-25"]
+
+
 def test_the_tables_say_how_it_went():
     before, champion, retrained = (
         drill.Detection(share, share, share, precision)

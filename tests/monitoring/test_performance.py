@@ -28,6 +28,18 @@ def test_declined_payments_are_those_called_fraud():
     assert measured.f1_low <= measured.f1 <= measured.f1_high
 
 
+def test_reviews_are_measured_apart_from_declines():
+    measured = performance.measure(labelled("DDRRR...", "FFFF...F"), seed=7)
+    assert measured.review_precision == pytest.approx(2 / 3)
+    assert measured.review_recall == pytest.approx(2 / 5)
+    assert performance.measure(labelled("D..", "FF."), seed=7).review_precision is None
+
+
+def test_incidents_are_stopped_by_a_declined_payment():
+    measured = performance.measure(labelled(".DR.", "FFF.", ["a", "a", "b", None]), seed=7)
+    assert (measured.incidents_stopped, measured.incidents_missed) == (1, 1)
+
+
 def test_money_is_counted_by_incident_in_order_of_time():
     payments = labelled("..D..", "FFF.F", ["a", "a", "a", None, "b"])
     measured = performance.measure(payments.iloc[::-1], seed=7)
@@ -56,7 +68,7 @@ def test_too_few_labels_or_frauds_are_too_few():
 
 def test_f1_falls_as_far_as_is_sure_and_only_where_both_are_known():
     def of(f1: float) -> Measured:
-        return Measured(1, 1, f1, f1 - 0.125, f1 + 0.125, 1, 1, 0, 0, None)
+        return Measured(1, 1, f1, f1 - 0.125, f1 + 0.125, 1, 1, 0, 0, 0, 0, None, 0, None)
 
     assert Performance(of(0.5), of(0.75), 1, 0).f1_fall == 0.125
     assert Performance(None, of(0.75), 1, 0, "too few").f1_fall == 0

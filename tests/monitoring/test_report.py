@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 import msgspec
 import numpy as np
@@ -7,10 +8,11 @@ import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fraud import bundle
 from fraud.features import DEFAULT
 from fraud.training.errors import TrainingError
 from monitoring import report
-from tests.monitoring.conftest import Month, write_log
+from tests.monitoring.conftest import DAY, START, Month, write_log
 from tests.tools import run_main
 
 
@@ -90,6 +92,33 @@ def test_performance_is_that_of_labelled_payments(like, month):
     assert metrics["fraud_money"][("stopped", "current")] == found.current.money_stopped
 
 
+def test_days_add_up_to_the_measurements(like, month):
+    found = report.load_report(like / "report.json")
+    current = found.performance.current
+    assert [day.start for day in found.days] == [START + day * DAY for day in range(14, 21)]
+    assert sum(day.payments for day in found.days) == found.current.payments
+    assert sum(day.frauds for day in found.days) == current.frauds
+    assert sum(day.incidents_stopped for day in found.days) == current.incidents_stopped > 0
+    assert sum(day.money_missed for day in found.days) == pytest.approx(current.money_missed)
+
+
+def test_the_alert_budget_is_given_or_that_of_the_champion(
+        made, month, bundle_directory, tmp_path, monkeypatch):
+    def budget(name: str, *arguments: str) -> float:
+        directory = made(name, month.days(14, 15), *arguments)
+        return report.load_report(directory / "report.json").alert_budget
+
+    monkeypatch.setenv("FRAUD_MODEL", str(tmp_path / "absent"))
+    assert budget("unknown") == 0
+    shutil.copytree(bundle_directory, tmp_path / "bundle")
+    policy = tmp_path / "bundle" / bundle.POLICY_FILE
+    policy.write_bytes(msgspec.json.encode(msgspec.structs.replace(
+        msgspec.json.decode(policy.read_bytes(), type=bundle.Policy), alerts_per_day=120)))
+    monkeypatch.setenv("FRAUD_MODEL", str(tmp_path / "bundle"))
+    assert budget("served") == 120
+    assert budget("given", "--alert-budget", "80") == 80
+
+
 def test_higher_amounts_are_an_alarm(higher):
     found = report.load_report(higher / "report.json")
     assert "amount" in found.drifted
@@ -117,7 +146,27 @@ def test_pages_hold_all_they_need(like, name):
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?:", page)
 
 
-def test_the_page_of_drift_shows_all_results_and_nothing_else(higher):
+def test_the_page_of_drift_begins_with_a_table_of_all_columns(higher):
+    found, page = report.load_report(higher / "report.json"), (higher / "report.html").read_text()
+    table = page[:page.index("Distributions of each column")]
+    assert re.findall(r"<tr><td>(\w+)</td>", table) == [
+        column.name for column in found.drift.columns]
+    assert table.count(">reported<") == len(found.drifted) > 0
+
+
+def test_details_have_dates_on_their_axes(higher):
+    data = (higher / "report.html").read_text().partition("<script>var global")[0]
+    assert "Index binned" not in data
+    assert "2024-01-18T" in data
+
+
+def test_no_page_shows_accuracy(like):
+    results = (like / "performance.html").read_text().partition("<script>var global")[0]
+    assert "Money of fraud by day" in results and "Precision" in results
+    assert "accuracy" not in results.lower()
+
+
+def test_the_details_show_all_results_and_nothing_else(higher):
     found, page = report.load_report(higher / "report.json"), (higher / "report.html").read_text()
     results = set(re.findall(r"Data drift (detected|not detected)", page))
     assert results == {"detected", "not detected"}
@@ -156,6 +205,14 @@ def test_what_cannot_be_done_is_one_line(
                       "--out", "out", *arguments)
     assert result.code == 2
     assert result.err.startswith(message) and result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "nan", "inf", "many"])
+def test_a_budget_that_is_no_number_of_alerts_is_refused(capsys, text):
+    result = run_main(capsys, report.main, "--reference", "r", "--decisions", "d", "--out", "o",
+                      "--alert-budget", text)
+    assert result.code == 2
+    assert re.search(f"argument --alert-budget: .*{text}", result.err)
 
 
 def test_what_is_no_report_is_refused(tmp_path):

@@ -24,7 +24,7 @@ def column(name: str, drifted: bool) -> Column:
 
 
 def measured(f1: float) -> Measured:
-    return Measured(1000, 100, f1, f1 - 0.02, f1 + 0.02, 1, 1, 0, 0, None)
+    return Measured(1000, 100, f1, f1 - 0.02, f1 + 0.02, 1, 1, 0, 0, 0, 0, None, 0, None)
 
 
 def report(drifted: int = 0, f1: float | None = None, why: str = "") -> Report:
@@ -33,7 +33,8 @@ def report(drifted: int = 0, f1: float | None = None, why: str = "") -> Report:
                                         for number in range(10))]
     period = Period("a", "1", 1, 0, 0, {})
     performance = None if f1 is None else Performance(measured(f1), measured(0.8), 1, 0)
-    return Report(0, period, period, Drift(1, 1, [] if why else columns, why), performance, {})
+    return Report(0, period, period, Drift(1, 1, [] if why else columns, [], why), performance, {},
+                  0, [])
 
 
 @pytest.mark.parametrize(("found", "trained_at", "due"), [
