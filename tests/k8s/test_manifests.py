@@ -1,6 +1,7 @@
 """The manifests as kubectl renders them: valid, safe, consistent, in agreement with the server."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -235,7 +236,10 @@ def test_no_pod_runs_as_root_or_can_become_it_or_can_write_to_its_image(objects)
 
 
 def test_no_secret_is_written_down(objects):
-    assert set(one(objects, "Secret", "fraud-secrets")["data"].values()) == {""}
+    secrets = [item for item in objects if item["kind"] == "Secret"]
+    assert [sorted(secret["data"]) for secret in secrets] == [
+        ["REDIS_PASSWORD"], ["FRAUD_ACCOUNT_KEY", "FRAUD_API_KEYS"]]
+    assert {value for secret in secrets for value in secret["data"].values()} == {""}
     values = [variable.get("value", "") for pod in pods(objects)
               for container in pod["spec"]["containers"] for variable in container["env"]]
     assert values.count("redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0") == 1
@@ -350,6 +354,20 @@ def test_the_created_overlay_has_secrets_and_admits_its_key(copy):
     assert f":{variables['REDIS_PASSWORD']}@" in variables["FRAUD_HISTORY"]
     assert api(objects)["image"] == "fraud-detector:local"
     assert not mine.stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize("file, variable, replaced", [
+    ("secrets.env", "FRAUD_API_KEYS", {"fraud-api"}),
+    ("redis.env", "REDIS_PASSWORD", {"fraud-api", "fraud-redis"})])
+def test_a_changed_secret_replaces_the_pods_that_use_it_and_no_others(
+        copy, file, variable, replaced):
+    subprocess.run(["k8s/secrets.sh"], cwd=copy, check=True)
+    before = workloads(render(copy / "k8s/overlays/mine"))
+    secrets = copy / "k8s/overlays/mine" / file
+    secrets.write_text(re.sub(f"{variable}=.*", f"{variable}={64 * '0'}", secrets.read_text()))
+    after = workloads(render(copy / "k8s/overlays/mine"))
+    assert replaced == {old["metadata"]["name"] for old, new in zip(before, after, strict=True)
+                        if old["spec"]["template"] != new["spec"]["template"]}
 
 
 def test_secrets_that_may_be_in_use_are_kept(copy):
