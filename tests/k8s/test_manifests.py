@@ -310,6 +310,10 @@ def test_redis_keeps_history_behind_its_password(configured_redis, tmp_path):
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
+def test_a_redis_that_never_became_ready_is_replaced_once_its_template_is_fixed(objects):
+    assert one(objects, "StatefulSet", "fraud-redis")["spec"]["podManagementPolicy"] == "Parallel"
+
+
 def test_redis_does_not_start_without_a_password(configured_redis):
     process = configured_redis("")
     assert process.wait(10) != 0
