@@ -189,6 +189,16 @@ def test_the_ingress_limits_rates_and_bodies(objects):
     assert int(annotations["proxy-read-timeout"]) > settings.request_seconds
 
 
+def test_the_ingress_passes_a_request_on_from_a_pod_that_is_gone_and_gives_up_in_time(objects):
+    annotations = {name.rpartition("/")[2]: value for name, value in
+                   one(objects, "Ingress")["metadata"]["annotations"].items()}
+    assert set(annotations["proxy-next-upstream"].split()) == {"error", "timeout"}
+    tries, connect, stop = (int(annotations[name]) for name in (
+        "proxy-next-upstream-tries", "proxy-connect-timeout", "proxy-next-upstream-timeout"))
+    assert (tries - 1) * connect < stop < tries * connect       # all tries may start, none more
+    assert stop + connect < from_environment(environment(objects), ServeSettings).request_seconds
+
+
 def test_the_base_is_reached_over_https_only(rendered):
     ingress = one(rendered["base"], "Ingress")
     assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/ssl-redirect"] == "true"
