@@ -14,8 +14,8 @@ openssl rand -hex 32 > "$made/key"
 cat > "$made/secrets.env" <<END
 FRAUD_API_KEYS=$(tr -d '\n' < "$made/key" | sha256sum | cut -d ' ' -f 1)
 FRAUD_ACCOUNT_KEY=$(openssl rand -hex 32)
-REDIS_PASSWORD=$(openssl rand -hex 32)
 END
+echo "REDIS_PASSWORD=$(openssl rand -hex 32)" > "$made/redis.env"
 cat > "$made/kustomization.yaml" <<'END'
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -25,5 +25,8 @@ secretGenerator:
   - name: fraud-secrets
     behavior: replace
     envs: [secrets.env]
+  - name: fraud-redis
+    behavior: replace
+    envs: [redis.env]
 END
 cp -r "$made" "$mine"

@@ -1,6 +1,7 @@
 """The manifests as kubectl renders them: valid, safe, consistent, in agreement with the server."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -159,6 +160,11 @@ def test_the_autoscaler_alone_says_how_many_replicas_there_are(rendered):
         one(base, "PodDisruptionBudget")["spec"]["maxUnavailable"])
 
 
+def test_a_node_can_be_drained_while_all_pods_are_broken(rendered):
+    budgets = [item for item in rendered["base"] if item["kind"] == "PodDisruptionBudget"]
+    assert [budget["spec"]["unhealthyPodEvictionPolicy"] for budget in budgets] == ["AlwaysAllow"]
+
+
 # In agreement with the server.
 
 def test_probes_ask_for_paths_that_the_app_has(objects, app):
@@ -186,6 +192,16 @@ def test_the_ingress_limits_rates_and_bodies(objects):
     settings = from_environment(environment(objects), ServeSettings)
     assert annotations["proxy-body-size"] == f"{settings.body_bytes // 2 ** 20}m"
     assert int(annotations["proxy-read-timeout"]) > settings.request_seconds
+
+
+def test_the_ingress_passes_a_request_on_from_a_pod_that_is_gone_and_gives_up_in_time(objects):
+    annotations = {name.rpartition("/")[2]: value for name, value in
+                   one(objects, "Ingress")["metadata"]["annotations"].items()}
+    assert set(annotations["proxy-next-upstream"].split()) == {"error", "timeout"}
+    tries, connect, stop = (int(annotations[name]) for name in (
+        "proxy-next-upstream-tries", "proxy-connect-timeout", "proxy-next-upstream-timeout"))
+    assert (tries - 1) * connect < stop < tries * connect       # all tries may start, none more
+    assert stop + connect < from_environment(environment(objects), ServeSettings).request_seconds
 
 
 def test_the_base_is_reached_over_https_only(rendered):
@@ -235,7 +251,10 @@ def test_no_pod_runs_as_root_or_can_become_it_or_can_write_to_its_image(objects)
 
 
 def test_no_secret_is_written_down(objects):
-    assert set(one(objects, "Secret", "fraud-secrets")["data"].values()) == {""}
+    secrets = [item for item in objects if item["kind"] == "Secret"]
+    assert [sorted(secret["data"]) for secret in secrets] == [
+        ["REDIS_PASSWORD"], ["FRAUD_ACCOUNT_KEY", "FRAUD_API_KEYS"]]
+    assert {value for secret in secrets for value in secret["data"].values()} == {""}
     values = [variable.get("value", "") for pod in pods(objects)
               for container in pod["spec"]["containers"] for variable in container["env"]]
     assert values.count("redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0") == 1
@@ -306,6 +325,10 @@ def test_redis_keeps_history_behind_its_password(configured_redis, tmp_path):
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
+def test_a_redis_that_never_became_ready_is_replaced_once_its_template_is_fixed(objects):
+    assert one(objects, "StatefulSet", "fraud-redis")["spec"]["podManagementPolicy"] == "Parallel"
+
+
 def test_redis_does_not_start_without_a_password(configured_redis):
     process = configured_redis("")
     assert process.wait(10) != 0
@@ -350,6 +373,20 @@ def test_the_created_overlay_has_secrets_and_admits_its_key(copy):
     assert f":{variables['REDIS_PASSWORD']}@" in variables["FRAUD_HISTORY"]
     assert api(objects)["image"] == "fraud-detector:local"
     assert not mine.stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize("file, variable, replaced", [
+    ("secrets.env", "FRAUD_API_KEYS", {"fraud-api"}),
+    ("redis.env", "REDIS_PASSWORD", {"fraud-api", "fraud-redis"})])
+def test_a_changed_secret_replaces_the_pods_that_use_it_and_no_others(
+        copy, file, variable, replaced):
+    subprocess.run(["k8s/secrets.sh"], cwd=copy, check=True)
+    before = workloads(render(copy / "k8s/overlays/mine"))
+    secrets = copy / "k8s/overlays/mine" / file
+    secrets.write_text(re.sub(f"{variable}=.*", f"{variable}={64 * '0'}", secrets.read_text()))
+    after = workloads(render(copy / "k8s/overlays/mine"))
+    assert replaced == {old["metadata"]["name"] for old, new in zip(before, after, strict=True)
+                        if old["spec"]["template"] != new["spec"]["template"]}
 
 
 def test_secrets_that_may_be_in_use_are_kept(copy):
