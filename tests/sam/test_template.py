@@ -250,8 +250,9 @@ def test_apart_from_history_the_function_may_log_trace_and_read_published_models
     statements = inline_statements(role)
     assert statements.keys() == {"history", "logs", "tracing", "model"}
     assert statements["logs"]["Resource"] == {"Fn::GetAtt": ["FunctionLogs", "Arn"]}
-    assert statements["model"]["Action"] == "s3:GetObject"
-    assert statements["model"]["Resource"]["Fn::Sub"].endswith(":${ModelBucket}/${ModelPrefix}/*")
+    assert statements["model"]["Action"] == ["s3:GetObject", "s3:ListBucket"]
+    bucket, objects = (each["Fn::Sub"] for each in statements["model"]["Resource"])
+    assert bucket.endswith(":::${ModelBucket}") and objects == f"{bucket}/${{ModelPrefix}}/*"
     wide = [name for name, statement in statements.items() if statement["Resource"] == "*"]
     assert wide == ["tracing"] and "ManagedPolicyArns" not in role["Properties"]
     assert function(template)["Tracing"] == "Active"
