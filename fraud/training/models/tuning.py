@@ -21,7 +21,7 @@ from fraud.training.features import splits
 from fraud.training.features.splits import Rows
 from fraud.training.settings import BoostedTrees, NeuralNetwork, TrainingSettings
 
-RANDOM_TRIALS = 5       # before the estimator proposes; Optuna's 10 would use up a short search
+FIRST_TRIALS = 5        # without the estimator; Optuna's 10 would use up a short search
 
 
 class Range(NamedTuple):
@@ -104,7 +104,7 @@ def search(framework: str, trainer, rows: Mapping[str, Rows], settings: Training
     space = {name: _distribution(values, getattr(configured, name))
              for name, values in SPACES[framework].items()}
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(
-        n_startup_trials=RANDOM_TRIALS, seed=settings.seed))
+        n_startup_trials=FIRST_TRIALS, seed=settings.seed))
     study.enqueue_trial({name: _encoded(getattr(configured, name)) for name in space})
     started = time.perf_counter()
     for _ in range(trials):
