@@ -160,6 +160,11 @@ def test_the_autoscaler_alone_says_how_many_replicas_there_are(rendered):
         one(base, "PodDisruptionBudget")["spec"]["maxUnavailable"])
 
 
+def test_a_node_can_be_drained_while_all_pods_are_broken(rendered):
+    budgets = [item for item in rendered["base"] if item["kind"] == "PodDisruptionBudget"]
+    assert [budget["spec"]["unhealthyPodEvictionPolicy"] for budget in budgets] == ["AlwaysAllow"]
+
+
 # In agreement with the server.
 
 def test_probes_ask_for_paths_that_the_app_has(objects, app):

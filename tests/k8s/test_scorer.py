@@ -76,6 +76,11 @@ def test_it_is_confined_as_the_api_is(overlay, container):
     assert container["securityContext"] == api["containers"][0]["securityContext"]
 
 
+def test_a_node_can_be_drained_while_all_pods_are_broken(overlay):
+    budget = one(overlay, "PodDisruptionBudget")["spec"]
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_every_selector_selects_its_pods(overlay):
     labels = one(overlay, "Deployment")["spec"]["template"]["metadata"]["labels"]
     for kind in ("Deployment", "PodDisruptionBudget", "PodMonitor"):
