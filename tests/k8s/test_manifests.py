@@ -270,7 +270,7 @@ def test_all_traffic_is_denied_except_as_the_policies_allow(objects):
             for peer in ingress["from"]] == ["ingress-nginx", "monitoring"]
     assert all("podSelector" in peer for peer in ingress["from"])
     assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [
-        {53}, {6379}, {443}]
+        {53}, {6379}, {443}, {80}]
     store = one(objects, "NetworkPolicy", "fraud-redis")["spec"]
     assert "egress" not in store
     [expression] = store["ingress"][0]["from"][0]["podSelector"]["matchExpressions"]

@@ -1,6 +1,7 @@
 """The scorer's component on the base: consistent, and in agreement with the scorer."""
 
 import os
+from ipaddress import ip_address, ip_network
 
 import pytest
 import yaml
@@ -92,8 +93,30 @@ def test_every_selector_selects_its_pods(overlay):
 def test_it_reaches_names_redis_kafka_and_s3_and_is_reached_by_prometheus(overlay):
     spec = one(overlay, "NetworkPolicy")["spec"]
     assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [
-        {53}, {6379}, {9092, 9093}, {443}]
+        {53}, {6379}, {9092, 9093}, {443}, {80}]
     [ingress] = spec["ingress"]
     assert ingress["ports"] == [{"port": "metrics"}]
     store = one(overlay, "NetworkPolicy", "fraud-redis")["spec"]["ingress"][0]["from"]
     assert NAME in store[0]["podSelector"]["matchExpressions"][0]["values"]
+
+
+@pytest.mark.parametrize("address, ports", [
+    ("3.5.140.1", {443}), ("2600:1fa0::1", {443}),          # S3
+    ("169.254.170.23", {80}), ("fd00:ec2::23", {80}),       # EKS Pod Identity
+    ("169.254.169.254", set()), ("fd00:ec2::254", set()),   # the credentials of the node
+    ("fe80::1", set())])
+def test_pods_reach_s3_and_their_own_credentials_but_not_those_of_the_node(
+        overlay, address, ports):
+    for name in ("fraud-api", "fraud-scorer"):
+        egress = one(overlay, "NetworkPolicy", name)["spec"]["egress"]
+        assert {port["port"] for rule in egress if admits(rule, address)
+                for port in rule["ports"]} == ports
+
+
+def admits(rule: dict, address: str) -> bool:
+    """Whether a rule of egress names an address outside the cluster."""
+    def inside(network: str) -> bool:
+        return ip_address(address) in ip_network(network)
+
+    return any(inside(block["cidr"]) and not any(map(inside, block.get("except", [])))
+               for block in (peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer))
