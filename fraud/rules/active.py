@@ -48,23 +48,43 @@ class ActiveRules:
             return False
 
     def _load(self) -> bool:
-        raw = self._folder.read(POINTER_FILE)
-        if raw is None:             # not published yet; a pointer is never deleted
+        pointer = _read_pointer(self._folder)
+        if pointer is None or pointer == self._pointer:     # a pointer is never deleted
             return False
-        pointer = _decode(POINTER_FILE, raw, RulesPointer)
-        if pointer == self._pointer:
-            return False
-        if Path(pointer.file).name != pointer.file:
-            raise RulesError(f"{POINTER_FILE}: file is {pointer.file!r}, which is not in the same "
-                             "folder; publish the rules again")
-        content = self._folder.read(pointer.file)
-        if content is None or sha256(content) != pointer.sha256:
-            raise RulesError(f"{pointer.file}: is missing or does not have the promised sha256 "
-                             f"{pointer.sha256}; publish the rules again")
-        self.rules = Rules(_decode(pointer.file, content, RuleSet), pointer.sha256)
+        self.rules = Rules(_read_rule_set(self._folder, pointer), pointer.sha256)
         self._pointer = pointer
         log.info("rules are now version %s", pointer.version)
         return True
+
+
+def read_rule_set(location: str) -> RuleSet | None:
+    """Return the rule set that the pointer of a folder or S3 prefix names; None without one.
+
+    Raises:
+        RulesError, PublishedError: it cannot be used or read.
+    """
+    folder = PublishedFolder(location)
+    pointer = _read_pointer(folder)
+    return _read_rule_set(folder, pointer) if pointer else None
+
+
+def _read_pointer(folder: PublishedFolder) -> RulesPointer | None:
+    raw = folder.read(POINTER_FILE)
+    if raw is None:
+        return None
+    pointer = _decode(POINTER_FILE, raw, RulesPointer)
+    if Path(pointer.file).name != pointer.file:
+        raise RulesError(f"{POINTER_FILE}: file is {pointer.file!r}, which is not in the same "
+                         "folder; publish the rules again")
+    return pointer
+
+
+def _read_rule_set(folder: PublishedFolder, pointer: RulesPointer) -> RuleSet:
+    content = folder.read(pointer.file)
+    if content is None or sha256(content) != pointer.sha256:
+        raise RulesError(f"{pointer.file}: is missing or does not have the promised sha256 "
+                         f"{pointer.sha256}; publish the rules again")
+    return _decode(pointer.file, content, RuleSet)
 
 
 def _decode(name: str, raw: bytes, kind: type[Kind]) -> Kind:

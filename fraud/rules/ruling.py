@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from fraud.reasons import Reason
-from fraud.rules.rule_set import FIELDS, TYPE, Condition, ListEntry, Rule, RuleSet
+from fraud.rules.rule_set import FIELDS, TYPE, Condition, Rule, RuleSet
 
 SCALARS_UP_TO = 8           # payments: below, numpy's calls cost more than they save
 STRICTNESS = {"approve": 0, "review": 1, "decline": 2}
@@ -69,19 +70,21 @@ class Rules:
     """
 
     def __init__(self, rule_set: RuleSet | None = None, digest: str = ""):
-        self.rule_set = rule_set
         self.version = str(rule_set.version) if rule_set else ""
         self.digest = digest
-        self._rules = rule_set.rules if rule_set else ()
-        self._fields = sorted({condition.field for rule in self._rules
-                               for condition in rule.conditions})
-        self._entries: dict[bytes, tuple[ListEntry, ...]] = {}
+        self._rules = [_CompiledRule(rule) for rule in rule_set.rules] if rule_set else []
+        self._fields = sorted({condition.field for each in self._rules
+                               for condition in each.rule.conditions})
+        self._listings: dict[bytes, tuple[_Listing, ...]] = {}
+        shared: dict[tuple[_Listing, ...], tuple[_Listing, ...]] = {}   # most are alike: keep one
         for entry in rule_set.entries if rule_set else ():
             key = bytes.fromhex(entry.account)
-            self._entries[key] = (*self._entries.get(key, ()), entry)
+            listings = (*self._listings.get(key, ()),
+                        _Listing(entry.list, entry.side, entry.expires))
+            self._listings[key] = shared.setdefault(listings, listings)
 
     def __bool__(self) -> bool:
-        return bool(self._rules or self._entries)
+        return bool(self._rules or self._listings)
 
     def rulings(self, scored: Sequence[ScoredPayment], names: Sequence[str], now: int
                 ) -> list[Ruling]:
@@ -99,73 +102,98 @@ class Rules:
               ) -> list[list[Rule]]:
         """Return the rules that are true for each payment."""
         hits: list[list[Rule]] = [[] for _ in scored]
-        active = [rule for rule in self._rules if rule.expires is None or now < rule.expires]
+        active = [each for each in self._rules if _is_active(each.rule.expires, now)]
         if not active:
             return hits
-        values = [_values(each, self._fields, names) for each in scored]
+        columns = {field: names.index(field) for field in self._fields if field in names}
+        values = [_values(each, self._fields, columns) for each in scored]
         if len(scored) <= SCALARS_UP_TO:
             for index, of_payment in enumerate(values):
-                hits[index] += [rule for rule in active if matches(rule, of_payment)]
+                hits[index] += [each.rule for each in active if each.matches(of_payment)]
             return hits
-        columns = {field: np.array([of_payment[field] for of_payment in values])
-                   for field in self._fields}
-        for rule in active:
-            for index in np.flatnonzero(matches(rule, columns)).tolist():
-                hits[index].append(rule)
+        arrays = {field: np.array([of_payment[field] for of_payment in values])
+                  for field in self._fields}
+        for each in active:
+            for index in np.flatnonzero(each.matches(arrays)).tolist():
+                hits[index].append(each.rule)
         return hits
 
     def _list(self, scored: ScoredPayment, now: int) -> str | None:
         """Return the strictest list that an account of a payment is on."""
         names = set()
         for side, account in (("origin", scored.origin), ("destination", scored.destination)):
-            for entry in self._entries.get(bytes.fromhex(account), ()) if account else ():
-                if entry.side in (side, "both") and (entry.expires is None or now < entry.expires):
-                    names.add(entry.list)
+            for listing in self._listings.get(bytes.fromhex(account), ()) if account else ():
+                if listing.side in (side, "both") and _is_active(listing.expires, now):
+                    names.add(listing.list)
         return next((name for name in LIST_DECISIONS if name in names), None)
+
+
+class _Listing(NamedTuple):
+    list: str
+    side: str
+    expires: int | None
 
 
 NO_RULES = Rules()
 
 
-def matches(rule: Rule, values: Mapping[str, Any]) -> Any:
-    """Return whether a rule is true: a bool, or an array of them.
+class _CompiledRule:
+    """A rule whose conditions are functions of a value, or of an array of values."""
 
-    Args:
-        values: by field, of one payment or arrays of many; NaN where unknown.
-    """
-    result: Any = True
-    for condition in rule.all:
-        result = result & _compared(condition, values[condition.field])
-    if rule.any:
-        any_true: Any = False
-        for condition in rule.any:
-            any_true = any_true | _compared(condition, values[condition.field])
-        result = result & any_true
-    return result
+    def __init__(self, rule: Rule):
+        self.rule = rule
+        self._all = [(condition.field, _compiled(condition)) for condition in rule.all]
+        self._any = [(condition.field, _compiled(condition)) for condition in rule.any]
+
+    def matches(self, values: Mapping[str, Any]) -> Any:
+        """Return a bool, or an array of them.
+
+        Args:
+            values: by field, of one payment or arrays of many; NaN where unknown.
+        """
+        result: Any = True
+        for field, holds in self._all:
+            result = result & holds(values[field])
+            if result is False:         # one payment: the rest does not matter
+                return False
+        if self._any:
+            any_true: Any = False
+            for field, holds in self._any:
+                any_true = any_true | holds(values[field])
+            result = result & any_true
+        return result
 
 
-def _compared(condition: Condition, value: Any) -> Any:
+def _compiled(condition: Condition) -> Callable[[Any], Any]:
+    expected: Any = condition.value
     if condition.op == "!=":
-        return (value != condition.value) & (value == value)       # NaN is unknown, not different
+        return lambda value: (value != expected) & (value == value)     # NaN is unknown
     if condition.op == "in":
-        is_listed: Any = False
-        for name in condition.value:        # type: ignore[union-attr]  # checked when published
-            is_listed = is_listed | (value == name)
-        return is_listed
-    return COMPARED[condition.op](value, condition.value)
+        return lambda value: functools.reduce(operator.or_, (value == name for name in expected))
+    compare = COMPARED[condition.op]
+    return lambda value: compare(value, expected)
 
 
-def _values(scored: ScoredPayment, fields: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def _is_active(expires: int | None, now: int) -> bool:
+    return expires is None or now < expires
+
+
+def _values(scored: ScoredPayment, fields: Sequence[str], columns: Mapping[str, int]
+            ) -> dict[str, Any]:
     """Return the values of fields, exact for those of the payment; NaN where unknown."""
-    by_name = dict(zip(names, scored.features, strict=False))
-    payment = scored.payment
-    values: dict[str, Any] = {TYPE: payment.type}
+    payment, features = scored.payment, scored.features
+    values: dict[str, Any] = {}
     for field in fields:
-        feature = by_name.get(field)
-        values.setdefault(field, NAN if feature is None else feature)
-    for field, cents in zip(FIELDS, (payment.amount_cents, payment.origin_balance_cents,
-                                     payment.destination_balance_cents), strict=True):
-        values[field] = NAN if cents is None else cents / 100
+        if field == TYPE:
+            values[field] = payment.type
+            continue
+        value: float | None = None
+        if field in FIELDS:
+            cents = getattr(payment, f"{field}_cents")
+            value = None if cents is None else cents / 100
+        elif columns.get(field, len(features)) < len(features):
+            value = features[columns[field]]
+        values[field] = NAN if value is None else value
     return values
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from fraud import clock
 from fraud.command_line import Arguments, command, parser
+from fraud.rules.active import read_rule_set
 from fraud.training.errors import TrainingError
 from fraud.training.registry import (
     Registry, backtest, data_version, publication, reference, rule_files, rule_publication)
@@ -129,7 +130,7 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
 def _rules(options: argparse.Namespace) -> str:
     """Publish, try or show rules and lists; MLflow has no part in it."""
     destination = rule_publication.target()
-    before = rule_publication.in_force(destination)
+    before = read_rule_set(destination)
     if not (options.rules or options.lists):
         lines = rule_files.as_lines(before.rules if before else ())
         return "\n".join([rule_publication.summary(before), *lines])

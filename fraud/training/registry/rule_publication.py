@@ -9,7 +9,6 @@ import msgspec
 from fraud import bundle, clock
 from fraud.features import FeatureTable
 from fraud.published import PublishedFolder
-from fraud.rules.active import ActiveRules
 from fraud.rules.rule_set import (
     POINTER_FILE, ListEntry, Rule, RulesError, RuleSet, RulesPointer, check)
 from fraud.training.registry import publication
@@ -19,15 +18,6 @@ from fraud.training.registry.versions import user
 def target() -> str:
     """Return the folder or s3:// prefix of FRAUD_RULES, else of FRAUD_MODEL."""
     return os.environ.get("FRAUD_RULES") or publication.target()
-
-
-def in_force(destination: str) -> RuleSet | None:
-    """Return the rule set in force; None without one.
-
-    Raises:
-        RulesError, PublishedError: it cannot be used or read.
-    """
-    return ActiveRules(destination).rules.rule_set
 
 
 def changed(before: RuleSet | None, rules: tuple[Rule, ...] | None,

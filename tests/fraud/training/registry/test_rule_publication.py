@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from fraud.bundle import sha256
-from fraud.rules.active import ActiveRules
+from fraud.rules.active import ActiveRules, read_rule_set
 from fraud.rules.rule_set import Condition, ListEntry, Rule, RulesError
 from fraud.training.registry import __main__ as command, publication
-from fraud.training.registry.rule_publication import changed, in_force, publish, summary, target
+from fraud.training.registry.rule_publication import changed, publish, summary, target
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -52,7 +52,7 @@ def test_a_rule_set_is_published_as_a_file_and_a_pointer(models):
     assert json.loads((models / "rules.json").read_text()) == msgspec.to_builtins(pointer)
     assert sha256((models / pointer.file).read_bytes()) == pointer.sha256
     assert ActiveRules("models").rules.version == "1"
-    assert in_force("models") == rule_set
+    assert read_rule_set("models") == rule_set
 
 
 def test_each_part_stays_until_it_is_replaced(models):
@@ -68,7 +68,7 @@ def test_rules_may_have_a_folder_of_their_own(models, monkeypatch):
     assert target() == "models"
     monkeypatch.setenv("FRAUD_RULES", "elsewhere")
     publish(changed(None, (LARGE,), None, "why"), target())
-    assert in_force("elsewhere").version == 1 and in_force("models") is None
+    assert read_rule_set("elsewhere").version == 1 and read_rule_set("models") is None
 
 
 def test_rules_without_a_champion_are_refused(place):
