@@ -10,13 +10,16 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
 import pytest
 import requests
 import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 from prometheus_client.metrics import MetricWrapperBase
 
-from fraud.training.registry import bundle_writer
+from fraud.bundle import sha256
+from fraud.rules.rule_set import Condition, Rule, RuleSet, RulesPointer
+from fraud.training.registry import bundle_writer, publication
 from fraud.training.registry.lineage import Lineage
 from monitoring import exposition, report
 from stream import metrics as stream_metrics
@@ -77,7 +80,13 @@ def server(tmp_path_factory):
     bundle_writer.write(linear_candidate(directory), Lineage(
         "d" * 64, "c" * 40, "TrainFlow/7", version="1", trained_at=1_704_103_200_000),
         directory / "bundle")
-    server = Server(directory, FRAUD_MODEL=str(directory / "bundle"))
+    rule = Rule("large", "decline", "why", "ana", (Condition("amount", ">=", 5.0),))
+    content = msgspec.json.encode(RuleSet(1, 0, "ana", "why", (rule,)))
+    publication.write_files(str(directory / "rules"), {
+        "rules-1.json": content, "rules.json": msgspec.json.encode(
+            RulesPointer(1, "rules-1.json", sha256(content)))})
+    server = Server(directory, FRAUD_MODEL=str(directory / "bundle"),
+                    FRAUD_RULES=str(directory / "rules"))
     yield server
     server.process.kill()
     server.process.wait()
