@@ -1,7 +1,7 @@
-"""The bundle that serves: loaded from FRAUD_MODEL, and replaced when its pointer changes.
+"""The bundles that serve and score in shadow: loaded from FRAUD_MODEL, followed by their pointers.
 
 FRAUD_MODEL names a bundle directory, which never changes, or a folder or s3:// prefix with a
-`champion.json`, which `refresh` reads again.
+`champion.json` and perhaps a `challenger.json`, which `refresh` reads again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Protocol
 import msgspec
 
 from fraud import bundle
-from fraud.bundle import MANIFEST_FILE, POINTER_FILE, POLICY_FILE, Bundle, BundleError, Pointer
+from fraud.bundle import (
+    CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, POLICY_FILE, Bundle, BundleError, Pointer)
+from fraud.errors import FraudError
 from fraud.published import PublishedError, PublishedFolder
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,39 @@ class Champion:
             log.error("the champion stays at version %s: %s", self.bundle.manifest.version, error)
             return False
         log.info("the champion is now version %s", pointer.version)
+        return True
+
+
+class Challenger:
+    """The bundle that scores in shadow, if there is one that can be used.
+
+    A challenger never stops a program: one that cannot be used is logged, and none scores.
+    """
+
+    def __init__(self, location: str):
+        self._source, self._folder = _source(location), PublishedFolder(location)
+        self._pointer: Pointer | None = None
+        self.bundle: Bundle | None = None
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Load the bundle that the pointer names now; return True if another one, or none, scores.
+        """
+        try:
+            raw = self._folder.read(CHALLENGER_FILE)
+            pointer = _parse_pointer(CHALLENGER_FILE, raw) if raw is not None else None
+        except FraudError as error:
+            log.error("the challenger is not known to have changed: %s", error)
+            return False
+        if pointer == self._pointer:
+            return False
+        self._pointer, self.bundle = pointer, None
+        try:
+            self.bundle = _load(self._source, pointer) if pointer else None
+        except BundleError as error:
+            log.error("there is no challenger: %s", error)
+        log.info("the challenger is now version %s",
+                 self.bundle.manifest.version if self.bundle else "none")
         return True
 
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from fraud.bundle import Thresholds
 from fraud.reasons import Reason
+from fraud.shadow import ShadowDecision
 
 History = Literal["full", "partial", "unavailable"]
 DecidedBy = Literal["model", "list", "rule"]
@@ -71,6 +72,7 @@ class Decision(msgspec.Struct, frozen=True):
     dry_run: list[str] = []             # `rule:NAME` of rules that would have applied
     rules_version: str = ""
     rules_digest: str = ""              # sha256 of the rule set; "" without one
+    shadow: ShadowDecision | None = None    # of the challenger, where one scored
 
 
 class Answered(NamedTuple):

@@ -29,6 +29,11 @@ RULES_VERSION = Gauge("fraud_rules_version", "Version of the rules in force; 0: 
                       multiprocess_mode="livemostrecent")
 DECIDED_BY = Counter("fraud_decided_by_total", "Payments decided, by what decided.",
                      ["decided_by", "decision"])
+SHADOW = Counter("fraud_shadow_decisions_total", "Payments that a challenger scored in shadow.",
+                 ["model_version", "decision", "champion_decision"])
+DROPPED = Counter("fraud_shadow_dropped_total", "Challengers that failed or were slow.", ["reason"])
+CHALLENGER = Gauge("fraud_challenger_info", "1 for the version that scores in shadow.",
+                   ["model_version"], multiprocess_mode="livemax")
 REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
 HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the history store.",
                             ["trip"], buckets=SECONDS)
@@ -44,7 +49,8 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      "Reviews and declines a day that the policy allows; 0: unknown.",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
-       MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION, DECIDED_BY)
+       MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION, DECIDED_BY,
+       SHADOW, DROPPED, CHALLENGER)
 
 
 class TimedStore:
@@ -101,6 +107,9 @@ def observe(outcomes: Sequence[Answered | Refused]) -> None:
             DECIDED_BY.labels(decision.decided_by, decision.decision).inc()
             for reason in decision.reasons:
                 REASONS.labels(reason.code.partition(":")[0]).inc()     # without names of rules
+            if shadow := decision.shadow:
+                SHADOW.labels(shadow.model_version, shadow.decision,
+                              decision.model_decision or decision.decision).inc()
             for dry_run, names in (("false", decision.applied), ("true", decision.dry_run)):
                 for name in names:
                     RULES.labels(name, dry_run).inc()
@@ -118,6 +127,18 @@ def name_model(bundle: Bundle, before: Bundle | None = None) -> None:
 def name_rules(rules: Rules) -> None:
     """Publish the version of the rules in force."""
     RULES_VERSION.set(int(rules.version or 0))
+
+
+def name_challenger(bundle: Bundle | None, before: Bundle | None = None) -> None:
+    """Publish the version that scores in shadow now, in place of the one before."""
+    for challenger, value in ((before, 0), (bundle, 1)):
+        if challenger:
+            CHALLENGER.labels(challenger.manifest.version).set(value)
+
+
+def count_dropped_challenger(reason: str) -> None:
+    """Count a challenger that was dropped, because of an `error` or as `slow`."""
+    DROPPED.labels(reason).inc()
 
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:

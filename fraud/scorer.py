@@ -24,6 +24,7 @@ from fraud.pending import Pending
 from fraud.pseudonym import pseudonym
 from fraud.rules.ruling import NO_RULES, Rules, Ruling, ScoredPayment
 from fraud.settings import Settings
+from fraud.shadow import ShadowScorer
 from fraud.transaction import Transaction
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ MINUTE_MS = 60_000
 class Scorer:
     """Scores payments with a store and a bundle. Any thread may use it.
 
-    `bundle` and `rules` may be replaced at any time: a batch is finished with those it began with.
+    `bundle`, `rules` and `shadow` may be replaced at any time: a batch is finished with those it
+    began with.
 
     Args:
         fallback_on_store_error: when the store is unavailable, answer without history and without
@@ -43,6 +45,7 @@ class Scorer:
     def __init__(self, store: Store, bundle: Bundle, settings: Settings,
                  fallback_on_store_error: bool):
         self.bundle, self.rules = bundle, NO_RULES
+        self.shadow: ShadowScorer | None = None
         self._store, self._fallback_on_store_error = store, fallback_on_store_error
         self._max_clock_skew_ms = round(settings.max_clock_skew_minutes * MINUTE_MS)
         self._replays = settings.clock == "event"
@@ -116,9 +119,13 @@ class Scorer:
                 for body, outcome in zip(kept, outcomes, strict=True)]
 
     def _decide(self, bundle: Bundle, rules: Rules, cases: list[Pending]) -> list[Decision]:
-        now = now_ms()
+        now, shadow = now_ms(), self.shadow
         decisions = [self._decision(bundle, case, result, now)
                      for case, result in zip(cases, pending.score(bundle, cases), strict=True)]
+        if shadow:
+            of_challenger = shadow.score(cases)
+            decisions = [replace(decision, shadow=of_challenger.get(case.index))
+                         for case, decision in zip(cases, decisions, strict=True)]
         if not rules:
             return decisions
         scored = [ScoredPayment(case.payment, decision.origin, decision.destination,

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from fraud import metrics
 from fraud.bundle import Bundle
-from fraud.champion import Champion
+from fraud.champion import Challenger, Champion
 from fraud.decision import Answered, Refused
 from fraud.logs import DecisionLog
 from fraud.rules.active import ActiveRules
 from fraud.scorer import Scorer
 from fraud.settings import Settings
+from fraud.shadow import ShadowScorer
 from fraud.stores import open_store
 from fraud.transaction import Transaction
 
@@ -37,6 +38,8 @@ class Service:
         self._store = metrics.TimedStore(open_store(settings))
         self._scorer = Scorer(self._store, self._champion.bundle, settings, fallback_on_store_error)
         self._scorer.rules = self._rules.rules
+        self._challenger = Challenger(settings.model)
+        self._scorer.shadow = _shadow(self._challenger)
         self._log = DecisionLog(settings.decision_log)
 
     @property
@@ -45,9 +48,10 @@ class Service:
         return self._champion.bundle
 
     def name_model(self) -> None:
-        """Publish the serving model and rules as metrics; call it in the process that serves."""
+        """Publish models and rules as metrics; call it in the process that serves."""
         metrics.name_model(self.bundle)
         metrics.name_rules(self._rules.rules)
+        metrics.name_challenger(self._challenger.bundle)
 
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Score payments, log and count the decisions. Returns and raises as `Scorer.score`."""
@@ -62,11 +66,15 @@ class Service:
         return self._store.answer(transaction_id)
 
     def refresh(self) -> None:
-        """Serve the bundle and the rules that their pointers name now, if they have changed."""
+        """Use the bundles and the rules that their pointers name now, if they have changed."""
         before = self.bundle
         if self._champion.refresh():
             self._scorer.bundle = self.bundle
             metrics.name_model(self.bundle, before)
+        challenger = self._challenger.bundle
+        if self._challenger.refresh():
+            self._scorer.shadow = _shadow(self._challenger)
+            metrics.name_challenger(self._challenger.bundle, challenger)
         if self._rules.refresh():
             self._scorer.rules = self._rules.rules
             metrics.name_rules(self._rules.rules)
@@ -75,3 +83,9 @@ class Service:
         """Close connections and files."""
         self._store.close()
         self._log.close()
+
+
+def _shadow(challenger: Challenger) -> ShadowScorer | None:
+    if challenger.bundle is None:
+        return None
+    return ShadowScorer(challenger.bundle, metrics.count_dropped_challenger)

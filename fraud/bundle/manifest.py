@@ -11,6 +11,7 @@ from fraud.transaction import TYPES
 
 MANIFEST_FILE = "bundle.json"
 POINTER_FILE = "champion.json"  # next to the bundles of a published folder
+CHALLENGER_FILE = "challenger.json"     # a `Pointer` too: the bundle that scores in shadow
 
 
 class BundleError(FraudError):

@@ -6,7 +6,7 @@ import pytest
 
 from fraud import bundle
 from fraud.bundle import BundleError
-from fraud.champion import Champion
+from fraud.champion import Challenger, Champion
 from fraud.training.registry import publication
 
 
@@ -137,3 +137,65 @@ def test_an_s3_bundle_needs_no_files_once_it_is_loaded(source, bucket, tmp_path,
     assert champion.bundle.digest == bundle.load(source / "1").digest
     bucket.delete_object(Bucket="models", Key=f"{folder}/model.onnx")
     assert champion.refresh() is False
+
+
+# The challenger.
+
+def challenge(source, location, version="2"):
+    return publication.publish(source / version, "fraud-detector", location, "challenger.json")
+
+
+def test_a_challenger_follows_its_own_pointer_until_the_challenge_ends(source, location):
+    challenger = Challenger(location)
+    assert challenger.bundle is None and challenger.refresh() is False
+    for version in ("2", "1"):
+        challenge(source, location, version)
+        assert challenger.refresh() is True and challenger.refresh() is False
+        assert challenger.bundle.manifest.version == version
+    assert Champion(location).bundle.manifest.version == "1"
+    publication.remove(location, "challenger.json")
+    assert challenger.refresh() is True and challenger.bundle is None
+
+
+def test_a_bundle_has_no_challenger(source):
+    assert Challenger(str(source / "1")).bundle is None
+
+
+@pytest.mark.parametrize(("damage", "problem"), [
+    (lambda folder: (folder / "model.onnx").unlink(), "model.onnx: cannot be read"),
+    (lambda folder: (folder / "bundle.json").write_bytes(b"{}"), "sha256 is"),
+    (lambda folder: shutil.rmtree(folder), "bundle.json: cannot be read")])
+def test_a_challenger_that_cannot_be_used_is_logged_and_does_not_score(
+        source, caplog, damage, problem):
+    location = str(source / "models")
+    publish(source, location, "1")
+    damage(source / "models" / challenge(source, location).folder)
+    challenger = Challenger(location)
+    assert challenger.bundle is None and problem in caplog.text
+    assert challenger.refresh() is False            # logged once
+    challenge(source, location, "1")
+    assert challenger.refresh() is True and challenger.bundle.manifest.version == "1"
+
+
+def test_a_challenger_of_other_features_does_not_score(source, caplog):
+    location = str(source / "models")
+    publish(source, location, "1")
+    folder = source / "models" / challenge(source, location).folder
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["model"]["features"][0] = "another"
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    pointer = json.loads((source / "models/challenger.json").read_text())
+    pointer["sha256"] = bundle.sha256((folder / "bundle.json").read_bytes())
+    (source / "models/challenger.json").write_text(json.dumps(pointer))
+    assert Challenger(location).bundle is None
+    assert "feature 0 is 'another'" in caplog.text
+
+
+def test_a_pointer_that_cannot_be_read_leaves_the_challenger(source, caplog):
+    location = str(source / "models")
+    publish(source, location, "1")
+    challenge(source, location)
+    challenger = Challenger(location)
+    (source / "models/challenger.json").write_bytes(b"broken")
+    assert challenger.refresh() is False and challenger.bundle.manifest.version == "2"
+    assert "the challenger is not known to have changed" in caplog.text

@@ -267,6 +267,27 @@ def test_a_new_champion_is_served_without_a_restart_and_a_broken_one_is_not(
     assert serving_versions(metrics) == {"2"}
 
 
+def test_a_challenger_scores_in_shadow_and_stands_in_the_log_alone(
+        serve, tmp_path, make_bundle):
+    for version in ("1", "2"):
+        make_bundle(tmp_path / version, version=version)
+    models = str(tmp_path / "models")
+    publication.publish(tmp_path / "1", "fraud-detector", models)
+    server = serve(FRAUD_MODEL=models)
+    assert server.score("before").json()["model_version"] == "1"
+    publication.publish(tmp_path / "2", "fraud-detector", models, "challenger.json")
+    wait_for(lambda: "the challenger is now version 2" in server.log.read_text())
+    answer = server.score("after")
+    assert answer.json()["model_version"] == "1" and "shadow" not in answer.text
+    before, after = decisions(server)
+    assert before["shadow"] is None
+    assert after["shadow"]["model_version"] == "2"
+    assert after["shadow"]["score"] == pytest.approx(after["score"])
+    metrics = server.get("/metrics").text
+    assert 'fraud_challenger_info{model_version="2"} 1.0' in metrics
+    assert 'fraud_shadow_decisions_total{' in metrics and serving_versions(metrics) == {"1"}
+
+
 def test_rules_bite_within_two_seconds_and_broken_ones_do_not(
         serve, tmp_path, make_bundle, monkeypatch):
     make_bundle(tmp_path / "1", version="1")

@@ -24,6 +24,14 @@ class Registry(Versions):
         """Restore the previous champion and return its number, see `aliases.rollback`."""
         return aliases.rollback(self, reason)
 
+    def challenge(self, number: str, reason: str) -> None:
+        """Let a version score in shadow, see `aliases.challenge`."""
+        aliases.challenge(self, number, reason)
+
+    def end_challenge(self) -> None:
+        """Let no version score in shadow."""
+        aliases.end_challenge()
+
     def name_challenger(self, number: str) -> None:
         """Mark a version as refused by the gate, see `aliases.name_challenger`."""
         aliases.name_challenger(self, number)

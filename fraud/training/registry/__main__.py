@@ -7,6 +7,8 @@
     python -m fraud.training.registry policy --policy changed/policy.json --reason "fewer reviews"
     python -m fraud.training.registry rules --rules rules.toml --dry-run --decisions decisions.jsonl
     python -m fraud.training.registry rules --rules rules.toml --reason "gift card wave"
+    python -m fraud.training.registry challenge 4 --reason "more transfers in its training data"
+    python -m fraud.training.registry challenge --end
     python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot"
     python -m fraud.training.registry rollback --reason "alarms tripled since noon"
 
@@ -79,12 +81,18 @@ def _parser() -> argparse.ArgumentParser:
     rules = commands.add_parser("rules", help="publish rules and lists of accounts, try them on "
                                               "logged decisions, or show those in force")
     promote = commands.add_parser("promote", help="make a version the champion and publish it")
+    challenge = commands.add_parser("challenge", help="let a version score in shadow: on live "
+                                                      "payments, without a say in the answers")
     rollback = commands.add_parser("rollback", help="restore the previous champion")
     for command_ in (export, copy):
         command_.add_argument("--out", type=Path, required=True, metavar="DIRECTORY",
                               help="made if absent")
     policy.add_argument("--policy", type=Path, required=True, metavar="FILE",
                         help="a policy.json with a new version")
+    challenge.add_argument("version", nargs="?", help="its number, as list shows it")
+    challenge.add_argument("--end", action="store_true", help="let none score in shadow")
+    challenge.add_argument("--reason", default="", help="recorded with the version; needed unless "
+                                                        "--end is given")
     rules.add_argument("--rules", type=Path, metavar="FILE", help="TOML; replaces all rules")
     rules.add_argument("--lists", type=Path, metavar="FILE", help="CSV; replaces all list entries")
     rules.add_argument("--reason", default="", help="recorded with the rules; needed to publish")
@@ -120,11 +128,23 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
             return f"the reference of version {version} is {options.out / reference.FILE}"
         case "policy":
             registry.change_policy(_chosen(options, registry), options.policy, options.reason)
+        case "challenge":
+            return _challenge(options, registry)
         case "promote":
             registry.promote(options.version, options.reason, options.force)
         case "rollback":
             registry.rollback(options.reason)
     return _serving(registry)
+
+
+def _challenge(options: argparse.Namespace, registry: Registry) -> str:
+    if options.end:
+        registry.end_challenge()
+        return f"{publication.target()} has no challenger"
+    if not (options.version and options.reason):
+        raise TrainingError("challenge needs a version and --reason, or --end")
+    registry.challenge(options.version, options.reason)
+    return f"version {options.version} scores in shadow at {publication.target()}"
 
 
 def _rules(options: argparse.Namespace) -> str:

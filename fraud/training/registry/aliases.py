@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from fraud.bundle import CHALLENGER_FILE
 from fraud.training.errors import TrainingError
 from fraud.training.registry import publication
 from fraud.training.registry.bundle_writer import NAME
@@ -49,6 +50,26 @@ def rollback(versions: Versions, reason: str) -> str:
     return previous
 
 
+def challenge(versions: Versions, number: str, reason: str) -> None:
+    """Let a version score in shadow; record user, time and reason.
+
+    Raises:
+        TrainingError: there is no such version, it is the champion, or it cannot be published.
+    """
+    if number == number_of(versions.champion()):
+        raise TrainingError(f"version {number} is the champion; name another version")
+    with tempfile.TemporaryDirectory() as directory:
+        versions.export(number, Path(directory))
+        publication.publish(Path(directory), NAME, publication.target(), CHALLENGER_FILE)
+    versions.client.set_registered_model_alias(NAME, CHALLENGER, number)
+    versions.tag(number, {**signature("challenged"), "challenge_reason": reason})
+
+
+def end_challenge() -> None:
+    """Let no version score in shadow."""
+    publication.remove(publication.target(), CHALLENGER_FILE)
+
+
 def name_challenger(versions: Versions, number: str) -> None:
     """Mark a version as the one that the gate refused last; it may be promoted by hand."""
     versions.client.set_registered_model_alias(NAME, CHALLENGER, number)
@@ -68,6 +89,7 @@ def set_champion(versions: Versions, version: Version, reason: str, tags: dict[s
     versions.tag(version.number, {**tags, **signature("promoted"), "promotion_reason": reason})
     if number_of(versions.with_alias(CHALLENGER)) == version.number:
         client.delete_registered_model_alias(NAME, CHALLENGER)
+        end_challenge()
 
 
 def _restore(versions: Versions, previous: Version | None) -> None:

@@ -1,6 +1,7 @@
 """Publication of models for serving: bundles and one pointer, in a folder or on S3.
 
     champion.json                    `fraud.bundle.Pointer`: replaced in one move
+    challenger.json                  the same for the bundle that scores in shadow, if there is one
     fraud-detector-<N>-<digest>/     a bundle of version N, written before the pointer names it
 
 A published folder never changes: its name holds a digest of the model and its policy.
@@ -28,13 +29,15 @@ def target() -> str:
     return os.environ.get("FRAUD_MODEL") or Settings().model
 
 
-def publish(directory: Path, name: str, destination: str) -> Pointer:
+def publish(directory: Path, name: str, destination: str,
+            pointer_file: str = bundle.POINTER_FILE) -> Pointer:
     """Copy a bundle, then move the pointer: readers see the old bundle or the new one.
 
     Args:
         directory: holds the bundle; it is loaded first, so an invalid one is not published.
         name: of the model, the first part of the published folder's name.
         destination: a folder, made if absent, or an s3:// prefix.
+        pointer_file: champion.json, or challenger.json for a bundle that scores in shadow.
 
     Raises:
         BundleError: the directory holds no valid bundle.
@@ -53,17 +56,31 @@ def publish(directory: Path, name: str, destination: str) -> Pointer:
         filesystem.create_dir(f"{root}/{pointer.folder}")
         for file in directory.iterdir():
             _add(filesystem, f"{root}/{pointer.folder}/{file.name}", file.read_bytes())
-        _replace(filesystem, f"{root}/{bundle.POINTER_FILE}",
+        _replace(filesystem, f"{root}/{pointer_file}",
                  msgspec.json.format(msgspec.json.encode(pointer), indent=2))
     except (OSError, pa.ArrowException) as error:
         raise not_writable(Path(destination), error) from error
     return pointer
 
 
-def published(destination: str) -> Pointer | None:
+def remove(destination: str, name: str) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        TrainingError: the destination cannot be written to.
+    """
+    filesystem, root = _opened(destination)
+    try:
+        if filesystem.get_file_info(f"{root}/{name}").type == fs.FileType.File:
+            filesystem.delete_file(f"{root}/{name}")
+    except (OSError, pa.ArrowException) as error:
+        raise not_writable(Path(destination), error) from error
+
+
+def published(destination: str, pointer_file: str = bundle.POINTER_FILE) -> Pointer | None:
     """Return the pointer; None without one."""
     filesystem, root = _opened(destination)
-    path = f"{root}/{bundle.POINTER_FILE}"
+    path = f"{root}/{pointer_file}"
     if filesystem.get_file_info(path).type != fs.FileType.File:
         return None
     with filesystem.open_input_stream(path) as stream:

@@ -323,3 +323,45 @@ def test_a_server_that_does_not_answer_is_not_an_empty_registry(capsys, monkeypa
     with pytest.raises(SystemExit):
         command.main(["list"])
     assert "error: the MLflow registry does not answer" in capsys.readouterr().err
+
+
+# Challengers.
+
+def challenger() -> str | None:
+    pointer = publication.published("models", "challenger.json")
+    return pointer.version if pointer else None
+
+
+def test_a_version_scores_in_shadow_until_the_challenge_ends(register, capsys):
+    Registry().promote(register(), "good")
+    second = register()
+    out = ran(capsys, "challenge", second, "--reason", "newer payments")
+    assert out == f"version {second} scores in shadow at models\n"
+    assert (serving(), challenger()) == ("1", second)
+    assert Registry().version(second).tags["challenge_reason"] == "newer payments"
+    assert Registry().with_alias("challenger").number == second
+    assert "has no challenger" in ran(capsys, "challenge", "--end")
+    assert challenger() is None and serving() == "1"
+
+
+def test_promotion_of_the_challenger_ends_the_challenge(register):
+    registry = Registry()
+    registry.promote(register(), "good")
+    registry.challenge(register(), "newer payments")
+    registry.promote("2", "better in shadow", force=True)
+    assert (serving(), challenger(), registry.with_alias("challenger")) == ("2", None, None)
+
+
+def test_the_champion_and_unknown_versions_cannot_challenge(register):
+    registry = Registry()
+    registry.promote(register(), "good")
+    for number, problem in (("1", "version 1 is the champion"), ("7", "version 7 is not")):
+        with pytest.raises(TrainingError, match=problem):
+            registry.challenge(number, "why")
+    assert challenger() is None
+
+
+def test_a_challenge_needs_a_version_and_a_reason(register, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["challenge", register()])
+    assert "challenge needs a version and --reason, or --end" in capsys.readouterr().err

@@ -1,0 +1,87 @@
+"""Shadow scores: a challenger sees what the champion sees, and changes no answer.
+
+It is scored in the same call, on the same payments and counts. If it fails, or is slow several
+times in a row, it is dropped until another challenger is published.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from fraud.bundle import Bundle
+from fraud.inference import rows_with_history, rows_without_history
+from fraud.pending import Pending
+
+log = logging.getLogger(__name__)
+SLOW_SECONDS = 0.02             # of a call, and for each payment:
+SLOW_SECONDS_EACH = 0.001
+SLOW_CALLS = 3                  # in a row; the first call after a load may be slow
+
+
+class ShadowDecision(msgspec.Struct, frozen=True):
+    """The decision of the challenger alone, without lists and rules."""
+
+    model_version: str
+    model_digest: str           # sha256 of bundle.json
+    score: float
+    decision: str
+
+
+class ShadowScorer:
+    """Scores with a challenger. Any thread may use it.
+
+    Args:
+        on_drop: called with `error` or `slow` when the challenger is dropped.
+    """
+
+    def __init__(self, bundle: Bundle, on_drop: Callable[[str], None]):
+        self._bundle, self._on_drop = bundle, on_drop
+        self._slow_calls, self._is_dropped = 0, False
+
+    def score(self, cases: Sequence[Pending]) -> dict[int, ShadowDecision]:
+        """Return decisions by the index of a case; nothing for types that it does not know."""
+        if self._is_dropped:
+            return {}
+        started = time.perf_counter()
+        try:
+            decisions = self._scored(cases)
+        except Exception as error:      # whatever it is: it must not fail an answer
+            self._drop("error", f"failed ({type(error).__name__}: {error})")
+            return {}
+        seconds = time.perf_counter() - started
+        bound = SLOW_SECONDS + SLOW_SECONDS_EACH * len(cases)
+        self._slow_calls = self._slow_calls + 1 if seconds > bound else 0
+        if self._slow_calls >= SLOW_CALLS:
+            self._drop("slow", f"took {seconds:.3f} s for {len(cases)} payments, and more than "
+                               f"its bound {SLOW_CALLS} times in a row")
+        return decisions
+
+    def _scored(self, cases: Sequence[Pending]) -> dict[int, ShadowDecision]:
+        bundle = self._bundle
+        known = [case for case in cases if case.payment.type in bundle.features.type_codes]
+        decisions: dict[int, ShadowDecision] = {}
+        for model, thresholds, part in (
+                (bundle.model, bundle.policy.model, [case for case in known if case.is_complete]),
+                (bundle.fallback, bundle.policy.fallback,
+                 [case for case in known if not case.is_complete])):
+            if not part:
+                continue
+            payments = [case.payment for case in part]
+            counts = [case.counts for case in part if case.counts is not None]
+            rows = (rows_with_history(bundle.features, payments, counts) if model is bundle.model
+                    else rows_without_history(bundle.features, payments))
+            for case, score in zip(part, model.scores(rows).tolist(), strict=True):
+                decisions[case.index] = ShadowDecision(
+                    bundle.manifest.version, bundle.digest, score,
+                    thresholds.decide(score, case.payment.amount_cents))
+        return decisions
+
+    def _drop(self, reason: str, problem: str) -> None:
+        self._is_dropped = True
+        log.error("challenger %s is dropped: it %s; publish another version, or end the challenge",
+                  self._bundle.manifest.version, problem)
+        self._on_drop(reason)
