@@ -11,10 +11,12 @@ def test_every_setting_has_a_default():
 
 def test_every_field_has_a_variable():
     assert from_environment({
-        "FRAUD_MODEL": "models", "FRAUD_HISTORY": "redis://h", "FRAUD_HISTORY_DEADLINE_MS": "7.5",
-        "FRAUD_IDEMPOTENCY_HOURS": "48", "FRAUD_MEMORY_IDS": "5", "FRAUD_MEMORY_ACCOUNTS": "2000",
+        "FRAUD_MODEL": "models", "FRAUD_RULES": "rules", "FRAUD_HISTORY": "redis://h",
+        "FRAUD_HISTORY_DEADLINE_MS": "7.5", "FRAUD_IDEMPOTENCY_HOURS": "48",
+        "FRAUD_MEMORY_IDS": "5", "FRAUD_MEMORY_ACCOUNTS": "2000",
         "FRAUD_MAX_CLOCK_SKEW_MINUTES": "1", "FRAUD_CLOCK": "event", "FRAUD_ACCOUNT_KEY": "k",
-        "PATH": "/bin"}) == Settings("models", "redis://h", 7.5, 48.0, 5, 2000, 1.0, "event", "k")
+        "PATH": "/bin"}) == Settings(
+            "models", "rules", "redis://h", 7.5, 48.0, 5, 2000, 1.0, "event", "k")
 
 
 @pytest.mark.parametrize(("name", "value", "why"), [
