@@ -34,7 +34,7 @@ class Service:
 
     def __init__(self, settings: Settings, fallback_on_store_error: bool):
         self._champion = Champion(settings.model)
-        self._rules = ActiveRules(settings.rules or settings.model)
+        self._rules = ActiveRules(settings.rules or settings.model, settings.account_key)
         self._store = metrics.TimedStore(open_store(settings))
         self._scorer = Scorer(self._store, self._champion.bundle, settings, fallback_on_store_error)
         self._scorer.rules = self._rules.rules

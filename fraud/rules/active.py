@@ -11,7 +11,7 @@ import msgspec
 from fraud.bundle import sha256
 from fraud.errors import FraudError
 from fraud.published import PublishedFolder
-from fraud.rules.rule_set import POINTER_FILE, RulesError, RuleSet, RulesPointer
+from fraud.rules.rule_set import POINTER_FILE, RulesError, RuleSet, RulesPointer, check_key
 from fraud.rules.ruling import NO_RULES, Rules
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,14 @@ class ActiveRules:
 
     Args:
         location: a folder, or an s3:// prefix.
+        account_key: that of the pseudonyms which lists are compared with; empty: a random one.
 
     Raises:
         RulesError: the pointer, or the file that it names, cannot be used.
     """
 
-    def __init__(self, location: str):
-        self._folder = PublishedFolder(location)
+    def __init__(self, location: str, account_key: str = ""):
+        self._folder, self._account_key = PublishedFolder(location), account_key
         self._pointer: RulesPointer | None = None
         self.rules = NO_RULES
         self._load()
@@ -51,7 +52,9 @@ class ActiveRules:
         pointer = _read_pointer(self._folder)
         if pointer is None or pointer == self._pointer:     # a pointer is never deleted
             return False
-        self.rules = Rules(_read_rule_set(self._folder, pointer), pointer.sha256)
+        rule_set = _read_rule_set(self._folder, pointer)
+        check_key(rule_set, self._account_key)
+        self.rules = Rules(rule_set, pointer.sha256)
         self._pointer = pointer
         log.info("rules are now version %s", pointer.version)
         return True

@@ -12,6 +12,7 @@ from msgspec import Meta
 from fraud.clock import utc_second
 from fraud.errors import FraudError
 from fraud.features import FeatureTable
+from fraud.pseudonym import pseudonym
 
 POINTER_FILE = "rules.json"     # next to the rule sets and to champion.json
 FIELDS = ("amount", "origin_balance", "destination_balance")    # of the payment: currency units
@@ -90,6 +91,7 @@ class RuleSet(_Strict, frozen=True):
     reason: str
     rules: tuple[Rule, ...] = ()
     entries: tuple[ListEntry, ...] = ()
+    key_check: str = ""                 # `key_check` of the key of the entries; "" where unknown
 
 
 class RulesPointer(msgspec.Struct, frozen=True):
@@ -98,6 +100,27 @@ class RulesPointer(msgspec.Struct, frozen=True):
     version: int
     file: str                           # next to the pointer
     sha256: str
+
+
+def key_check(account_key: str) -> str:
+    """Return a text that tells one FRAUD_ACCOUNT_KEY from another; "" without a key."""
+    return pseudonym(account_key.encode(), "key check") if account_key else ""
+
+
+def check_key(rule_set: RuleSet, account_key: str) -> None:
+    """Check that list entries can match accounts: both are pseudonyms by FRAUD_ACCOUNT_KEY.
+
+    Raises:
+        RulesError: there is no key, or the entries were made with another one.
+    """
+    if not rule_set.entries:
+        return
+    if not account_key:
+        raise RulesError("there are list entries, but FRAUD_ACCOUNT_KEY is not set, so that none "
+                         "would match; set the key with which they were made")
+    if rule_set.key_check not in ("", key_check(account_key)):
+        raise RulesError("the list entries were made with another FRAUD_ACCOUNT_KEY, so that none "
+                         "would match; set that key, or publish the lists again with this one")
 
 
 def check(rule_set: RuleSet, table: FeatureTable, now: int) -> None:

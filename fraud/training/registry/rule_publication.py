@@ -10,7 +10,7 @@ from fraud import bundle, clock
 from fraud.features import FeatureTable
 from fraud.published import PublishedFolder
 from fraud.rules.rule_set import (
-    POINTER_FILE, ListEntry, Rule, RulesError, RuleSet, RulesPointer, check)
+    POINTER_FILE, ListEntry, Rule, RulesError, RuleSet, RulesPointer, check, key_check)
 from fraud.training.registry import publication
 from fraud.training.registry.versions import user
 
@@ -22,11 +22,17 @@ def target() -> str:
 
 def changed(before: RuleSet | None, rules: tuple[Rule, ...] | None,
             entries: tuple[ListEntry, ...] | None, reason: str) -> RuleSet:
-    """Return the next rule set: what is None stays as it was before."""
+    """Return the next rule set: what is None stays as it was before.
+
+    Args:
+        entries: made with the key in FRAUD_ACCOUNT_KEY, if it is set.
+    """
     kept = before or RuleSet(0, 0, "", "")
     return RuleSet(version=kept.version + 1, published_at=clock.now_ms(), published_by=user(),
                    reason=reason, rules=kept.rules if rules is None else rules,
-                   entries=kept.entries if entries is None else entries)
+                   entries=kept.entries if entries is None else entries,
+                   key_check=kept.key_check if entries is None else key_check(
+                       os.environ.get("FRAUD_ACCOUNT_KEY", "")))
 
 
 def publish(rule_set: RuleSet, destination: str) -> RulesPointer:

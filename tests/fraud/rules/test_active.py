@@ -5,7 +5,7 @@ import pytest
 
 from fraud.bundle import sha256
 from fraud.rules.active import ActiveRules
-from fraud.rules.rule_set import Condition, Rule, RulesError, RuleSet
+from fraud.rules.rule_set import Condition, ListEntry, Rule, RulesError, RuleSet, key_check
 from fraud.training.registry import publication
 
 LARGE = Condition("amount", ">=", 1_000.0)
@@ -64,3 +64,18 @@ def test_a_pointer_that_vanishes_leaves_the_rules_in_force(tmp_path):
     active = ActiveRules(str(tmp_path))
     (tmp_path / "rules.json").unlink()
     assert active.refresh() is False and active.rules.version == "1"
+
+
+@pytest.mark.parametrize(("made_with", "key", "problem"), [
+    ("secret", "secret", ""), ("", "secret", ""),
+    ("secret", "", "FRAUD_ACCOUNT_KEY is not set, so that none would match"),
+    ("other", "secret", "made with another FRAUD_ACCOUNT_KEY")])
+def test_lists_need_the_key_with_which_they_were_made(tmp_path, made_with, key, problem):
+    entry = ListEntry("ab" * 16, "deny", "a mule", "ana")
+    listed = RuleSet(1, 0, "ana", "why", (), (entry,), key_check(made_with))
+    publish(str(tmp_path), 1, content=msgspec.json.encode(listed))
+    if not problem:
+        assert ActiveRules(str(tmp_path), key).rules
+        return
+    with pytest.raises(RulesError, match=problem):
+        ActiveRules(str(tmp_path), key)

@@ -5,7 +5,7 @@ import pytest
 
 from fraud.bundle import sha256
 from fraud.rules.active import ActiveRules, read_rule_set
-from fraud.rules.rule_set import Condition, ListEntry, Rule, RulesError
+from fraud.rules.rule_set import Condition, ListEntry, Rule, RulesError, key_check
 from fraud.training.registry import __main__ as command, publication
 from fraud.training.registry.rule_publication import changed, publish, summary, target
 
@@ -51,7 +51,7 @@ def test_a_rule_set_is_published_as_a_file_and_a_pointer(models):
     pointer = publish(rule_set, "models")
     assert json.loads((models / "rules.json").read_text()) == msgspec.to_builtins(pointer)
     assert sha256((models / pointer.file).read_bytes()) == pointer.sha256
-    assert ActiveRules("models").rules.version == "1"
+    assert ActiveRules("models", "any key").rules.version == "1"
     assert read_rule_set("models") == rule_set
 
 
@@ -62,6 +62,14 @@ def test_each_part_stays_until_it_is_replaced(models):
     assert (second.version, second.rules, second.entries) == (2, (LARGE,), (ENTRY,))
     assert (third.version, third.rules, third.entries) == (3, (), (ENTRY,))
     assert (third.published_by, third.reason) == ("ann", "no rules") and third.published_at > 0
+
+
+def test_entries_remember_their_key_until_they_are_replaced(models, monkeypatch):
+    monkeypatch.setenv("FRAUD_ACCOUNT_KEY", "secret")
+    first = changed(None, None, (ENTRY,), "lists")
+    monkeypatch.setenv("FRAUD_ACCOUNT_KEY", "other")
+    assert changed(first, (LARGE,), None, "rules").key_check == key_check("secret")
+    assert changed(first, None, (ENTRY,), "lists").key_check == key_check("other")
 
 
 def test_rules_may_have_a_folder_of_their_own(models, monkeypatch):
