@@ -57,7 +57,8 @@ class Service:
         return self._store.answer(transaction_id)
 
     def refresh(self) -> None:
-        """Serve the bundle that the pointer names now, if it has changed."""
+        """Serve the bundle that the pointer names now, if it has changed; measure the store."""
+        metrics.measure_memory(self._store)
         before = self.bundle
         if self._champion.refresh():
             self._scorer.bundle = self.bundle

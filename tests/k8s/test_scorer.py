@@ -114,7 +114,7 @@ def test_pods_reach_s3_and_their_own_credentials_but_not_those_of_the_node(
 
 
 def admits(rule: dict, address: str) -> bool:
-    """Whether a rule of egress names an address outside the cluster."""
+    """Return True if a rule of egress names this address outside the cluster."""
     def inside(network: str) -> bool:
         return ip_address(address) in ip_network(network)
 
