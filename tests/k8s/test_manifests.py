@@ -259,8 +259,8 @@ def test_no_secret_is_written_down(objects):
     assert {value for secret in secrets for value in secret["data"].values()} == {""}
     values = [variable.get("value", "") for pod in pods(objects)
               for container in pod["spec"]["containers"] for variable in container["env"]]
-    assert values.count("redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0") == 1
-    assert set(values) == {"", "redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0"}
+    assert [value for value in values if value] == [
+        "redis://:$(REDIS_PASSWORD)@fraud-redis.fraud.svc.cluster.local.:6379/0"]
 
 
 def test_all_traffic_is_denied_except_as_the_policies_allow(objects):

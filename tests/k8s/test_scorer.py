@@ -2,6 +2,7 @@
 
 import os
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -98,6 +99,21 @@ def test_it_reaches_names_redis_kafka_and_s3_and_is_reached_by_prometheus(overla
     assert ingress["ports"] == [{"port": "metrics"}]
     store = one(overlay, "NetworkPolicy", "fraud-redis")["spec"]["ingress"][0]["from"]
     assert NAME in store[0]["podSelector"]["matchExpressions"][0]["values"]
+
+
+def test_api_and_scorer_ask_dns_for_full_names_and_do_not_wait_long(overlay, container):
+    kafka = one(overlay, "ConfigMap", "fraud-scorer-settings")["data"][BROKERS]
+    redis = one(overlay, "Service", "fraud-redis")["metadata"]
+    for name in (NAME, "fraud-api"):
+        pod = one(overlay, "Deployment", name)["spec"]["template"]["spec"]
+        assert pod["dnsConfig"]["options"] == [
+            {"name": "timeout", "value": "1"}, {"name": "attempts", "value": "1"},
+            {"name": "ndots", "value": "1"}]
+        [url] = [variable["value"] for variable in pod["containers"][0]["env"]
+                 if variable["name"] == "FRAUD_HISTORY"]
+        assert urlsplit(url).hostname == (
+            f"{redis['name']}.{redis['namespace']}.svc.cluster.local.")
+    assert kafka == "kafka-bootstrap.kafka.svc.cluster.local.:9092"
 
 
 @pytest.mark.parametrize("address, ports", [
