@@ -41,7 +41,7 @@ from fraud.transaction import Transaction
 
 ROUNDS = 5
 BATCH = 100
-ANSWER = b"x" * 240         # as long as an approval
+ANSWER = b"x" * 255         # as long as an approval with an id of 36 characters
 BUSY_ACCOUNTS = 2_000
 
 

@@ -117,6 +117,13 @@ class AccountSnapshot(NamedTuple):
     buckets: dict[int, PackedSums]      # by bucket number; the largest is that of `newest`
 
 
+class StoreMemory(NamedTuple):
+    """The memory of a store that refuses payments when it is full, in bytes."""
+
+    used: int
+    limit: int      # 0: none
+
+
 class StoreUnavailable(FraudError):
     """A store that did not answer in time or cannot be trusted. The call may have taken effect."""
 
@@ -172,6 +179,9 @@ class Store(Protocol):
         Raises:
             StoreNotEmpty: the store has recorded payments or was filled already.
         """
+
+    def memory(self) -> StoreMemory | None:
+        """Return the memory in use, or None for a store that never refuses payments for it."""
 
     def close(self) -> None:
         """Close connections."""

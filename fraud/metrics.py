@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.bundle import Bundle
 from fraud.decision import Answered, Refused
-from fraud.history import AccountSnapshot, Claim, ClaimResult, Store, StoreUnavailable
+from fraud.history import AccountSnapshot, Claim, ClaimResult, Store, StoreMemory, StoreUnavailable
 from fraud.rules.ruling import Rules
 from fraud.transaction import Transaction
 
@@ -39,6 +40,12 @@ HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the h
                             ["trip"], buckets=SECONDS)
 HISTORY_ERRORS = Counter("fraud_history_errors_total", "Trips that failed or missed the deadline.",
                          ["trip"])
+HISTORY_MEMORY = Gauge("fraud_history_memory_bytes",
+                       "Memory in use by the history store; 0: not Redis.",
+                       multiprocess_mode="livemostrecent")
+HISTORY_MEMORY_LIMIT = Gauge("fraud_history_memory_limit_bytes",
+                             "Memory at which Redis refuses payments (maxmemory); 0: no limit.",
+                             multiprocess_mode="livemostrecent")
 MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for earlier ones.",
               ["model_version", "model_digest", "policy_version", "policy_digest", "framework"],
               multiprocess_mode="livemax")
@@ -49,8 +56,8 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      "Reviews and declines a day that the policy allows; 0: unknown.",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
-       MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION, DECIDED_BY,
-       SHADOW, DROPPED, CHALLENGER)
+       HISTORY_MEMORY, HISTORY_MEMORY_LIMIT, MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION,
+       DECIDED_BY, SHADOW, DROPPED, CHALLENGER)
 
 
 class TimedStore:
@@ -72,6 +79,9 @@ class TimedStore:
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         self._store.fill(snapshots, since, until)
+
+    def memory(self) -> StoreMemory | None:
+        return self._store.memory()
 
     def close(self) -> None:
         self._store.close()
@@ -113,6 +123,14 @@ def observe(outcomes: Sequence[Answered | Refused]) -> None:
             for dry_run, names in (("false", decision.applied), ("true", decision.dry_run)):
                 for name in names:
                     RULES.labels(name, dry_run).inc()
+
+
+def measure_memory(store: Store) -> None:
+    """Publish the memory of a store; a store that does not answer keeps its last figures."""
+    with suppress(StoreUnavailable):
+        if memory := store.memory():
+            HISTORY_MEMORY.set(memory.used)
+            HISTORY_MEMORY_LIMIT.set(memory.limit)
 
 
 def name_model(bundle: Bundle, before: Bundle | None = None) -> None:

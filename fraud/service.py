@@ -66,7 +66,8 @@ class Service:
         return self._store.answer(transaction_id)
 
     def refresh(self) -> None:
-        """Use the bundles and the rules that their pointers name now, if they have changed."""
+        """Use the bundles and rules that their pointers name now; measure the store's memory."""
+        metrics.measure_memory(self._store)
         before = self.bundle
         if self._champion.refresh():
             self._scorer.bundle = self.bundle

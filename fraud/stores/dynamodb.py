@@ -81,6 +81,9 @@ class DynamoStore:
         if not is_empty:
             raise StoreNotEmpty(f"DynamoDB table {self._table} has been recording already")
 
+    def memory(self) -> None:
+        return None
+
     def close(self) -> None:
         self._threads.shutdown(wait=False)
         self._client.close()

@@ -83,6 +83,9 @@ class MemoryStore:
             self._old_until = self._newest
             self._since, self._filled_until = since, until
 
+    def memory(self) -> None:
+        return None
+
     def close(self) -> None:
         pass
 

@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from fraud.history import (
     BUCKET_MS, DAY_BUCKETS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict,
-    StoreNotEmpty, StoreUnavailable, digest)
+    StoreMemory, StoreNotEmpty, StoreUnavailable, digest)
 from fraud.stores import scripts
 from fraud.stores.account import LIMB, encode, sums_in_limbs
 from fraud.transaction import Transaction
@@ -88,6 +88,11 @@ class RedisStore:
         if not filled:
             raise StoreNotEmpty("Redis has been recording already")
 
+    def memory(self) -> StoreMemory:
+        [reply] = self._trip([("INFO", "memory")])
+        fields = _fields(reply)
+        return StoreMemory(int(fields["used_memory"]), int(fields["maxmemory"]))
+
     def close(self) -> None:
         self._pool.disconnect()
 
@@ -147,12 +152,17 @@ def _set_up(connection: Any) -> None:
         connection.send_command("SCRIPT", "LOAD", script)
         connection.read_response()
     connection.send_command("INFO", "memory")
-    lines = connection.read_response().decode().splitlines()
-    memory = dict(line.split(":", 1) for line in lines if ":" in line)
+    memory = _fields(connection.read_response())
     policy = memory.get("maxmemory_policy", "unknown")
     if memory.get("maxmemory") != "0" and policy != "noeviction":
         raise ConnectionError(f"maxmemory-policy is {policy}: it may forget accounts; set it to "
                               "noeviction")
+
+
+def _fields(reply: bytes) -> dict[str, str]:
+    """Return the fields of a reply to INFO."""
+    lines = reply.decode().splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def _command(script: str, keys: Sequence[str], arguments: Sequence[bytes | int]) -> Command:

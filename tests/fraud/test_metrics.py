@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 
 from fraud import bundle, metrics
 from fraud.decision import Answered, Decision
-from fraud.history import StoreUnavailable
+from fraud.history import StoreMemory, StoreUnavailable
 from fraud.stores.memory import MemoryStore
 from tests.factories import NOON, payment
 
@@ -47,6 +47,23 @@ def test_a_bundle_without_the_start_of_its_training_publishes_zero(tmp_path, mak
     path.write_bytes(msgspec.json.encode(manifest))
     metrics.name_model(bundle.load(tmp_path))
     assert value("fraud_model_trained_timestamp_seconds") == 0
+
+
+class FullStore(MemoryStore):
+    def memory(self) -> StoreMemory:
+        return StoreMemory(used=90, limit=100)
+
+
+class DeadStore(MemoryStore):
+    def memory(self) -> StoreMemory:
+        raise StoreUnavailable("Redis: no answer")
+
+
+def test_the_memory_of_a_store_is_published_and_kept_while_it_does_not_answer():
+    for kind in (FullStore, DeadStore, MemoryStore):
+        metrics.measure_memory(metrics.TimedStore(kind(id_ttl_ms=1, max_ids=1, max_accounts=1)))
+        assert value("fraud_history_memory_bytes") == 90
+        assert value("fraud_history_memory_limit_bytes") == 100
 
 
 def test_claims_and_finishes_of_a_timed_store_are_timed():

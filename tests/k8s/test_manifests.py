@@ -13,12 +13,14 @@ import pytest
 import redis
 import yaml
 
+from bench import redis_memory
 from fraud.settings import from_environment
 from fraud.stores import open_store
 from fraud.stores.redis import RedisStore
 from fraud.transaction import parse
 from serve.keys import Keys
 from serve.settings import ServeSettings
+from tests.factories import NOON, payment
 from tests.tools import ROOT, program, routes, run
 
 FOLDERS = ["base", "overlays/minikube"]
@@ -257,8 +259,8 @@ def test_no_secret_is_written_down(objects):
     assert {value for secret in secrets for value in secret["data"].values()} == {""}
     values = [variable.get("value", "") for pod in pods(objects)
               for container in pod["spec"]["containers"] for variable in container["env"]]
-    assert values.count("redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0") == 1
-    assert set(values) == {"", "redis://:$(REDIS_PASSWORD)@fraud-redis:6379/0"}
+    assert [value for value in values if value] == [
+        "redis://:$(REDIS_PASSWORD)@fraud-redis.fraud.svc.cluster.local.:6379/0"]
 
 
 def test_all_traffic_is_denied_except_as_the_policies_allow(objects):
@@ -314,10 +316,10 @@ def test_redis_keeps_history_behind_its_password(configured_redis, tmp_path):
     with pytest.raises(redis.AuthenticationError):
         redis.Redis(unix_socket_path=str(socket)).ping()
     store = RedisStore(f"unix://:secret@{socket}", 60_000, 10_000)
-    payment = parse(b'{"transaction_id": "a", "event_time": 1704103200000, "type": "TRANSFER", '
-                    b'"amount": 1, "origin": "C1", "destination": "C2", "origin_balance": 1, '
-                    b'"destination_balance": 0}')
-    [claim] = store.claim([payment], 1704103200000)
+    transfer = parse(b'{"transaction_id": "a", "event_time": 1704103200000, "type": "TRANSFER", '
+                     b'"amount": 1, "origin": "C1", "destination": "C2", "origin_balance": 1, '
+                     b'"destination_balance": 0}')
+    [claim] = store.claim([transfer], 1704103200000)
     assert store.finish([claim], [b"answer"]) == [b"answer"]
     store.close()
     client = redis.Redis(unix_socket_path=str(socket), password="secret", decode_responses=True)
@@ -344,6 +346,38 @@ def test_redis_has_room_to_rewrite_its_file(objects):
     units = {"mb": 2 ** 20, "gb": 2 ** 30, "Mi": 2 ** 20, "Gi": 2 ** 30}
     assert 2 * int(settings["maxmemory"][:-2]) * units[settings["maxmemory"][-2:]] <= (
         int(limit[:-2]) * units[limit[-2:]])
+
+
+def test_redis_has_room_for_the_rate_that_its_configuration_names(rendered):
+    text = (ROOT / "k8s/base/redis/redis.conf").read_text()
+    rate, hours, id_bytes, accounts, account_bytes, percent, alert = (
+        int(number.replace(",", "")) for number in re.search(
+            r"(\d+) payments a second x 3,600 s x (\d+) hours .*? x (\d+) bytes, and "
+            r"([\d,]+) accounts.*? x (\d+) bytes, .*?: (\d+) % .*? fires at (\d+) %",
+            text, re.DOTALL).groups())
+    settings = from_environment(environment(rendered["base"]), ServeSettings)
+    assert settings.idempotency_hours == hours
+    needed = rate * 3_600 * hours * id_bytes + accounts * account_bytes
+    limit = int(re.search(r"^maxmemory (\d+)gb$", text, re.MULTILINE)[1]) * 2 ** 30
+    assert percent == round(100 * needed / limit) < alert
+    rule = one(rendered["base"], "PrometheusRule", "fraud")
+    [expression] = [entry["expr"] for group in rule["spec"]["groups"] for entry in group["rules"]
+                    if entry.get("alert") == "FraudHistoryFull"]
+    assert expression.endswith(f"> {alert / 100}")
+    guide = (ROOT / "docs/operations.md").read_text()
+    assert f"FRAUD_IDEMPOTENCY_HOURS x {id_bytes} bytes" in guide
+    assert f"accounts of the last two days x {account_bytes} bytes" in guide
+
+
+def test_a_payment_and_an_account_need_the_memory_that_the_configuration_names(own_redis):
+    text = (ROOT / "k8s/base/redis/redis.conf").read_text()
+    stated = [int(size) for size in re.findall(r"x (\d+) bytes", text)]
+    payments = ([payment(event_time=NOON + index * 480, origin=f"C{index % 900:010}",
+                         destination=f"C{index % 700:010}") for index in range(first, first + 100)]
+                for first in range(0, 30_000, 100))         # over four hours
+    measured = redis_memory.kept_bytes(own_redis().url, payments)
+    for size, most in zip(measured, stated, strict=True):
+        assert 0.6 * most < size < 1.05 * most, measured
 
 
 # The scripts.

@@ -2,6 +2,7 @@
 
 import os
 from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -100,6 +101,21 @@ def test_it_reaches_names_redis_kafka_and_s3_and_is_reached_by_prometheus(overla
     assert NAME in store[0]["podSelector"]["matchExpressions"][0]["values"]
 
 
+def test_api_and_scorer_ask_dns_for_full_names_and_do_not_wait_long(overlay, container):
+    kafka = one(overlay, "ConfigMap", "fraud-scorer-settings")["data"][BROKERS]
+    redis = one(overlay, "Service", "fraud-redis")["metadata"]
+    for name in (NAME, "fraud-api"):
+        pod = one(overlay, "Deployment", name)["spec"]["template"]["spec"]
+        assert pod["dnsConfig"]["options"] == [
+            {"name": "timeout", "value": "1"}, {"name": "attempts", "value": "1"},
+            {"name": "ndots", "value": "1"}]
+        [url] = [variable["value"] for variable in pod["containers"][0]["env"]
+                 if variable["name"] == "FRAUD_HISTORY"]
+        assert urlsplit(url).hostname == (
+            f"{redis['name']}.{redis['namespace']}.svc.cluster.local.")
+    assert kafka == "kafka-bootstrap.kafka.svc.cluster.local.:9092"
+
+
 @pytest.mark.parametrize("address, ports", [
     ("3.5.140.1", {443}), ("2600:1fa0::1", {443}),          # S3
     ("169.254.170.23", {80}), ("fd00:ec2::23", {80}),       # EKS Pod Identity
@@ -114,7 +130,7 @@ def test_pods_reach_s3_and_their_own_credentials_but_not_those_of_the_node(
 
 
 def admits(rule: dict, address: str) -> bool:
-    """Return True if a rule of egress names an address outside the cluster."""
+    """Return True if a rule of egress names this address outside the cluster."""
     def inside(network: str) -> bool:
         return ip_address(address) in ip_network(network)
 

@@ -74,6 +74,15 @@ def test_a_full_server_makes_the_store_unavailable_and_counts_nothing_by_half(ow
     assert sent_before(claim(store, "b")) == 1
 
 
+def test_memory_is_that_in_use_and_the_limit(own_redis, opened):
+    store = opened(own_redis("--maxmemory", "100mb").url)
+    before = store.memory()
+    assert before.limit == 100 * 2 ** 20
+    store.finish([claim(store, "a")], [b"x" * 100_000])
+    assert store.memory().used - before.used > 100_000
+    assert opened(own_redis().url).memory().limit == 0
+
+
 # Connections.
 
 def test_lost_scripts_and_connections_are_replaced_unnoticed(redis_url, opened):
@@ -90,7 +99,7 @@ def test_lost_scripts_and_connections_are_replaced_unnoticed(redis_url, opened):
 def test_a_missing_server_is_an_error_at_once():
     store = open_store(Settings(history="redis://127.0.0.1:1"))
     for method, arguments in (("claim", ([payment("a")], NOON)), ("answer", ("a",)),
-                              ("fill", ([], 0, 0))):
+                              ("fill", ([], 0, 0)), ("memory", ())):
         with pytest.raises(StoreUnavailable, match="Redis: .*refused"):
             getattr(store, method)(*arguments)
 
