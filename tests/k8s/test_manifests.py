@@ -327,6 +327,18 @@ def test_redis_keeps_history_behind_its_password(configured_redis, tmp_path):
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
+def test_one_version_of_redis_is_named_everywhere(objects):
+    [container] = one(objects, "StatefulSet", "fraud-redis")["spec"]["template"]["spec"][
+        "containers"]
+    version = re.fullmatch(r"redis:(\d+\.\d+)\.\d+", container["image"])[1]
+    files = subprocess.run(["git", "grep", "-IE", "redis:[0-9]+[.]"], cwd=ROOT, check=True,
+                           capture_output=True, text=True).stdout
+    named = dict(re.findall(r"^(\S+?):.*\b(redis:\d+\.[\w.-]+)", files, re.MULTILINE))
+    assert {"compose.yaml", "docs/security.md", "k8s/base/redis/statefulset.yaml"} <= named.keys()
+    assert set(named.values()) == {container["image"]}
+    assert f"Compose and Kubernetes run Redis {version}." in (ROOT / "docs/history.md").read_text()
+
+
 def test_a_redis_that_never_became_ready_is_replaced_once_its_template_is_fixed(objects):
     assert one(objects, "StatefulSet", "fraud-redis")["spec"]["podManagementPolicy"] == "Parallel"
 
