@@ -147,11 +147,6 @@ def test_services_lead_to_ports_that_their_pods_have(objects):
     for item in objects:
         if item["kind"] == "Service":
             assert {port["targetPort"] for port in item["spec"]["ports"]} <= named.keys()
-        if item["kind"] == "Ingress":
-            for path in item["spec"]["rules"][0]["http"]["paths"]:
-                service = one(objects, "Service", path["backend"]["service"]["name"])
-                assert path["backend"]["service"]["port"]["name"] in [
-                    port["name"] for port in service["spec"]["ports"]]
 
 
 def test_the_autoscaler_alone_says_how_many_replicas_there_are(rendered):
@@ -174,42 +169,6 @@ def test_probes_ask_for_paths_that_the_app_has(objects, app):
               for name in ("startup", "readiness", "liveness")}
     assert probed == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/healthz"}
     assert {("GET", path) for path in probed.values()} <= routes(app)
-
-
-def test_the_ingress_exposes_the_api_and_its_docs_and_nothing_else(objects, app):
-    def leads_to(path: str) -> bool:
-        return any(path == entry["path"] or (
-            entry["pathType"] == "Prefix" and path.startswith(entry["path"] + "/"))
-            for rule in one(objects, "Ingress")["spec"]["rules"] for entry in rule["http"]["paths"])
-
-    assert "defaultBackend" not in one(objects, "Ingress")["spec"]
-    closed = {path for _, path in routes(app) if not leads_to(path)}
-    assert closed == {"/", "/metrics", "/readyz"}       # the root redirects to /docs
-
-
-def test_the_ingress_limits_rates_and_bodies(objects):
-    annotations = {name.rpartition("/")[2]: value for name, value in
-                   one(objects, "Ingress")["metadata"]["annotations"].items()}
-    assert int(annotations["limit-rps"]) > 0 and int(annotations["limit-connections"]) > 0
-    settings = from_environment(environment(objects), ServeSettings)
-    assert annotations["proxy-body-size"] == f"{settings.body_bytes // 2 ** 20}m"
-    assert int(annotations["proxy-read-timeout"]) > settings.request_seconds
-
-
-def test_the_ingress_passes_a_request_on_from_a_pod_that_is_gone_and_gives_up_in_time(objects):
-    annotations = {name.rpartition("/")[2]: value for name, value in
-                   one(objects, "Ingress")["metadata"]["annotations"].items()}
-    assert set(annotations["proxy-next-upstream"].split()) == {"error", "timeout"}
-    tries, connect, stop = (int(annotations[name]) for name in (
-        "proxy-next-upstream-tries", "proxy-connect-timeout", "proxy-next-upstream-timeout"))
-    assert (tries - 1) * connect < stop < tries * connect       # all tries may start, none more
-    assert stop + connect < from_environment(environment(objects), ServeSettings).request_seconds
-
-
-def test_the_base_is_reached_over_https_only(rendered):
-    ingress = one(rendered["base"], "Ingress")
-    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/ssl-redirect"] == "true"
-    assert ingress["spec"]["tls"][0]["hosts"] == [ingress["spec"]["rules"][0]["host"]]
 
 
 def test_every_variable_is_a_setting_and_its_value_can_be_used(objects):
@@ -268,9 +227,10 @@ def test_all_traffic_is_denied_except_as_the_policies_allow(objects):
     assert everything == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     spec = one(objects, "NetworkPolicy")["spec"]
     [ingress] = spec["ingress"]
-    assert [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-            for peer in ingress["from"]] == ["ingress-nginx", "monitoring"]
-    assert all("podSelector" in peer for peer in ingress["from"])
+    [prometheus] = ingress["from"]
+    assert prometheus["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "monitoring"}
+    assert prometheus["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
     assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [
         {53}, {6379}, {443}, {80}]
     store = one(objects, "NetworkPolicy", "fraud-redis")["spec"]
@@ -325,6 +285,18 @@ def test_redis_keeps_history_behind_its_password(configured_redis, tmp_path):
     client = redis.Redis(unix_socket_path=str(socket), password="secret", decode_responses=True)
     assert client.config_get("appendonly") == {"appendonly": "yes"}
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_one_version_of_redis_is_named_everywhere(objects):
+    [container] = one(objects, "StatefulSet", "fraud-redis")["spec"]["template"]["spec"][
+        "containers"]
+    version = re.fullmatch(r"redis:(\d+\.\d+)\.\d+", container["image"])[1]
+    files = subprocess.run(["git", "grep", "-IE", "redis:[0-9]+[.]"], cwd=ROOT, check=True,
+                           capture_output=True, text=True).stdout
+    named = dict(re.findall(r"^(\S+?):.*\b(redis:\d+\.[\w.-]+)", files, re.MULTILINE))
+    assert {"compose.yaml", "docs/security.md", "k8s/base/redis/statefulset.yaml"} <= named.keys()
+    assert set(named.values()) == {container["image"]}
+    assert f"Compose and Kubernetes run Redis {version}." in (ROOT / "docs/history.md").read_text()
 
 
 def test_a_redis_that_never_became_ready_is_replaced_once_its_template_is_fixed(objects):

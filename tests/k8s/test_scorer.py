@@ -1,34 +1,21 @@
 """The scorer's component on the base: consistent, and in agreement with the scorer."""
 
-import os
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from fraud.brokers import BROKERS
 from fraud.settings import SettingsError
 from stream.settings import StreamSettings, read_stream_settings
-from tests.tools import ROOT, run
+from tests.tools import ROOT
 
 NAME = "fraud-scorer"
-OVERLAY = """\
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namespace: fraud
-resources: [{base}]
-components: [{base}/scorer]
-"""
 
 
 @pytest.fixture(scope="module")
-def overlay(tmp_path_factory):
-    """An overlay as k8s/README.md describes it."""
-    directory = tmp_path_factory.mktemp("overlay")
-    base = os.path.relpath(ROOT / "k8s/base", directory.resolve())
-    (directory / "kustomization.yaml").write_text(OVERLAY.format(base=base))
-    return list(yaml.safe_load_all(run("kubectl", "kustomize", directory)))
+def overlay(with_component):
+    return with_component("scorer")
 
 
 def one(objects: list[dict], kind: str, name: str = NAME) -> dict:
