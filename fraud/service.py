@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 
 from fraud import metrics
 from fraud.bundle import Bundle
@@ -13,6 +14,8 @@ from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.transaction import Transaction
+
+MEASURE_SECONDS = 10.0
 
 
 class Service:
@@ -34,6 +37,7 @@ class Service:
         self._store = metrics.TimedStore(open_store(settings))
         self._scorer = Scorer(self._store, self._champion.bundle, settings, fallback_on_store_error)
         self._log = DecisionLog(settings.decision_log)
+        self._measured = monotonic()
 
     @property
     def bundle(self) -> Bundle:
@@ -57,8 +61,13 @@ class Service:
         return self._store.answer(transaction_id)
 
     def refresh(self) -> None:
-        """Serve the bundle that the pointer names now, if it has changed; measure the store."""
-        metrics.measure_memory(self._store)
+        """Serve the bundle that the pointer names now, if it has changed.
+
+        Also measures the memory of the store, if that was not done for `MEASURE_SECONDS`.
+        """
+        if monotonic() >= self._measured + MEASURE_SECONDS:
+            self._measured = monotonic()
+            metrics.measure_memory(self._store)
         before = self.bundle
         if self._champion.refresh():
             self._scorer.bundle = self.bundle
