@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 
 from fraud import metrics
 from fraud.bundle import Bundle
@@ -15,6 +16,8 @@ from fraud.settings import Settings
 from fraud.shadow import ShadowScorer
 from fraud.stores import open_store
 from fraud.transaction import Transaction
+
+MEASURE_SECONDS = 10.0
 
 
 class Service:
@@ -41,6 +44,7 @@ class Service:
         self._challenger = Challenger(settings.model)
         self._scorer.shadow = _shadow(self._challenger)
         self._log = DecisionLog(settings.decision_log)
+        self._measured = monotonic()
 
     @property
     def bundle(self) -> Bundle:
@@ -66,8 +70,13 @@ class Service:
         return self._store.answer(transaction_id)
 
     def refresh(self) -> None:
-        """Use the bundles and rules that their pointers name now; measure the store's memory."""
-        metrics.measure_memory(self._store)
+        """Use the bundles and the rules that their pointers name now, if they have changed.
+
+        Also measures the memory of the store, if that was not done for `MEASURE_SECONDS`.
+        """
+        if monotonic() >= self._measured + MEASURE_SECONDS:
+            self._measured = monotonic()
+            metrics.measure_memory(self._store)
         before = self.bundle
         if self._champion.refresh():
             self._scorer.bundle = self.bundle
