@@ -352,8 +352,8 @@ def test_workers_share_history_answers_and_metrics(serve, redis_url, tmp_path, m
     make_bundle(tmp_path / "2", version="2")
     models = tmp_path / "models"
     publication.publish(tmp_path / "bundle", "fraud-detector", str(models))
-    server = serve("--workers", "2", FRAUD_HISTORY=redis_url, FRAUD_MODEL=str(models),
-                   FRAUD_MODEL_REFRESH_SECONDS="0.1")
+    server = serve("--workers", "2", FRAUD_HISTORY=redis_url, FRAUD_HISTORY_DEADLINE_MS="2000",
+                   FRAUD_MODEL=str(models), FRAUD_MODEL_REFRESH_SECONDS="0.1")
     first = requests.post(server.url + "/v1/score", json=payment("same"), timeout=9).content
     for _ in range(20):         # a connection of its own may reach either worker
         assert requests.post(server.url + "/v1/score", json=payment("same"),
