@@ -188,7 +188,7 @@ def _problem(condition: Condition, table: FeatureTable) -> str | None:
         return None
     if field not in (*FIELDS, *table.names):
         return (f"field {field!r} is unknown; use type, {', '.join(FIELDS)} or a feature of the "
-                "champion (docs/reference.md)")
+                "champion (docs/rules.md)")
     if op == "in" or not isinstance(value, float):
         return f"{field} {op} {value!r}: compare it with a number, by <, <=, ==, !=, >= or >"
     return None
