@@ -58,7 +58,7 @@ class Challenger:
     """
 
     def __init__(self, location: str):
-        self._source, self._folder = _source(location), PublishedFolder(location)
+        self._source = _source(location)
         self._pointer: Pointer | None = None
         self.bundle: Bundle | None = None
         self.refresh()
@@ -67,7 +67,7 @@ class Challenger:
         """Load the bundle that the pointer names now; return True if another one, or none, scores.
         """
         try:
-            raw = self._folder.read(CHALLENGER_FILE)
+            raw = self._source.folder.read(CHALLENGER_FILE)
             pointer = _parse_pointer(CHALLENGER_FILE, raw) if raw is not None else None
         except FraudError as error:
             log.error("the challenger is not known to have changed: %s", error)
@@ -86,6 +86,8 @@ class Challenger:
 
 class _BundleSource(Protocol):
     """A location of bundles."""
+
+    folder: PublishedFolder
 
     def pointer(self) -> Pointer | None:
         """Return the content of champion.json; None where the location is a bundle."""
@@ -128,7 +130,7 @@ class _Directory:
     """A local bundle, or a local folder of bundles."""
 
     def __init__(self, location: str):
-        self._root = Path(location)
+        self._root, self.folder = Path(location), PublishedFolder(location)
         if not location or not self._root.is_dir():
             raise BundleError(f"FRAUD_MODEL is {location!r}, which is not a directory; train a "
                               "model, or name a bundle, a folder with champion.json or an s3:// "
@@ -155,24 +157,24 @@ class _S3Prefix:
     """A prefix of an S3 bucket that holds bundles."""
 
     def __init__(self, location: str):
-        self._folder = PublishedFolder(location)
+        self.folder = PublishedFolder(location)
 
     def pointer(self) -> Pointer:
-        return _parse_pointer(f"{self._folder.location}/{POINTER_FILE}", self._read(POINTER_FILE))
+        return _parse_pointer(f"{self.folder.location}/{POINTER_FILE}", self._read(POINTER_FILE))
 
     def fetch(self, folder: str, directory: Path) -> Path:
         raw = self._read(f"{folder}/{MANIFEST_FILE}")
         (directory / MANIFEST_FILE).write_bytes(raw)
-        for file in {POLICY_FILE, *bundle.model_files(f"{self._folder.location}/{folder}", raw)}:
+        for file in {POLICY_FILE, *bundle.model_files(f"{self.folder.location}/{folder}", raw)}:
             (directory / file).write_bytes(self._read(f"{folder}/{file}"))
         return directory
 
     def _read(self, name: str) -> bytes:
         try:
-            content = self._folder.read(name)
+            content = self.folder.read(name)
         except PublishedError as error:
             raise BundleError(str(error)) from error
         if content is None:
-            raise BundleError(f"{self._folder.location}/{name}: is missing; promote a version, or "
+            raise BundleError(f"{self.folder.location}/{name}: is missing; promote a version, or "
                               "let FRAUD_MODEL name another prefix")
         return content

@@ -13,7 +13,11 @@ class PublishedError(FraudError):
 
 
 class PublishedFolder:
-    """A folder, or an s3:// prefix; AWS' variables give region and credentials."""
+    """A folder, or an s3:// prefix; AWS' variables give region and credentials.
+
+    Raises:
+        PublishedError: the location has another scheme.
+    """
 
     def __init__(self, location: str):
         self.location = location.rstrip("/")
@@ -23,6 +27,9 @@ class PublishedFolder:
 
             self._client = boto3.client("s3")
             self._bucket, _, self._prefix = self.location.removeprefix("s3://").partition("/")
+        elif "://" in location:
+            raise PublishedError(f"{location}: cannot be read from; name a folder or an s3:// "
+                                 "prefix")
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None if it is not there.

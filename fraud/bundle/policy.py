@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -10,6 +10,7 @@ from msgspec import Meta
 
 POLICY_FILE = "policy.json"
 ReviewBy = Literal["score", "loss"]
+FloatOrArray = TypeVar("FloatOrArray", float, np.ndarray)
 HIGHEST_RANK = {"score": 1.0, "loss": 1e12}     # loss: of the largest amount, in currency units
 
 
@@ -42,8 +43,7 @@ class Thresholds(msgspec.Struct, frozen=True):
         amount = amount_cents / 100
         if score >= self.decline and amount >= self.decline_from:
             return "decline"
-        rank = score if self.review_by == "score" else score * amount
-        return "review" if rank >= self.review else "approve"
+        return "review" if self._rank(score, amount) >= self.review else "approve"
 
     def alerts(self, scores: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the payments to review and those to decline: bool, shape (n,); none is both.
@@ -52,7 +52,7 @@ class Thresholds(msgspec.Struct, frozen=True):
             scores: float64; amounts: currency units, float64; shape (n,).
         """
         declined = (scores >= self.decline) & (amounts >= self.decline_from)
-        return (self._ranks(scores, amounts) >= self.review) & ~declined, declined
+        return (self._rank(scores, amounts) >= self.review) & ~declined, declined
 
     def priorities(self, scores: np.ndarray, amounts: np.ndarray) -> np.ndarray:
         """Return the ranks of payments, where declined ones have the highest: shape (n,).
@@ -61,10 +61,10 @@ class Thresholds(msgspec.Struct, frozen=True):
             scores, amounts: see `alerts`.
         """
         _, declined = self.alerts(scores, amounts)
-        return np.where(declined, HIGHEST_RANK[self.review_by], self._ranks(scores, amounts))
+        return np.where(declined, HIGHEST_RANK[self.review_by], self._rank(scores, amounts))
 
-    def _ranks(self, scores: np.ndarray, amounts: np.ndarray) -> np.ndarray:
-        return scores if self.review_by == "score" else scores * amounts
+    def _rank(self, score: FloatOrArray, amount: FloatOrArray) -> FloatOrArray:
+        return score if self.review_by == "score" else score * amount
 
 
 class Policy(msgspec.Struct, frozen=True):

@@ -12,6 +12,11 @@ def test_a_file_of_a_folder_is_read_and_a_missing_one_is_none(tmp_path):
     assert PublishedFolder(str(tmp_path / "a.json")).read("a.json") is None
 
 
+def test_another_scheme_is_refused_and_not_taken_for_an_empty_folder():
+    with pytest.raises(PublishedError, match="gs://rules: cannot be read from; name a folder or"):
+        PublishedFolder("gs://rules")
+
+
 def test_a_file_that_cannot_be_read_is_an_error_with_its_path(tmp_path):
     (tmp_path / "a.json").mkdir()
     with pytest.raises(PublishedError, match=f"{tmp_path}/a.json: cannot be read"):
