@@ -28,8 +28,11 @@ class Answer(msgspec.Struct, frozen=True):
     reasons: Annotated[list[Reason], Meta(description=(
         "reasons of a review or decline: lists, those of the model, the strongest first, rules"))]
     history: Annotated[History, Meta(description=(
-        "`full`; otherwise the fallback model scored, which needs no history: `partial`, the store "
-        "has not recorded a whole day yet; `unavailable`, the store did not answer"))]
+        "`full`; `partial`, the store has not recorded a whole month yet; `unavailable`, the store "
+        "did not answer"))]
+    unknown_windows: Annotated[list[str], Meta(description=(
+        "windows that are not known, of `hour`, `day`, `week` and `month`; where the day is not, "
+        "the fallback model scored, which needs no history"))]
     late: Annotated[bool, Meta(description=(
         "true if an earlier payment of one of the accounts has a later `event_time`"))]
     idempotent: Annotated[bool, Meta(description=(
@@ -52,6 +55,7 @@ class Decision(msgspec.Struct, frozen=True):
     origin_balance_cents: int | None    # None: not known
     destination_balance_cents: int | None
     history: History
+    unknown_windows: list[str]          # of `fraud.history.WINDOWS`
     late: bool
     store_sequence: int | None          # None where the store has no order
     recording_since: int | None         # None where the store is unavailable

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fraud.clock import hour_of_day
-from fraud.history import Activity, Counts
+from fraud.clock import HOUR_MS, hour_of_day
+from fraud.history import MONTH_DAYS, Activity, Background, Counts, day_of
 
 NAN = float("nan")
 
@@ -23,9 +23,27 @@ class Flow(msgspec.Struct, frozen=True, gc=False):
     amount_hour: Any
     count_day: Any
     amount_day: Any
+    count_week: Any
+    amount_week: Any
+    count_month: Any
+    amount_month: Any
+    hours_since: Any            # since the last one, at most `MONTH_HOURS`
 
 
-NOTHING_KNOWN = Flow(NAN, NAN, NAN, NAN)
+class Party(msgspec.Struct, frozen=True, gc=False):
+    """A `Background` with its times relative to the payment."""
+
+    age_days: Any               # since the first day of the month with a payment; 0 without one
+    contacts_week: Any
+    contacts_month: Any
+    frauds_sent: Any
+    frauds_received: Any
+    knows_other: Any
+
+
+MONTH_HOURS = 24.0 * MONTH_DAYS
+NO_FLOW = Flow(*[NAN] * len(Flow.__struct_fields__))
+NO_PARTY = Party(*[NAN] * len(Party.__struct_fields__))
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -44,8 +62,10 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     # Of history. Only the features in `HISTORY_FEATURES` use it.
     origin_sent: Any = None
     origin_received: Any = None
+    origin: Any = None
     destination_sent: Any = None
     destination_received: Any = None
+    destination: Any = None
 
 
 def known_of(payment: Any, type_code: Any, counts: Counts | None) -> Known:
@@ -73,25 +93,40 @@ def known_of(payment: Any, type_code: Any, counts: Counts | None) -> Known:
         _units(left_cents * (left_cents > 0)),
         (amount_cents == balance_cents) + unknown,
         (amount_cents > balance_cents) + unknown,
-        *(_flows(payment.destination, counts) if counts else ()),
+        *(_history(payment, counts) if counts else ()),
     )
 
 
-def _flows(destination: Any, counts: Counts) -> list[Flow]:
+def _history(payment: Any, counts: Counts) -> list[Flow | Party]:
     """Return the history of both accounts; that of a destination that does not exist is NaN."""
-    flows = [_flow(activity) for activity in counts]
+    time, day = payment.event_time, day_of(payment.event_time)
+    origin = [_flow(counts.origin_sent, time), _flow(counts.origin_received, time),
+              _party(counts.origin, day)]
+    destination = payment.destination
     if destination is None:
-        return [*flows[:2], NOTHING_KNOWN, NOTHING_KNOWN]
+        return [*origin, NO_FLOW, NO_FLOW, NO_PARTY]
+    receiver = [_flow(counts.destination_sent, time), _flow(counts.destination_received, time),
+                _party(counts.destination, day)]
     if isinstance(destination, np.ndarray) and not destination.all():
         absent = np.where(destination, 0.0, NAN)
-        flows[2:] = [Flow(*(column + absent for column in msgspec.structs.astuple(flow)))
-                     for flow in flows[2:]]
-    return flows
+        receiver = [type(part)(*(column + absent for column in msgspec.structs.astuple(part)))
+                    for part in receiver]
+    return [*origin, *receiver]
 
 
-def _flow(activity: Activity) -> Flow:
-    count_hour, cents_hour, count_day, cents_day = activity
-    return Flow(count_hour, _units(cents_hour), count_day, _units(cents_day))
+def _flow(activity: Activity, event_time: Any) -> Flow:
+    (count_hour, cents_hour, count_day, cents_day, count_week, cents_week, count_month,
+     cents_month, last) = activity
+    hours = (event_time - last) * 1.0 / HOUR_MS
+    return Flow(count_hour, _units(cents_hour), count_day, _units(cents_day),
+                count_week, _units(cents_week), count_month, _units(cents_month),
+                hours * ((hours > 0) & (hours < MONTH_HOURS)) + MONTH_HOURS * (hours >= MONTH_HOURS))
+
+
+def _party(background: Background, day: Any) -> Party:
+    first_day, contacts_week, contacts_month, sent, received, knows_other = background
+    return Party((day - first_day) * (first_day > 0), contacts_week, contacts_month, sent, received,
+                 knows_other)
 
 
 def _units(cents: Any) -> Any:

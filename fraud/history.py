@@ -1,9 +1,15 @@
 """The history of accounts: windows, counts, and the contract of every store.
 
-`Store` states what a store promises. Payments are counted in hourly UTC buckets: any store can keep
-them with increments, and Spark can recompute them exactly. For a payment in bucket b, a window of n
-buckets is b-n+1..b; of bucket b it counts the earlier payments, never the payment itself. A store
-keeps the `DAY_BUCKETS` buckets of an account up to its newest one, whatever the wall clock says.
+`Store` states what a store promises. Payments are counted in hourly and daily UTC buckets: any
+store can keep them with increments, and Spark can recompute them exactly. For a payment in bucket
+b, a window of n buckets is b-n+1..b; of bucket b it counts the earlier payments, never the payment
+itself. A store keeps the `DAY_HOURS` hourly and `MONTH_DAYS` daily buckets of an account up to its
+newest one, whatever the wall clock says.
+
+The counterparties of a day are kept as a sketch of 64 bits: the bit of an account is a hash of its
+name. Sketches of several days are joined by "or", in any order; the number of bits set is a lower
+bound of the number of counterparties (K. Whang, B. Vander-Zanden, H. Taylor, "A linear-time
+probabilistic counting algorithm", 1990).
 """
 
 from __future__ import annotations
@@ -11,19 +17,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol, TypeVar
+from zlib import crc32
 
 import msgspec
 import numpy as np
 
-from fraud.clock import HOUR_MS
+from fraud.clock import DAY_MS, HOUR_MS
 from fraud.errors import FraudError
 from fraud.packing import LARGEST, PackedSums, unpack, unpack_many
 from fraud.transaction import Transaction
 
-BUCKET_MS = HOUR_MS
-HOUR_BUCKETS = 2            # the running hour and the one before: the last one to two hours
-DAY_BUCKETS = 24
-MAX_GAP_MS = BUCKET_MS      # longest gap between the end of a fill and the first claim
+HOUR_HOURS = 2              # hourly buckets: the running hour and the one before
+DAY_HOURS = 24
+WEEK_DAYS = 7               # daily buckets
+MONTH_DAYS = 30
+MONTH_MS = MONTH_DAYS * DAY_MS
+SKETCH_BITS = 64
+MAX_GAP_MS = HOUR_MS        # longest gap between the end of a fill and the first claim
+
+# Windows from the shortest to the longest: a store that has recorded one has recorded those before.
+WINDOWS = ("hour", "day", "week", "month")
 
 IntOrArray = TypeVar("IntOrArray", int, np.ndarray)
 
@@ -35,6 +48,22 @@ class Activity(NamedTuple):
     cents_hour: Any
     count_day: Any
     cents_day: Any
+    count_week: Any
+    cents_week: Any
+    count_month: Any
+    cents_month: Any
+    last: Any               # latest event_time; 0 if its day is not in the month
+
+
+class Background(NamedTuple):
+    """The rest of the history of one account: integers, or int64 arrays of one shape."""
+
+    first_day: Any          # oldest day of the month with a payment; 0 if there is none
+    contacts_week: Any      # bits of the sketch of counterparties
+    contacts_month: Any
+    frauds_sent_month: Any  # payments that became known as frauds in the month
+    frauds_received_month: Any
+    knows_other: Any        # 1 if the bit of the other account is set in the month, else 0
 
 
 class Counts(NamedTuple):
@@ -42,22 +71,78 @@ class Counts(NamedTuple):
 
     origin_sent: Activity
     origin_received: Activity
+    origin: Background
     destination_sent: Activity
     destination_received: Activity
+    destination: Background
+    windows: Any            # number of `WINDOWS` that are known: the first ones
 
 
-NAMES = tuple(f"{side}_{field}" for side in Counts._fields for field in Activity._fields)
+NAMES = tuple(f"{part}_{name}" for side in ("origin", "destination")
+              for part, kind in ((f"{side}_sent", Activity), (f"{side}_received", Activity),
+                                 (side, Background))
+              for name in kind._fields)
+_SIDE = len(NAMES) // 2
+_ACTIVITY = len(Activity._fields)
 
 
-def counts_of(values: Sequence[Any]) -> Counts:
-    """Return `Counts` of sixteen values, or arrays, in the order of `NAMES`."""
-    return Counts(Activity(*values[0:4]), Activity(*values[4:8]),
-                  Activity(*values[8:12]), Activity(*values[12:]))
+def counts_of(values: Sequence[Any], windows: Any = len(WINDOWS)) -> Counts:
+    """Return `Counts` of values, or arrays, in the order of `NAMES`."""
+    parts = []
+    for start in (0, _SIDE):
+        background = start + 2 * _ACTIVITY
+        parts += [Activity(*values[start:start + _ACTIVITY]),
+                  Activity(*values[start + _ACTIVITY:background]),
+                  Background(*values[background:start + _SIDE])]
+    return Counts(*parts, windows)
 
 
-def bucket_of(event_time: IntOrArray) -> IntOrArray:
+def hour_of(event_time: IntOrArray) -> IntOrArray:
     """Return the hourly bucket of a time in ms since the epoch."""
-    return event_time // BUCKET_MS
+    return event_time // HOUR_MS
+
+
+def day_of(event_time: IntOrArray) -> IntOrArray:
+    """Return the daily bucket of a time in ms since the epoch."""
+    return event_time // DAY_MS
+
+
+def window_starts(event_time: IntOrArray) -> tuple[IntOrArray, ...]:
+    """Return the start of each of the `WINDOWS` before a payment, in ms since the epoch."""
+    hour, day = hour_of(event_time), day_of(event_time)
+    return ((hour - HOUR_HOURS + 1) * HOUR_MS, (hour - DAY_HOURS + 1) * HOUR_MS,
+            (day - WEEK_DAYS + 1) * DAY_MS, (day - MONTH_DAYS + 1) * DAY_MS)
+
+
+def known_windows(recording_since: IntOrArray, event_time: IntOrArray) -> IntOrArray:
+    """Return how many of the `WINDOWS` are recorded whole: the first ones."""
+    hour, day, week, month = window_starts(event_time)
+    return ((recording_since <= hour) * 1 + (recording_since <= day)
+            + (recording_since <= week) + (recording_since <= month))
+
+
+def contact_bit(account: str) -> int:
+    """Return the sketch of one counterparty: an integer with one bit set."""
+    return 1 << crc32(account.encode()) % SKETCH_BITS
+
+
+class AccountTotals(msgspec.Struct, frozen=True, gc=False):
+    """The history of one account before a payment."""
+
+    hour: PackedSums = 0
+    day: PackedSums = 0
+    week: PackedSums = 0
+    month: PackedSums = 0
+    last_sent: int = 0          # latest event_time; 0 if its day is not in the month
+    last_received: int = 0
+    first_day: int = 0          # oldest day of the month with a payment; 0 if there is none
+    contacts_week: int = 0      # sketches
+    contacts_month: int = 0
+    frauds_sent: int = 0        # that became known in the month
+    frauds_received: int = 0
+
+
+NO_TOTALS = AccountTotals()
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -65,10 +150,10 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     transaction_id: str
     digest: bytes               # of the payment: tells apart payments with one transaction_id
-    origin_hour: PackedSums     # before the payment
-    origin_day: PackedSums
-    destination_hour: PackedSums
-    destination_day: PackedSums
+    origin: AccountTotals       # before the payment
+    destination: AccountTotals  # `NO_TOTALS` without one
+    known_to_origin: bool       # the destination, among the counterparties of its month
+    known_to_destination: bool
     store_sequence: int | None  # 1, 2, 3.. in the order of counting; None if the store has none
     late: bool                  # an earlier payment of one of its accounts has a later event_time
     recording_since: int        # ms since the epoch: earlier payments may be missing
@@ -76,24 +161,45 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     @property
     def counts(self) -> list[int]:
         """The counts before the payment, in the order of `NAMES`."""
-        counts: list[int] = []
-        for packed_hour, packed_day in ((self.origin_hour, self.origin_day),
-                                        (self.destination_hour, self.destination_day)):
-            hour, day = unpack(packed_hour), unpack(packed_day)
-            counts += hour[:2] + day[:2] + hour[2:] + day[2:]
-        return [min(count, LARGEST) for count in counts]
+        return [*_side_counts(self.origin, self.known_to_origin),
+                *_side_counts(self.destination, self.known_to_destination)]
 
-    def is_complete(self, event_time: int) -> bool:
-        """Return True if the store recorded the whole day before a payment of this event_time."""
-        return self.recording_since <= (bucket_of(event_time) - DAY_BUCKETS + 1) * BUCKET_MS
+    def known_windows(self, event_time: int) -> int:
+        """Return how many windows the store recorded whole before a payment of this time."""
+        return known_windows(self.recording_since, event_time)
+
+
+def _side_counts(totals: AccountTotals, knows_other: bool) -> list[int]:
+    if totals is NO_TOTALS:
+        return [0] * _SIDE
+    sent: list[int] = []
+    received: list[int] = []
+    for packed in (totals.hour, totals.day, totals.week, totals.month):
+        sent_count, sent_cents, received_count, received_cents = unpack(packed)
+        sent += (sent_count, min(sent_cents, LARGEST))
+        received += (received_count, min(received_cents, LARGEST))
+    return [*sent, totals.last_sent, *received, totals.last_received, *_rest(totals),
+            int(knows_other)]
+
+
+def _rest(totals: AccountTotals) -> tuple[int, ...]:
+    return (totals.first_day, totals.contacts_week.bit_count(),
+            totals.contacts_month.bit_count(), totals.frauds_sent, totals.frauds_received)
 
 
 def counts_array(claims: Sequence[Claim]) -> np.ndarray:
-    """Return the counts before each payment: int64, shape (16, claims), in the order of `NAMES`."""
-    packed = [sums for claim in claims for sums in (
-        claim.origin_hour, claim.origin_day, claim.destination_hour, claim.destination_day)]
-    side_window = unpack_many(packed).reshape(len(claims), 2, 2, 2, 2)
-    return side_window.transpose(1, 3, 2, 4, 0).reshape(len(NAMES), len(claims))
+    """Return the counts before each payment: int64, shape (names, claims), as `NAMES`."""
+    sides = [totals for claim in claims for totals in (claim.origin, claim.destination)]
+    packed = [sums for totals in sides
+              for sums in (totals.hour, totals.day, totals.week, totals.month)]
+    sums = unpack_many(packed).reshape(len(sides), len(WINDOWS), 2, 2)      # direction, measure
+    sent, received = sums.transpose(2, 0, 1, 3).reshape(2, len(sides), 2 * len(WINDOWS))
+    last = np.array([(totals.last_sent, totals.last_received) for totals in sides], np.int64)
+    rest = np.array([_rest(totals) for totals in sides], np.int64)
+    knows_other = np.array([(claim.known_to_origin, claim.known_to_destination)
+                            for claim in claims], np.int64).reshape(-1, 1)
+    columns = np.hstack([sent, last[:, :1], received, last[:, 1:], rest, knows_other])
+    return columns.reshape(len(claims), 2 * _SIDE).T
 
 
 class AlreadyAnswered(msgspec.Struct, frozen=True, gc=False):
@@ -114,7 +220,21 @@ class AccountSnapshot(NamedTuple):
 
     account: str
     newest: int                         # its latest event_time
-    buckets: dict[int, PackedSums]      # by bucket number; the largest is that of `newest`
+    last_sent: int                      # latest event_time of what it sent, 0 if nothing
+    last_received: int
+    hours: dict[int, PackedSums]        # by hourly bucket; the largest is that of `newest`
+    days: dict[int, PackedSums]         # by daily bucket; likewise
+    contacts: dict[int, int]            # sketches of counterparties, by day with a payment
+    frauds: dict[int, tuple[int, int]]  # sent and received, by the day on which they became known
+
+
+class KnownFraud(NamedTuple):
+    """A payment that became known as fraud."""
+
+    transaction_id: str
+    label_time: int                     # ms since the epoch
+    origin: str
+    destination: str | None
 
 
 class StoreMemory(NamedTuple):
@@ -152,8 +272,8 @@ class Store(Protocol):
     6. A deadline. A call that cannot finish in time raises `StoreUnavailable`. It may have taken
        effect; the caller may repeat it with the same arguments.
 
-    Transaction ids are known for `FRAUD_IDEMPOTENCY_HOURS`, accounts for at least a day after their
-    last payment; the store in memory may forget the oldest ids and idle accounts earlier when it is
+    Transaction ids are known for `FRAUD_IDEMPOTENCY_HOURS`, accounts for at least `MONTH_DAYS` after
+    their last payment; the store in memory may forget the oldest ids and idle accounts earlier when it is
     full, and the latter move `recording_since`. tests/fraud/stores/test_contract.py holds every
     store to this.
     """
@@ -172,6 +292,13 @@ class Store(Protocol):
 
     def answer(self, transaction_id: str) -> bytes | None:
         """Return the kept answer of a payment, if it has one."""
+
+    def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
+        """Count each fraud once on its accounts, on the day on which it became known.
+
+        Returns:
+            True for each that was counted now; False where its transaction_id was counted before.
+        """
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         """Take over history from elsewhere that is complete from `since` to `until` (ms).

@@ -25,15 +25,22 @@ class ModelResult(NamedTuple):
     reasons: list[Reason]
 
 
+class History(NamedTuple):
+    """The history before one payment."""
+
+    counts: list[int]           # in the order of `fraud.history.NAMES`
+    windows: int                # number of `fraud.history.WINDOWS` that are known
+
+
 def score_rows(model: OnnxModel, thresholds: Thresholds, rows: np.ndarray,
                payments: Sequence[Transaction],
-               counts: Sequence[list[int]] | None) -> list[ModelResult]:
+               histories: Sequence[History] | None) -> list[ModelResult]:
     """Return one result a payment.
 
     Args:
         rows: the payments' features, float32 of shape (payments, features).
         payments: their amounts decide too, and reasons have their exact numbers.
-        counts: likewise; None for the fallback model.
+        histories: likewise; None for the fallback model.
     """
     results = []
     scores = model.scores(rows).tolist()
@@ -41,7 +48,7 @@ def score_rows(model: OnnxModel, thresholds: Thresholds, rows: np.ndarray,
         decision = thresholds.decide(score, payments[index].amount_cents)
         reasons: list[Reason] = []
         if decision != "approve":
-            before = None if counts is None else counts_of(counts[index])
+            before = None if histories is None else counts_of(*histories[index])
             exact = model.table.exact(payments[index], before)
             reasons = model.explain(rows[index:index + 1], exact)
         results.append(ModelResult(row, score, decision, reasons))
@@ -57,13 +64,14 @@ def counts_before(claims: Sequence[Claim]) -> list[list[int]]:
 
 
 def rows_with_history(table: FeatureTable, payments: Sequence[Transaction],
-                      counts: Sequence[list[int]]) -> np.ndarray:
+                      histories: Sequence[History]) -> np.ndarray:
     """Return the model's input: float32, shape (payments, features)."""
     if len(payments) <= SCALAR_BATCH_MAX:
-        return np.concatenate([table.vector(payment, counts_of(before))
-                               for payment, before in zip(payments, counts, strict=True)])
-    return table.matrix(table.columns(payments),
-                        counts_of(list(np.array(counts, np.int64).T)))
+        return np.concatenate([table.vector(payment, counts_of(*history))
+                               for payment, history in zip(payments, histories, strict=True)])
+    counts = np.array([history.counts for history in histories], np.int64).T
+    windows = np.array([history.windows for history in histories], np.int64)
+    return table.matrix(table.columns(payments), counts_of(list(counts), windows))
 
 
 def rows_without_history(table: FeatureTable, payments: Sequence[Transaction]) -> np.ndarray:

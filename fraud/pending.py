@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from fraud.bundle import Bundle
+from fraud.feature_definitions import DAY
 from fraud.history import Claim
 from fraud.inference import (
-    ModelResult, counts_before, rows_with_history, rows_without_history, score_rows)
+    History, ModelResult, counts_before, rows_with_history, rows_without_history, score_rows)
 from fraud.transaction import Transaction
 
 
@@ -20,8 +21,12 @@ class Pending(msgspec.Struct, gc=False):
     payment: Transaction
     claim: Claim | None                 # None where the store is unavailable
     repeats: list[int] = []             # indexes of the same payment, later in the batch
-    counts: list[int] | None = None     # before the payment; None without a claim
-    is_complete: bool = False           # the store recorded the whole window before the payment
+    history: History | None = None      # before the payment; None without a claim
+
+    @property
+    def uses_history(self) -> bool:
+        """True if the store recorded the day before the payment: enough for the model."""
+        return self.history is not None and self.history.windows >= DAY
 
 
 def collect(payments: Sequence[Transaction], claims: Mapping[int, Claim | None]) -> list[Pending]:
@@ -37,32 +42,31 @@ def collect(payments: Sequence[Transaction], claims: Mapping[int, Claim | None])
             pending[key].repeats.append(index)
         else:
             pending[key] = Pending(index, payments[index], claim)
-    _add_counts(pending.values())
+    _add_history(pending.values())
     return list(pending.values())
 
 
 def score(bundle: Bundle, pending: Sequence[Pending]) -> list[ModelResult]:
-    """Score with the model where history is complete, with the fallback model elsewhere."""
-    results = (_with_history(bundle, [case for case in pending if case.is_complete])
-               | _without_history(bundle, [case for case in pending if not case.is_complete]))
+    """Score with the model where the day is known, with the fallback model elsewhere."""
+    results = (_with_history(bundle, [case for case in pending if case.uses_history])
+               | _without_history(bundle, [case for case in pending if not case.uses_history]))
     return [results[case.index] for case in pending]
 
 
-def _add_counts(pending: Iterable[Pending]) -> None:
+def _add_history(pending: Iterable[Pending]) -> None:
     claimed = [(case, case.claim) for case in pending if case.claim]
     counts = counts_before([claim for _, claim in claimed])
     for (case, claim), before in zip(claimed, counts, strict=True):
-        case.counts = before
-        case.is_complete = claim.is_complete(case.payment.event_time)
+        case.history = History(before, claim.known_windows(case.payment.event_time))
 
 
 def _with_history(bundle: Bundle, cases: Sequence[Pending]) -> dict[int, ModelResult]:
     if not cases:
         return {}
     payments = [case.payment for case in cases]
-    counts = [case.counts for case in cases if case.counts is not None]
-    rows = rows_with_history(bundle.features, payments, counts)
-    results = score_rows(bundle.model, bundle.policy.model, rows, payments, counts)
+    histories = [case.history for case in cases if case.history is not None]
+    rows = rows_with_history(bundle.features, payments, histories)
+    results = score_rows(bundle.model, bundle.policy.model, rows, payments, histories)
     return {case.index: result for case, result in zip(cases, results, strict=True)}
 
 

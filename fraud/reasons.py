@@ -15,10 +15,13 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from fraud import features
+from fraud import feature_definitions as features
+from fraud.feature_inputs import MONTH_HOURS
 
 IN_THE_HOUR = "in the last hour or two"     # the running hour and the one before
 IN_THE_DAY = "in the last day"
+WHEN = {"hour": IN_THE_HOUR, "day": IN_THE_DAY, "week": "in the last week",
+        "month": "in the last 30 days"}
 
 
 class Values(Protocol):
@@ -132,10 +135,51 @@ def _passing_on(value: Values, reference: Values) -> str:
     return f"Moves {_money(value['amount'])}; the sender received {_money(received)} {when}"
 
 
+def _age(value: Values, reference: Values, side: str, subject: str) -> str:
+    days = value[f"{side}_age_days"]
+    sent, received = (value[f"{side}_hours_since_{direction}"]
+                      for direction in ("sent", "received"))
+    if min(sent, received) >= MONTH_HOURS:
+        return f"{subject} had no payment {WHEN['month']}"
+    return (f"{subject} had its first payment {WHEN['month']} {_days(days)}, and its last one "
+            f"{_hours(min(sent, received))} ago")
+
+
+def _origin_age(value: Values, reference: Values) -> str:
+    return _age(value, reference, "origin", "The sender")
+
+
+def _destination_age(value: Values, reference: Values) -> str:
+    return _age(value, reference, "destination", "The recipient")
+
+
+def _counterparties(value: Values, reference: Values) -> str:
+    if value["new_destination"] == 1 and value["new_origin"] == 1:
+        return f"Sender and recipient had no payment with each other {WHEN['month']}"
+    return (f"The sender had payments with at least {value['origin_contacts_month']:.0f} accounts "
+            f"{WHEN['month']}, the recipient with {value['destination_contacts_month']:.0f}")
+
+
+def _amount_against_mean(value: Values, reference: Values) -> str:
+    count = value["origin_sent_count_month"]
+    if count == 0:
+        return f"Moves {_money(value['amount'])}; the sender sent nothing {WHEN['month']}"
+    return (f"Moves {_money(value['amount'])}; the sender sent "
+            f"{_money(value['origin_sent_amount_month'] / count)} on average {WHEN['month']}")
+
+
+def _known_frauds(value: Values, reference: Values) -> str:
+    sent, received = (sum(value[f"{side}_frauds_{direction}_month"]
+                          for direction in ("sent", "received"))
+                      for side in ("origin", "destination"))
+    return (f"Frauds that became known {WHEN['month']}: {_number(sent, 'none')} with the sender, "
+            f"{_number(received, 'none')} with the recipient")
+
+
 def _activity(subject: str, side: str, value: Values, reference: Values) -> str | None:
     """Return the first measure that is above its reference, as a sentence."""
     for measure, text in (("count", _count), ("amount", _sum)):
-        for window in ("hour", "day"):
+        for window in WHEN:
             name = f"{side}_{measure}_{window}"
             if value[name] > reference[name]:
                 return text(subject, side, window, value, reference)
@@ -145,18 +189,24 @@ def _activity(subject: str, side: str, value: Values, reference: Values) -> str 
 def _count(subject: str, side: str, window: str, value: Values, reference: Values) -> str:
     name = f"{side}_count_{window}"
     payments = "payment" if value[name] == 1 else "payments"
-    return (f"{subject} {_number(value[name], 'no')} {payments} {_when(window)}; "
+    return (f"{subject} {_number(value[name], 'no')} {payments} {WHEN[window]}; "
             f"a usual one, {_number(reference[name], 'none')}")
 
 
 def _sum(subject: str, side: str, window: str, value: Values, reference: Values) -> str:
     name = f"{side}_amount_{window}"
-    return (f"{subject} {_money(value[name])} {_when(window)}; "
+    return (f"{subject} {_money(value[name])} {WHEN[window]}; "
             f"a usual one, {_money(reference[name])}")
 
 
-def _when(window: str) -> str:
-    return IN_THE_HOUR if window == "hour" else IN_THE_DAY
+def _days(days: float) -> str:
+    return {0.0: "today", 1.0: "yesterday"}.get(days, f"{days:,.0f} days ago")
+
+
+def _hours(hours: float) -> str:
+    if hours < 1:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:,.0f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
 
 
 def _number(count: float, zero: str) -> str:
@@ -202,4 +252,9 @@ SENTENCES: Mapping[str, Sentence] = {
     features.DESTINATION_SENDING: _destination_sending,
     features.DESTINATION_RECEIVING: _destination_receiving,
     features.PASSING_ON: _passing_on,
+    features.ORIGIN_AGE: _origin_age,
+    features.DESTINATION_AGE: _destination_age,
+    features.COUNTERPARTIES: _counterparties,
+    features.AMOUNT_AGAINST_MEAN: _amount_against_mean,
+    features.KNOWN_FRAUDS: _known_frauds,
 }

@@ -18,7 +18,7 @@ from fraud.bundle import Bundle
 from fraud.clock import now_ms
 from fraud.decision import Answered, Decision, Refused, answered
 from fraud.history import (
-    AlreadyAnswered, Claim, ClaimResult, IdConflict, Store, StoreContractError, StoreUnavailable)
+    WINDOWS, AlreadyAnswered, Claim, ClaimResult, IdConflict, Store, StoreContractError, StoreUnavailable)
 from fraud.inference import ModelResult
 from fraud.pending import Pending
 from fraud.pseudonym import pseudonym
@@ -136,7 +136,7 @@ class Scorer:
                 for decision, ruling in zip(decisions, rulings, strict=True)]
 
     def _decision(self, bundle: Bundle, case: Pending, result: ModelResult, now: int) -> Decision:
-        payment, claim = case.payment, case.claim
+        payment, claim, history = case.payment, case.claim, case.history
         return Decision(
             decided_at=now,
             transaction_id=payment.transaction_id,
@@ -147,11 +147,13 @@ class Scorer:
             destination=payment.destination and self._pseudonym(payment.destination),
             origin_balance_cents=payment.origin_balance_cents,
             destination_balance_cents=payment.destination_balance_cents,
-            history="full" if case.is_complete else "partial" if claim else "unavailable",
+            history=("unavailable" if history is None else
+                     "full" if history.windows == len(WINDOWS) else "partial"),
+            unknown_windows=[*WINDOWS[history.windows:]] if history else [*WINDOWS],
             late=claim is not None and claim.late,
             store_sequence=claim.store_sequence if claim else None,
             recording_since=claim.recording_since if claim else None,
-            counts=case.counts,
+            counts=history.counts if history else None,
             features=[*result.features],
             score=result.score,
             decision=result.decision,
@@ -161,7 +163,7 @@ class Scorer:
             model_version=bundle.manifest.version,
             policy_digest=bundle.policy_digest,
             policy_version=bundle.policy.version,
-            thresholds=bundle.policy.model if case.is_complete else bundle.policy.fallback,
+            thresholds=bundle.policy.model if case.uses_history else bundle.policy.fallback,
         )
 
     def _pseudonym(self, account: str) -> str:

@@ -65,14 +65,14 @@ class ShadowScorer:
         known = [case for case in cases if case.payment.type in bundle.features.type_codes]
         decisions: dict[int, ShadowDecision] = {}
         for model, thresholds, part in (
-                (bundle.model, bundle.policy.model, [case for case in known if case.is_complete]),
+                (bundle.model, bundle.policy.model, [case for case in known if case.uses_history]),
                 (bundle.fallback, bundle.policy.fallback,
-                 [case for case in known if not case.is_complete])):
+                 [case for case in known if not case.uses_history])):
             if not part:
                 continue
             payments = [case.payment for case in part]
-            counts = [case.counts for case in part if case.counts is not None]
-            rows = (rows_with_history(bundle.features, payments, counts) if model is bundle.model
+            histories = [case.history for case in part if case.history is not None]
+            rows = (rows_with_history(bundle.features, payments, histories) if model is bundle.model
                     else rows_without_history(bundle.features, payments))
             for case, score in zip(part, model.scores(rows).tolist(), strict=True):
                 decisions[case.index] = ShadowDecision(

@@ -11,7 +11,8 @@ import numpy as np
 
 from fraud import reasons
 from fraud.bundle.manifest import Calibration, ModelManifest
-from fraud.features import TYPE, ExactValues, FeatureTable
+from fraud.feature_definitions import TYPE
+from fraud.features import ExactValues, FeatureTable
 from fraud.reasons import Reason, UsualPayment
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")     # else it reports models to its vendor

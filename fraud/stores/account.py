@@ -1,17 +1,18 @@
-"""The last day of one account, up to its newest bucket: the unit that stores keep and count with.
-
-The newest bucket, the one before it and the sums of all are separate fields, so that a payment in
-the newest bucket costs the same however long the history is; closed buckets are packed.
-"""
+"""The history of one account: the unit that stores keep, and count with."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from fraud.history import BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, AccountSnapshot, Claim
-from fraud.packing import CENTS_SHIFT, PACKED_BYTES, RECEIVED_SHIFT, PackedSums, pack, unpack
+from fraud.clock import DAY_MS, HOUR_MS
+from fraud.history import MONTH_DAYS, NO_TOTALS, AccountSnapshot, AccountTotals, Claim, contact_bit
+from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums, pack, unpack
+from fraud.stores.buckets import (
+    Contacts, DailySums, HourlySums, frauds_by_day, frauds_of_month, pack_frauds)
 from fraud.transaction import Transaction
 
 # Redis' Lua has only doubles, in which the sum of 91 of the largest payments would not be exact. In
@@ -19,135 +20,177 @@ from fraud.transaction import Transaction
 # remainder, each with its own sum: exact for 900 million of the largest payments.
 LIMB = 10 ** 7
 
+# The encoding: header, hourly buckets, daily buckets, known frauds; each section oldest first.
+HEADER = "<dddHH"               # newest, last sent, last received; number of hours and of days
 SUMS_IN_LIMBS = "IddIdd"        # count, limbs and remainder of sent payments; of received ones
-BUCKET = "<I" + SUMS_IN_LIMBS   # of an encoded account: bucket number first
-_BUCKET, _NEWEST = struct.Struct(BUCKET), struct.Struct("<d")
-
-_CLOSED = struct.Struct(f"<I{PACKED_BYTES}s")       # bucket number, sums
+HOUR = "<I" + SUMS_IN_LIMBS     # bucket number first
+DAY = "<I" + SUMS_IN_LIMBS + "II"       # and the sketch, its low half first
+FRAUDS = "<III"                 # day, sent, received
+# The totals of an account before a payment: sums of the windows; last sent and last received; first
+# day; sketches of week and month, each its low half first; frauds sent and received.
+TOTALS = 4 * SUMS_IN_LIMBS + "ddIIIIIII"
+TOTALS_FIELDS = len(TOTALS)
+_SUMS_FIELDS = len(SUMS_IN_LIMBS)
+_HEADER, _HOUR, _DAY = struct.Struct(HEADER), struct.Struct(HOUR), struct.Struct(DAY)
+_HALF = 2 ** 32
 
 
 class Account(msgspec.Struct, gc=False):
     """The history of one account."""
 
     newest: int = 0                 # its latest event_time
-    bucket: int = -DAY_BUCKETS      # of `newest`
-    sums: PackedSums = 0            # of the newest bucket
-    previous: PackedSums = 0        # of the bucket before it
-    day: PackedSums = 0             # of all kept buckets
-    closed: bytes = b""             # all kept buckets but the newest, oldest first
+    last_sent: int = 0              # latest event_time of what it sent, 0 if nothing
+    last_received: int = 0
+    hours: HourlySums = msgspec.field(default_factory=HourlySums)
+    days: DailySums = msgspec.field(default_factory=DailySums)
+    contacts: Contacts = msgspec.field(default_factory=Contacts)
+    frauds: bytes = b""             # `fraud.stores.buckets.pack_frauds`
 
-    def count(self, event_time: int, bucket: int,
-              sums: PackedSums) -> tuple[PackedSums, PackedSums]:
-        """Count a payment of a bucket, and return the sums of the hour and the day before it."""
-        if bucket < self.bucket:
-            return self._count_late(bucket, sums)
-        if bucket > self.bucket:
-            self._open(bucket)
+    def count(self, event_time: int, sums: PackedSums, bit: int, is_sent: bool,
+              is_received: bool) -> AccountTotals:
+        """Count a payment, and return the totals before it.
+
+        Args:
+            sums: of the payment.
+            bit: the sketch of the other account, 0 if there is none.
+        """
+        day = event_time // DAY_MS
+        hour_sums, day_sums = self.hours.count(event_time // HOUR_MS, sums)
+        week_sums, month_sums = self.days.count(day, sums)
+        first_day, contacts_week, contacts_month = self.contacts.add(day, bit)
+        last_sent, last_received, month = self.last_sent, self.last_received, day - MONTH_DAYS
         if event_time > self.newest:
             self.newest = event_time
-        newest, day = self.sums, self.day
-        self.sums, self.day = newest + sums, day + sums
-        return newest + self.previous, day
+        if is_sent and event_time > last_sent:
+            self.last_sent = event_time
+        if is_received and event_time > last_received:
+            self.last_received = event_time
+        return AccountTotals(
+            hour_sums, day_sums, week_sums, month_sums,
+            last_sent if last_sent // DAY_MS > month else 0,
+            last_received if last_received // DAY_MS > month else 0,
+            first_day, contacts_week, contacts_month,
+            *(frauds_of_month(self.frauds, day) if self.frauds else (0, 0)))
 
-    def buckets(self) -> dict[int, PackedSums]:
-        """Return the kept buckets by number, oldest first."""
-        closed = {number: int.from_bytes(sums, "little")
-                  for number, sums in _CLOSED.iter_unpack(self.closed)}
-        return {**closed, self.bucket: self.sums}
-
-    def keep(self, buckets: dict[int, PackedSums]) -> None:
-        """Replace the history by these buckets, as far as they are in the newest one's day."""
-        self.bucket = max(buckets)
-        kept = {number: buckets[number] for number in sorted(buckets)
-                if number > self.bucket - DAY_BUCKETS}
-        self.day = sum(kept.values())
-        self.sums = kept.pop(self.bucket)
-        self.previous = kept.get(self.bucket - 1, 0)
-        self.closed = b"".join(_CLOSED.pack(number, sums.to_bytes(PACKED_BYTES, "little"))
-                               for number, sums in kept.items())
-
-    def _open(self, bucket: int) -> None:
-        """Make a later bucket the newest, and forget the buckets that leave its day."""
-        last, passed = self.sums, bucket - self.bucket
-        if passed >= DAY_BUCKETS:
-            self.sums = self.previous = self.day = 0
-            self.bucket, self.closed = bucket, b""
-            return
-        closed = self.closed + _CLOSED.pack(self.bucket, last.to_bytes(PACKED_BYTES, "little"))
-        self.previous = last if passed == 1 else 0
-        self.bucket, self.sums = bucket, 0
-        number, sums = _CLOSED.unpack_from(closed)
-        while number <= bucket - DAY_BUCKETS:       # ends at the latest at the former newest one
-            self.day -= int.from_bytes(sums, "little")
-            closed = closed[_CLOSED.size:]
-            number, sums = _CLOSED.unpack_from(closed)
-        self.closed = closed
-
-    def _count_late(self, bucket: int, sums: PackedSums) -> tuple[PackedSums, PackedSums]:
-        kept = self.buckets()
-        hour = _sum(kept, bucket - HOUR_BUCKETS, bucket)
-        day = _sum(kept, bucket - DAY_BUCKETS, bucket)
-        kept[bucket] = kept.get(bucket, 0) + sums
-        self.keep(kept)
-        return hour, day
-
-
-def _sum(buckets: dict[int, PackedSums], after: int, last: int) -> PackedSums:
-    return sum(sums for number, sums in buckets.items() if after < number <= last)
+    def label(self, label_time: int, sent: int, received: int) -> None:
+        """Count a fraud that became known, sent or received."""
+        day, frauds = label_time // DAY_MS, frauds_by_day(self.frauds)
+        known = frauds.get(day, (0, 0))
+        self.frauds = pack_frauds({**frauds, day: (known[0] + sent, known[1] + received)})
 
 
 def claim(origin: Account, destination: Account | None, payment: Transaction, digest: bytes,
           store_sequence: int | None, since: int) -> Claim:
     """Count a payment on its accounts, and return its claim. No destination, no counts of it."""
     event_time = payment.event_time
-    bucket = event_time // BUCKET_MS
     sent = 1 | payment.amount_cents << CENTS_SHIFT      # `pack(1, amount_cents, 0, 0)`, but faster
     received = sent << RECEIVED_SHIFT
     late = event_time < origin.newest or (
         destination is not None and event_time < destination.newest)
+    origin_bit, destination_bit = contact_bits(payment)
     if destination is None:
-        origin_hour, origin_day = origin.count(event_time, bucket, sent)
-        hour = day = 0
+        before, after = origin.count(event_time, sent, 0, True, False), NO_TOTALS
     elif origin is destination:
-        hour, day = origin_hour, origin_day = origin.count(event_time, bucket, sent | received)
+        before = after = origin.count(event_time, sent | received, origin_bit, True, True)
     else:
-        origin_hour, origin_day = origin.count(event_time, bucket, sent)
-        hour, day = destination.count(event_time, bucket, received)
-    return Claim(payment.transaction_id, digest, origin_hour, origin_day, hour, day,
-                 store_sequence, late, since)
+        before = origin.count(event_time, sent, destination_bit, True, False)
+        after = destination.count(event_time, received, origin_bit, False, True)
+    return claim_of(payment, digest, before, after, store_sequence, late, since)
+
+
+def claim_of(payment: Transaction, digest: bytes, origin: AccountTotals,
+             destination: AccountTotals, store_sequence: int | None, late: bool,
+             since: int) -> Claim:
+    """Return the claim of a payment with the totals before it."""
+    origin_bit, destination_bit = contact_bits(payment)
+    return Claim(payment.transaction_id, digest, origin, destination,
+                 bool(origin.contacts_month & destination_bit),
+                 bool(destination.contacts_month & origin_bit), store_sequence, late, since)
+
+
+def contact_bits(payment: Transaction) -> tuple[int, int]:
+    """Return the sketches of origin and destination, as counterparties; 0 for none."""
+    destination = payment.destination
+    if destination is None:
+        return 0, 0
+    return contact_bit(payment.origin), contact_bit(destination)
 
 
 def account_of(snapshot: AccountSnapshot) -> Account:
     """Return the account of a snapshot."""
-    account = Account(newest=snapshot.newest)
-    account.keep(snapshot.buckets)
+    account = Account(snapshot.newest, snapshot.last_sent, snapshot.last_received,
+                      frauds=pack_frauds(snapshot.frauds))
+    account.hours.keep(snapshot.hours)
+    account.days.keep(snapshot.days)
+    account.contacts.keep(snapshot.contacts)
     return account
 
 
 def snapshot_of(name: str, account: Account) -> AccountSnapshot:
     """Return the snapshot of an account."""
-    return AccountSnapshot(name, account.newest, account.buckets())
+    return AccountSnapshot(name, account.newest, account.last_sent, account.last_received,
+                           account.hours.by_bucket(), account.days.by_bucket(),
+                           account.contacts.by_day(), frauds_by_day(account.frauds))
 
 
-def encode(newest: int, buckets: dict[int, PackedSums]) -> bytes:
-    """Return an account as Redis and DynamoDB keep it: `newest` as a double, then its `BUCKET`s,
-    oldest first.
-    """
-    encoded = [_NEWEST.pack(newest)]
-    for number in sorted(buckets):
-        sent_count, sent_cents, received_count, received_cents = unpack(buckets[number])
-        encoded.append(_BUCKET.pack(number, sent_count, *divmod(sent_cents, LIMB),
-                                    received_count, *divmod(received_cents, LIMB)))
-    return b"".join(encoded)
+def encode(snapshot: AccountSnapshot) -> bytes:
+    """Return an account as Redis, DynamoDB and history files keep it."""
+    hours, days = snapshot.hours, snapshot.days
+    encoded = [_HEADER.pack(snapshot.newest, snapshot.last_sent, snapshot.last_received,
+                            len(hours), len(days))]
+    encoded += [_HOUR.pack(hour, *_in_limbs(hours[hour])) for hour in sorted(hours)]
+    for day in sorted(days):
+        high, low = divmod(snapshot.contacts[day], _HALF)
+        encoded.append(_DAY.pack(day, *_in_limbs(days[day]), low, high))
+    return b"".join([*encoded, pack_frauds(snapshot.frauds)])
 
 
 def decode(name: str, content: bytes) -> AccountSnapshot:
     """Return the account that was encoded, here or by Redis, where a remainder may exceed a `LIMB`.
     """
-    [newest] = _NEWEST.unpack_from(content)
-    buckets = {number: sums_in_limbs(*sums)
-               for number, *sums in _BUCKET.iter_unpack(content[_NEWEST.size:])}
-    return AccountSnapshot(name, int(newest), buckets)
+    newest, last_sent, last_received, hours, days = _HEADER.unpack_from(content)
+    days_start = _HEADER.size + hours * _HOUR.size
+    frauds_start = days_start + days * _DAY.size
+    by_hour = {hour: sums_in_limbs(*sums)
+               for hour, *sums in _HOUR.iter_unpack(content[_HEADER.size:days_start])}
+    by_day: dict[int, PackedSums] = {}
+    contacts: dict[int, int] = {}
+    for day, *sums, low, high in _DAY.iter_unpack(content[days_start:frauds_start]):
+        by_day[day], contacts[day] = sums_in_limbs(*sums), high * _HALF + low
+    return AccountSnapshot(name, int(newest), int(last_sent), int(last_received), by_hour, by_day,
+                           contacts, frauds_by_day(content[frauds_start:]))
+
+
+def pack_totals(totals: AccountTotals) -> list[float]:
+    """Return the numbers of `TOTALS`."""
+    numbers: list[float] = []
+    for sums in (totals.hour, totals.day, totals.week, totals.month):
+        numbers += _in_limbs(sums)
+    numbers += (totals.last_sent, totals.last_received, totals.first_day)
+    for sketch in (totals.contacts_week, totals.contacts_month):
+        high, low = divmod(sketch, _HALF)
+        numbers += (low, high)
+    return [*numbers, totals.frauds_sent, totals.frauds_received]
+
+
+def totals_of(numbers: Sequence[Any], event_time: int) -> AccountTotals:
+    """Return the totals before a payment of this event_time from the numbers of `TOTALS`."""
+    hour, day, week, month = (
+        sums_in_limbs(*numbers[start:start + _SUMS_FIELDS])
+        for start in range(0, 4 * _SUMS_FIELDS, _SUMS_FIELDS))
+    (last_sent, last_received, first_day, week_low, week_high, month_low, month_high, sent,
+     received) = numbers[4 * _SUMS_FIELDS:]
+    before = event_time // DAY_MS - MONTH_DAYS
+    return AccountTotals(
+        hour, day, week, month,
+        int(last_sent) if last_sent // DAY_MS > before else 0,
+        int(last_received) if last_received // DAY_MS > before else 0,
+        first_day, week_high * _HALF + week_low, month_high * _HALF + month_low, sent, received)
+
+
+def _in_limbs(packed: PackedSums) -> tuple[int, ...]:
+    sent_count, sent_cents, received_count, received_cents = unpack(packed)
+    return (sent_count, *divmod(sent_cents, LIMB), received_count, *divmod(received_cents, LIMB))
 
 
 def sums_in_limbs(sent_count: int, sent_limbs: float, sent_remainder: float,

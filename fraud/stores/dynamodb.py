@@ -19,17 +19,16 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fraud.history import (
-    MAX_GAP_MS, AccountSnapshot, Claim, ClaimResult, StoreNotEmpty, StoreUnavailable)
-from fraud.stores.account import encode
+    MAX_GAP_MS, AccountSnapshot, Claim, ClaimResult, KnownFraud, StoreNotEmpty, StoreUnavailable)
 from fraud.stores.dynamodb_items import (
-    ACCOUNT_TTL_MS, RECORDING, Item, Write, account_key, count, expiry, id_key, keep_answer, plain,
-    put, typed)
+    RECORDING, Item, Write, account_key, count, count_frauds, fraud_key, id_key, keep_answer, plain,
+    put, put_snapshot, typed)
 from fraud.transaction import Transaction
 
 RETRIES = 3
 RETRY_SECONDS = 0.005                       # longest first wait; doubles with each retry
 TRANSACTION_ITEMS = 100                     # DynamoDB's limit on the items of one transaction
-CLAIM_PAYMENTS = TRANSACTION_ITEMS // 3     # an id and two accounts each
+CLAIM_PAYMENTS = TRANSACTION_ITEMS // 3     # an id and two accounts each; so has a known fraud
 PARALLEL_CALLS = 32
 
 _CHANGED = {"None", "ConditionalCheckFailed", "TransactionConflict"}
@@ -68,12 +67,16 @@ class DynamoStore:
         [answer] = self._in_time(self._answers, [transaction_id], 1)
         return answer
 
+    def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
+        return self._in_time(self._label, frauds, CLAIM_PAYMENTS)
+
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         try:
             is_empty = not self._read([RECORDING])
             if is_empty:
                 for snapshot in snapshots:
-                    self._put_account(snapshot)
+                    self._client.put_item(TableName=self._table,
+                                          Item=put_snapshot(snapshot)["Item"])
                 write = put(pk=RECORDING, since=since, filled_until=until)
                 is_empty = self._write("Put", [write])
         except (BotoCoreError, ClientError) as error:
@@ -112,10 +115,25 @@ class DynamoStore:
             keys |= {id_key(payment.transaction_id), account_key(payment.origin)}
             if payment.destination is not None:
                 keys.add(account_key(payment.destination))
+        return self._changed(
+            keys, lambda items: count(payments, items, since, self._id_ttl_ms), end)
+
+    def _label(self, frauds: Sequence[KnownFraud], end: float) -> list[bool]:
+        keys: set[str] = set()
+        for fraud in frauds:
+            keys |= {fraud_key(fraud.transaction_id), account_key(fraud.origin)}
+            if fraud.destination is not None:
+                keys.add(account_key(fraud.destination))
+        return self._changed(keys, lambda items: count_frauds(frauds, items), end)
+
+    def _changed(self, keys: Iterable[str],
+                 change: Callable[[dict[str, Item]], tuple[list[Result], list[Write]]],
+                 end: float) -> list[Result]:
+        """Read items and write their change, again until nothing has changed in between."""
         for attempt in range(1 + RETRIES):
             if time.monotonic() > end:
                 break
-            results, writes = count(payments, self._read(keys), since, self._id_ttl_ms)
+            results, writes = change(self._read(keys))
             if not writes or self._write("Put", writes):
                 return results
             time.sleep(random.uniform(0, RETRY_SECONDS * 2 ** attempt))
@@ -156,11 +174,6 @@ class DynamoStore:
             since = item["since"] if is_filled else now
             self._write("Put", [put(item.get("version"), pk=RECORDING, since=since)])
         return self._since
-
-    def _put_account(self, snapshot: AccountSnapshot) -> None:
-        item = typed(pk=account_key(snapshot.account), expires=expiry(ACCOUNT_TTL_MS), version=1,
-                     account=encode(snapshot.newest, snapshot.buckets))
-        self._client.put_item(TableName=self._table, Item=item)
 
     def _read(self, keys: Iterable[str]) -> dict[str, Item]:
         """Return the present items by key."""

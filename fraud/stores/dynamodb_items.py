@@ -5,6 +5,7 @@ The table's partition key is the string `pk`, its time to live the attribute `ex
     recording       since, filled_until (after a fill, until the first claim)
     id#ID           digest of the payment, claim, answer
     account#NAME    account: `fraud.stores.account.encode`, version
+    fraud#ID        nothing: a payment that was counted as fraud
 
 Items are dicts of str, int and bytes here, and of DynamoDB's typed values in requests (`typed`).
 """
@@ -16,20 +17,22 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fraud.clock import DAY_MS
 from fraud.history import (
-    BUCKET_MS, DAY_BUCKETS, AlreadyAnswered, Claim, ClaimResult, IdConflict, digest)
-from fraud.packing import PACKED_BYTES
-from fraud.stores.account import Account, account_of, claim, decode, encode
+    MONTH_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud, digest)
+from fraud.stores.account import (
+    TOTALS, TOTALS_FIELDS, Account, account_of, claim, claim_of, decode, encode, pack_totals,
+    snapshot_of, totals_of)
 from fraud.transaction import Transaction
 
 RECORDING = "recording"
-ACCOUNT_TTL_MS = 2 * DAY_BUCKETS * BUCKET_MS
+ACCOUNT_TTL_MS = FRAUD_TTL_MS = MONTH_MS + 2 * DAY_MS
 
 Value = str | int | bytes
 Item = dict[str, Any]           # attributes by name
 Write = dict[str, Any]          # arguments of a Put or Update
 
-_CLAIM = struct.Struct("<" + 4 * f"{PACKED_BYTES}s" + "?q")      # sums, late, recording since
+_CLAIM = struct.Struct("<?q" + 2 * TOTALS)      # late, recording since; origin, destination
 _KINDS = {str: "S", int: "N", bytes: "B"}
 
 
@@ -53,7 +56,7 @@ def count(payments: Sequence[Transaction], items: dict[str, Item], since: int,
                             payment, payment_digest, None, since)
             items[key] = {"digest": payment_digest, "claim": _pack_claim(claimed)}
             writes.append(put(pk=key, expires=expiry(id_ttl_ms), **items[key]))
-        results.append(_claim_result(items[key], payment.transaction_id, payment_digest))
+        results.append(_claim_result(items[key], payment, payment_digest))
     return results, writes + [_put_account(items, name, account)
                               for name, account in accounts.items()]
 
@@ -65,28 +68,55 @@ def _account(accounts: dict[str, Account], items: Mapping[str, Item], name: str)
     return accounts[name]
 
 
+def count_frauds(frauds: Sequence[KnownFraud], items: dict[str, Item]
+                 ) -> tuple[list[bool], list[Write]]:
+    """Count known frauds, and return whether each was new, and the writes that keep them.
+
+    Args:
+        items: those of the frauds and accounts that exist, by key; new frauds are added.
+    """
+    accounts: dict[str, Account] = {}
+    results: list[bool] = []
+    writes: list[Write] = []
+    for fraud in frauds:
+        key = fraud_key(fraud.transaction_id)
+        results.append(key not in items)
+        if key in items:
+            continue
+        items[key] = {}
+        writes.append(put(pk=key, expires=expiry(FRAUD_TTL_MS)))
+        _account(accounts, items, fraud.origin).label(fraud.label_time, 1, 0)
+        if fraud.destination is not None:
+            _account(accounts, items, fraud.destination).label(fraud.label_time, 0, 1)
+    return results, writes + [_put_account(items, name, account)
+                              for name, account in accounts.items()]
+
+
 def _put_account(items: Mapping[str, Item], name: str, account: Account) -> Write:
-    key = account_key(name)
-    return put(items.get(key, {}).get("version"), pk=key, expires=expiry(ACCOUNT_TTL_MS),
-               account=encode(account.newest, account.buckets()))
+    return put_snapshot(snapshot_of(name, account),
+                        items.get(account_key(name), {}).get("version"))
 
 
-def _claim_result(item: Item, transaction_id: str, payment_digest: bytes) -> ClaimResult:
+def put_snapshot(snapshot: AccountSnapshot, expected_version: int | None = None) -> Write:
+    """Return the put of an account's item; see `put`."""
+    return put(expected_version, pk=account_key(snapshot.account), expires=expiry(ACCOUNT_TTL_MS),
+               account=encode(snapshot))
+
+
+def _claim_result(item: Item, payment: Transaction, payment_digest: bytes) -> ClaimResult:
     if item["digest"] != payment_digest:
         return IdConflict()
     if "answer" in item:
         return AlreadyAnswered(item["answer"])
-    *packed, late, since = _CLAIM.unpack(item["claim"])
-    origin_hour, origin_day, destination_hour, destination_day = (
-        int.from_bytes(sums, "little") for sums in packed)
-    return Claim(transaction_id, payment_digest, origin_hour, origin_day, destination_hour,
-                 destination_day, None, late, since)
+    late, since, *numbers = _CLAIM.unpack(item["claim"])
+    return claim_of(payment, payment_digest,
+                    totals_of(numbers[:TOTALS_FIELDS], payment.event_time),
+                    totals_of(numbers[TOTALS_FIELDS:], payment.event_time), None, late, since)
 
 
 def _pack_claim(claim: Claim) -> bytes:
-    sums = (claim.origin_hour, claim.origin_day, claim.destination_hour, claim.destination_day)
-    return _CLAIM.pack(*(packed.to_bytes(PACKED_BYTES, "little") for packed in sums),
-                       claim.late, claim.recording_since)
+    return _CLAIM.pack(claim.late, claim.recording_since, *pack_totals(claim.origin),
+                       *pack_totals(claim.destination))
 
 
 def put(expected_version: int | None = None, **attributes: Value) -> Write:
@@ -115,6 +145,11 @@ def id_key(transaction_id: str) -> str:
 def account_key(name: str) -> str:
     """Return the key of an account's item."""
     return f"account#{name}"
+
+
+def fraud_key(transaction_id: str) -> str:
+    """Return the key of the item of a counted fraud."""
+    return f"fraud#{transaction_id}"
 
 
 def expiry(ttl_ms: int) -> int:

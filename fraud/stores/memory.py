@@ -15,13 +15,14 @@ from threading import Lock
 import msgspec
 
 from fraud.history import (
-    DAY_BUCKETS, MAX_GAP_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict,
-    StoreNotEmpty, bucket_of)
+    DAY_HOURS, MAX_GAP_MS, MONTH_DAYS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult,
+    IdConflict, KnownFraud, StoreNotEmpty, hour_of)
 from fraud.settings import SettingsError
 from fraud.stores.account import Account, account_of, claim, decode, encode
 from fraud.transaction import Transaction
 
-GENERATION_BUCKETS = DAY_BUCKETS + 12       # a payment may be twelve hours late and see all
+# A payment may be twelve hours late and see all; a day is added because days begin at midnight.
+GENERATION_HOURS = MONTH_DAYS * DAY_HOURS + 24 + 12
 
 
 class _Answered(msgspec.Struct, frozen=True, gc=False):
@@ -45,6 +46,7 @@ class MemoryStore:
         self._lock = Lock()
         self._ids: dict[str, Claim | _Answered] = {}
         self._by_age: deque[tuple[int, list[str]]] = deque()      # `now` and new ids of a batch
+        self._labelled: dict[str, None] = {}        # ids of counted frauds, oldest first
         self._accounts: dict[str, Account] = {}
         self._old: dict[str, Account] = {}
         self._dropped: dict[str, Account] = {}
@@ -71,6 +73,10 @@ class MemoryStore:
     def answer(self, transaction_id: str) -> bytes | None:
         known = self._ids.get(transaction_id)
         return known.answer if isinstance(known, _Answered) else None
+
+    def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
+        with self._lock:
+            return [self._label(fraud) for fraud in frauds]
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         with self._lock:
@@ -101,7 +107,7 @@ class MemoryStore:
                                 or self._by_age[0][0] + self._id_ttl_ms <= now):
             for transaction_id in self._by_age.popleft()[1]:
                 del self._ids[transaction_id]
-        if (bucket_of(self._newest) >= bucket_of(self._old_until) + GENERATION_BUCKETS
+        if (hour_of(self._newest) >= hour_of(self._old_until) + GENERATION_HOURS
                 or len(self._accounts) + 2 * room > self._max_accounts // 2):
             self._drop_idle()
         for _ in range(min(len(self._dropped), 4 * room)):      # a few at a time, to avoid a pause
@@ -132,6 +138,18 @@ class MemoryStore:
             return IdConflict()
         return AlreadyAnswered(known.answer) if isinstance(known, _Answered) else known
 
+    def _label(self, fraud: KnownFraud) -> bool:
+        if fraud.transaction_id in self._labelled:
+            return False
+        if len(self._labelled) >= self._max_ids:
+            del self._labelled[next(iter(self._labelled))]
+        self._labelled[fraud.transaction_id] = None
+        for name, sent, received in ((fraud.origin, 1, 0), (fraud.destination, 0, 1)):
+            if name is not None:
+                account = self._accounts.get(name) or self._account(name)
+                account.label(fraud.label_time, sent, received)
+        return True
+
     def _account(self, name: str) -> Account:
         """Return an account, moved to the young generation."""
         account = self._old.pop(name) if name in self._old else Account()
@@ -161,8 +179,7 @@ def write_file(path: Path | str, snapshots: Iterable[AccountSnapshot],
     """Write a file for `fill_from_file`; it gets this name only when it is complete."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    accounts = [(snapshot.account, encode(snapshot.newest, snapshot.buckets))
-                for snapshot in snapshots]
+    accounts = [(snapshot.account, encode(snapshot)) for snapshot in snapshots]
     partial.write_bytes(msgspec.msgpack.encode(_File(since, until, accounts)))
     partial.replace(path)
 

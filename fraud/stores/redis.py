@@ -3,7 +3,7 @@
 One primary holds everything; a replica may take over. Data that Redis loses is lost here: nothing
 that was answered, with `appendonly yes` and `appendfsync always`; up to a second of payments, with
 `everysec`; everything, without a file, and recording then starts anew. A server that may evict keys
-is refused, because an evicted account would look like a quiet one. Accounts are kept for two days
+is refused, because an evicted account would look like a quiet one. Accounts are kept for 32 days
 after their last payment.
 """
 
@@ -20,24 +20,25 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, NoScriptError
 from redis.retry import Retry
 
+from fraud.clock import DAY_MS
 from fraud.history import (
-    BUCKET_MS, DAY_BUCKETS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict,
+    MONTH_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud,
     StoreMemory, StoreNotEmpty, StoreUnavailable, digest)
 from fraud.stores import scripts
-from fraud.stores.account import LIMB, encode, sums_in_limbs
+from fraud.stores.account import LIMB, TOTALS_FIELDS, claim_of, contact_bits, encode, totals_of
 from fraud.transaction import Transaction
 
 PREFIX = "fraud:"
 RECORDING = PREFIX + "recording"
 TRIP_PAYMENTS = 100         # of one round trip, which has the deadline
 SCRIPT_PAYMENTS = 25        # of one script: it blocks the server's other clients while it runs
-ACCOUNT_TTL_MS = 2 * DAY_BUCKETS * BUCKET_MS
+ACCOUNT_TTL_MS = FRAUD_TTL_MS = MONTH_MS + 2 * DAY_MS
 
-_PAYMENT = struct.Struct("<16sddd")
+_PAYMENT = struct.Struct(scripts.PAYMENT)
 _CLAIMED = struct.Struct(scripts.CLAIMED)
 _DIGESTS = {script: sha1(script.encode()).hexdigest()
-            for script in (scripts.CLAIM, scripts.FINISH, scripts.FILL)}
-_SUMS_FIELDS = 6            # of `SUMS_IN_LIMBS`
+            for script in (scripts.CLAIM, scripts.FINISH, scripts.LABEL, scripts.FILL)}
+_MASK = 2 ** 32 - 1
 
 Item = TypeVar("Item")
 Command = tuple[str | bytes | int, ...]
@@ -76,14 +77,18 @@ class RedisStore:
         [known] = self._trip([("GET", _id(transaction_id))])
         return known[17:] if known and known[16:17] == b"f" else None
 
+    def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
+        replies = self._run([self._label_command(part)
+                             for part in _parts(frauds, SCRIPT_PAYMENTS)])
+        return [reply == 1 for reply in replies]
+
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         [exists] = self._trip([("EXISTS", RECORDING)])
         if exists:
             raise StoreNotEmpty("Redis has been recording already")
         for part in _parts(list(snapshots), TRIP_PAYMENTS):
-            self._trip([("SET", _account(snapshot.account),
-                         encode(snapshot.newest, snapshot.buckets), "PX", ACCOUNT_TTL_MS)
-                        for snapshot in part])
+            self._trip([("SET", _account(snapshot.account), encode(snapshot), "PX",
+                         ACCOUNT_TTL_MS) for snapshot in part])
         [filled] = self._trip([_command(scripts.FILL, [RECORDING], [since, until])])
         if not filled:
             raise StoreNotEmpty("Redis has been recording already")
@@ -102,18 +107,28 @@ class RedisStore:
         for payment, payment_digest in part:
             keys += [_id(payment.transaction_id), _account(payment.origin),
                      _account(payment.destination or "")]
-            encoded.append(_PAYMENT.pack(payment_digest, payment.event_time,
-                                         *divmod(payment.amount_cents, LIMB)))
+            origin, destination = contact_bits(payment)
+            encoded.append(_PAYMENT.pack(
+                payment_digest, payment.event_time, *divmod(payment.amount_cents, LIMB),
+                destination & _MASK, destination >> 32, origin & _MASK, origin >> 32))
         return _command(scripts.CLAIM, keys, [*arguments, *encoded])
+
+    def _label_command(self, part: Sequence[KnownFraud]) -> Command:
+        keys, encoded = [], []
+        for fraud in part:
+            keys += [_fraud(fraud.transaction_id), _account(fraud.origin),
+                     _account(fraud.destination or "")]
+            encoded.append(fraud.label_time // DAY_MS)
+        return _command(scripts.LABEL, keys, [FRAUD_TTL_MS, ACCOUNT_TTL_MS, *encoded])
 
     def _finish_command(self, part: Sequence[tuple[Claim, bytes]]) -> Command:
         keys = [_id(claim.transaction_id) for claim, _ in part]
         entries = [claim.digest + b"f" + answer for claim, answer in part]
         return _command(scripts.FINISH, keys, [self._id_ttl_ms, *entries])
 
-    def _run(self, commands: Sequence[Command]) -> list[bytes]:
+    def _run(self, commands: Sequence[Command]) -> list[Any]:
         """Run scripts that reply with one item a payment, and return all items."""
-        items: list[bytes] = []
+        items: list[Any] = []
         for part in _parts(commands, TRIP_PAYMENTS // SCRIPT_PAYMENTS):
             for reply in self._trip(part):
                 items += reply
@@ -176,10 +191,10 @@ def _claim_result(reply: bytes, payment: Transaction, payment_digest: bytes) -> 
     if reply[:1] == b"r":
         return IdConflict()
     sequence, late, since, *numbers = _CLAIMED.unpack_from(reply, 1)
-    origin_hour, origin_day, destination_hour, destination_day = (
-        sums_in_limbs(*part) for part in _parts(numbers, _SUMS_FIELDS))
-    return Claim(payment.transaction_id, payment_digest, origin_hour, origin_day,
-                 destination_hour, destination_day, int(sequence), bool(late), int(since))
+    event_time = payment.event_time
+    return claim_of(payment, payment_digest, totals_of(numbers[:TOTALS_FIELDS], event_time),
+                    totals_of(numbers[TOTALS_FIELDS:], event_time), int(sequence), bool(late),
+                    int(since))
 
 
 def _id(transaction_id: str) -> str:
@@ -188,6 +203,10 @@ def _id(transaction_id: str) -> str:
 
 def _account(name: str) -> str:
     return f"{PREFIX}account:{name}"
+
+
+def _fraud(transaction_id: str) -> str:
+    return f"{PREFIX}fraud:{transaction_id}"
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -5,39 +5,72 @@ Redis keeps, with the prefix `fraud:`
     recording      a hash: since, until (only after a fill), sequence
     id:ID          digest of the payment (16 bytes), then "c" and its claim, or "f" and its answer
     account:NAME   `fraud.stores.account.encode`
+    fraud:ID       nothing: a payment that was counted as fraud
 
 A payment without a destination names the key `NO_ACCOUNT`, which is never written.
 
-Numbers are doubles in Lua, exact up to 2^53: cents are therefore two numbers.
+Numbers are doubles in Lua, exact up to 2^53: cents are therefore two numbers. Its bit operations
+are those of 32 bits: a sketch is therefore two numbers.
 """
 
 import struct
 
-from fraud.history import BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, MAX_GAP_MS
-from fraud.stores.account import BUCKET, SUMS_IN_LIMBS
+from fraud.clock import DAY_MS, HOUR_MS
+from fraud.history import DAY_HOURS, HOUR_HOURS, MAX_GAP_MS, MONTH_DAYS, WEEK_DAYS
+from fraud.stores.account import DAY, FRAUDS, HEADER, HOUR, TOTALS
 
 NO_ACCOUNT = "fraud:account:"
 
-# A claim in binary: sequence, late, recording since; sums of hour and day of origin, destination.
-CLAIMED = "<dBd" + 4 * SUMS_IN_LIMBS
+# A payment in binary: digest, event_time, limbs and remainder of the cents; sketches of destination
+# and origin as counterparties, each its low half first.
+PAYMENT = "<16sdddIIII"
 
-# KEYS: recording; id, origin and destination of each payment.
-# ARGV: now, ms to keep an id, ms to keep an account; of each payment the digest and, as doubles,
-# event_time, limbs and remainder of the cents.
-# Returns the value of each id, without the digest, or "r" where the id is another payment's.
-CLAIM = f"""
-local HOUR, DAY, BUCKET_MS = {HOUR_BUCKETS}, {DAY_BUCKETS}, {BUCKET_MS}
-local BUCKET, SIZE, WINDOWS = '{BUCKET}', {struct.calcsize(BUCKET)}, '<{2 * SUMS_IN_LIMBS}'
-local pack, unpack, sub, floor = struct.pack, struct.unpack, string.sub, math.floor
-local now, id_ttl, account_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+# A claim in binary: sequence, late, recording since; totals of origin and destination.
+CLAIMED = "<dBd" + 2 * TOTALS
+
+# Functions on an account: header, hourly buckets, daily buckets, known frauds.
+_ACCOUNT = f"""
+local HOUR, HOUR_SIZE, DAY, DAY_SIZE = '{HOUR}', {struct.calcsize(HOUR)}, '{DAY}', {struct.calcsize(DAY)}
+local FRAUDS, FRAUDS_SIZE = '{FRAUDS}', {struct.calcsize(FRAUDS)}
+local HEADER, HEADER_SIZE, TOTALS = '{HEADER}', {struct.calcsize(HEADER)}, '<{TOTALS}'
+local MONTH = {MONTH_DAYS}
+local pack, unpack, sub, floor, max = struct.pack, struct.unpack, string.sub, math.floor, math.max
+local bor = bit.bor
+local EMPTY = pack(HEADER, 0, 0, 0, 0, 0)
 local accounts = {{}}
 
 local function account_of(key)
-  if key == '{NO_ACCOUNT}' then return pack('<d', 0) end
-  local account = accounts[key] or redis.call('GET', key) or pack('<d', 0)
+  if key == '{NO_ACCOUNT}' then return EMPTY end
+  local account = accounts[key] or redis.call('GET', key) or EMPTY
   accounts[key] = account
   return account
 end
+
+local function keep_accounts(ttl)
+  for key, account in pairs(accounts) do
+    redis.call('SET', key, account, 'PX', ttl)
+  end
+end
+
+-- Splits a section of an account at a bucket: the buckets after `oldest` and before it, the position
+-- of the bucket itself or nil, the buckets behind it.
+local function split(section, size, bucket, oldest)
+  local last, own = #section - size + 1, nil
+  while last > 0 and unpack('<I', section, last) > bucket do last = last - size end
+  local behind = last + size
+  if last > 0 and unpack('<I', section, last) == bucket then own, last = last, last - size end
+  local first = 1
+  while first <= last and unpack('<I', section, first) <= oldest do first = first + size end
+  return sub(section, first, last + size - 1), own, sub(section, behind)
+end
+"""
+
+# KEYS: recording; id, origin and destination of each payment.
+# ARGV: now, ms to keep an id, ms to keep an account; each `PAYMENT`.
+# Returns the value of each id, without the digest, or "r" where the id is another payment's.
+CLAIM = _ACCOUNT + f"""
+local HOUR_MS, DAY_MS = {HOUR_MS}, {DAY_MS}
+local now, id_ttl, account_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
 local function recording()
   local kept = redis.call('HMGET', KEYS[1], 'since', 'until', 'sequence')
@@ -50,41 +83,77 @@ local function recording()
   return since, tonumber(kept[3] or 0)
 end
 
--- Returns the sums of the hour and of the day before a payment in a bucket.
-local function before(account, bucket)
+-- Returns the totals of an account before a payment in these buckets.
+local function before(account, hour, day)
+  local _, last_sent, last_received, hours, days = unpack(HEADER, account)
+  local days_start = HEADER_SIZE + 1 + hours * HOUR_SIZE
+  local frauds_start = days_start + days * DAY_SIZE
   local h1, h2, h3, h4, h5, h6, d1, d2, d3, d4, d5, d6 = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-  for at = 9, #account, SIZE do
-    local number, a, b, c, d, e, f = unpack(BUCKET, account, at)
-    if number <= bucket and number > bucket - DAY then
+  for at = HEADER_SIZE + 1, days_start - 1, HOUR_SIZE do
+    local number, a, b, c, d, e, f = unpack(HOUR, account, at)
+    if number <= hour and number > hour - {DAY_HOURS} then
       d1, d2, d3, d4, d5, d6 = d1 + a, d2 + b, d3 + c, d4 + d, d5 + e, d6 + f
-      if number > bucket - HOUR then
+      if number > hour - {HOUR_HOURS} then
         h1, h2, h3, h4, h5, h6 = h1 + a, h2 + b, h3 + c, h4 + d, h5 + e, h6 + f
       end
     end
   end
-  return h1, h2, h3, h4, h5, h6, d1, d2, d3, d4, d5, d6
+  local w1, w2, w3, w4, w5, w6, m1, m2, m3, m4, m5, m6 = 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+  local first, week_low, week_high, month_low, month_high = 0, 0, 0, 0, 0
+  for at = days_start, frauds_start - 1, DAY_SIZE do
+    local number, a, b, c, d, e, f, low, high = unpack(DAY, account, at)
+    if number <= day and number > day - MONTH then
+      if first == 0 then first = number end
+      m1, m2, m3, m4, m5, m6 = m1 + a, m2 + b, m3 + c, m4 + d, m5 + e, m6 + f
+      month_low, month_high = bor(month_low, low), bor(month_high, high)
+      if number > day - {WEEK_DAYS} then
+        w1, w2, w3, w4, w5, w6 = w1 + a, w2 + b, w3 + c, w4 + d, w5 + e, w6 + f
+        week_low, week_high = bor(week_low, low), bor(week_high, high)
+      end
+    end
+  end
+  local sent, received = 0, 0
+  for at = frauds_start, #account, FRAUDS_SIZE do
+    local number, a, b = unpack(FRAUDS, account, at)
+    if number <= day and number > day - MONTH then sent, received = sent + a, received + b end
+  end
+  return pack(TOTALS, h1, h2, h3, h4, h5, h6, d1, d2, d3, d4, d5, d6, w1, w2, w3, w4, w5, w6,
+              m1, m2, m3, m4, m5, m6, last_sent, last_received, first, week_low, week_high,
+              month_low, month_high, sent, received)
 end
 
--- Returns the account with the sums of a payment added, without the buckets that leave its day.
-local function added(account, event_time, bucket, a, b, c, d, e, f)
-  local newest = math.max(unpack('<d', account), event_time)
-  local oldest = floor(newest / BUCKET_MS) - DAY
-  local last, number = #account - SIZE + 1, nil      -- the last bucket before the payment's
-  while last > 8 do
-    number = unpack('<I', account, last)
-    if number <= bucket then break end
-    last = last - SIZE
+-- Returns the account with a payment added, without the buckets that leave its windows.
+local function added(account, event_time, hour, day, a, b, c, d, e, f, low, high)
+  local newest, last_sent, last_received, hours, days = unpack(HEADER, account)
+  local days_start = HEADER_SIZE + 1 + hours * HOUR_SIZE
+  local frauds_start = days_start + days * DAY_SIZE
+  newest = max(newest, event_time)
+  if a > 0 then last_sent = max(last_sent, event_time) end
+  if d > 0 then last_received = max(last_received, event_time) end
+
+  local oldest = floor(newest / HOUR_MS) - {DAY_HOURS}
+  local section = sub(account, HEADER_SIZE + 1, days_start - 1)
+  local ahead, own, behind = split(section, HOUR_SIZE, hour, oldest)
+  local new = ''
+  if hour > oldest then
+    local _, A, B, C, D, E, F = 0, 0, 0, 0, 0, 0, 0
+    if own then _, A, B, C, D, E, F = unpack(HOUR, section, own) end
+    new = pack(HOUR, hour, a + A, b + B, c + C, d + D, e + E, f + F)
   end
-  local after = last + SIZE
-  if last > 8 and number == bucket then
-    local _, A, B, C, D, E, F = unpack(BUCKET, account, last)
-    a, b, c, d, e, f = a + A, b + B, c + C, d + D, e + E, f + F
-    last = last - SIZE
+  local hourly = ahead .. new .. behind
+
+  oldest = floor(newest / DAY_MS) - MONTH
+  section = sub(account, days_start, frauds_start - 1)
+  ahead, own, behind = split(section, DAY_SIZE, day, oldest)
+  new = ''
+  if day > oldest then
+    local _, A, B, C, D, E, F, L, H = 0, 0, 0, 0, 0, 0, 0, 0, 0
+    if own then _, A, B, C, D, E, F, L, H = unpack(DAY, section, own) end
+    new = pack(DAY, day, a + A, b + B, c + C, d + D, e + E, f + F, bor(low, L), bor(high, H))
   end
-  local first = 9
-  while first <= last and unpack('<I', account, first) <= oldest do first = first + SIZE end
-  local new = bucket > oldest and pack(BUCKET, bucket, a, b, c, d, e, f) or ''
-  return pack('<d', newest) .. sub(account, first, last + SIZE - 1) .. new .. sub(account, after)
+  local daily = ahead .. new .. behind
+  return pack(HEADER, newest, last_sent, last_received, #hourly / HOUR_SIZE, #daily / DAY_SIZE)
+    .. hourly .. daily .. sub(account, frauds_start)
 end
 
 local since, sequence = recording()
@@ -97,26 +166,63 @@ for i = 1, #ARGV - 3 do
   if known then
     replies[i] = sub(known, 1, 16) == digest and sub(known, 17) or 'r'
   else
-    local event_time, limbs, remainder = unpack('<ddd', payment, 17)
-    local bucket = floor(event_time / BUCKET_MS)
+    local event_time, limbs, remainder, to_low, to_high, from_low, from_high =
+      unpack('<dddIIII', payment, 17)
+    local hour, day = floor(event_time / HOUR_MS), floor(event_time / DAY_MS)
     local sender, receiver = account_of(origin), account_of(destination)
     local late = event_time < unpack('<d', sender) or event_time < unpack('<d', receiver)
     sequence = sequence + 1
     local kept = 'c' .. pack('<dBd', sequence, late and 1 or 0, since)
-      .. pack(WINDOWS, before(sender, bucket)) .. pack(WINDOWS, before(receiver, bucket))
-    accounts[origin] = added(sender, event_time, bucket, 1, limbs, remainder, 0, 0, 0)
+      .. before(sender, hour, day) .. before(receiver, hour, day)
+    accounts[origin] =
+      added(sender, event_time, hour, day, 1, limbs, remainder, 0, 0, 0, to_low, to_high)
     if destination ~= '{NO_ACCOUNT}' then
-      accounts[destination] =
-        added(accounts[destination], event_time, bucket, 0, 0, 0, 1, limbs, remainder)
+      accounts[destination] = added(accounts[destination], event_time, hour, day,
+                                    0, 0, 0, 1, limbs, remainder, from_low, from_high)
     end
     redis.call('SET', id, digest .. kept, 'PX', id_ttl)
     replies[i] = kept
   end
 end
-for key, account in pairs(accounts) do
-  redis.call('SET', key, account, 'PX', account_ttl)
-end
+keep_accounts(account_ttl)
 redis.call('HSET', KEYS[1], 'sequence', sequence)
+return replies
+"""
+
+# KEYS: fraud, origin and destination of each known fraud.
+# ARGV: ms to keep a fraud, ms to keep an account; of each the day on which it became known.
+# Returns 1 for each that was counted now, 0 where it was counted before.
+LABEL = _ACCOUNT + f"""
+local function labelled(account, day, sent, received)
+  local _, _, _, hours, days = unpack(HEADER, account)
+  local start = HEADER_SIZE + 1 + hours * HOUR_SIZE + days * DAY_SIZE
+  local section = sub(account, start)
+  local newest = day
+  if #section > 0 then newest = max(day, unpack('<I', section, #section - FRAUDS_SIZE + 1)) end
+  local ahead, own, behind = split(section, FRAUDS_SIZE, day, newest - MONTH)
+  local new = ''
+  if day > newest - MONTH then
+    local _, S, R = 0, 0, 0
+    if own then _, S, R = unpack(FRAUDS, section, own) end
+    new = pack(FRAUDS, day, sent + S, received + R)
+  end
+  return sub(account, 1, start - 1) .. ahead .. new .. behind
+end
+
+local replies = {{}}
+for i = 1, #ARGV - 2 do
+  local fraud, origin, destination = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
+  local day = tonumber(ARGV[i + 2])
+  replies[i] = 0
+  if redis.call('SET', fraud, '', 'NX', 'PX', ARGV[1]) then
+    accounts[origin] = labelled(account_of(origin), day, 1, 0)
+    if destination ~= '{NO_ACCOUNT}' then
+      accounts[destination] = labelled(account_of(destination), day, 0, 1)
+    end
+    replies[i] = 1
+  end
+end
+keep_accounts(ARGV[2])
 return replies
 """
 

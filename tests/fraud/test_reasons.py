@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fraud import history
-from fraud.features import DEFAULT, TYPE
+from fraud.feature_definitions import TYPE
+from fraud.features import DEFAULT
 from fraud.history import counts_of
 from fraud.reasons import SENTENCES, UsualPayment, sentence
 from tests.factories import payment

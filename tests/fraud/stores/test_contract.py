@@ -12,15 +12,17 @@ from threading import Barrier
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.history import (
-    BUCKET_MS, DAY_BUCKETS, NAMES, AccountSnapshot, AlreadyAnswered, Claim, IdConflict,
-    StoreNotEmpty, counts_array)
+    DAY_HOURS, NAMES, AccountSnapshot, AlreadyAnswered, Claim, IdConflict, KnownFraud,
+    StoreNotEmpty, WINDOWS, contact_bit, counts_array)
 from fraud.packing import LARGEST, pack
+from fraud.training.parity.recount import recounted
 from fraud.transaction import AMOUNT_LIMIT, Transaction
 from tests import factories
 from tests.factories import NOON
 
-HOUR = BUCKET_MS
+MIDNIGHT = NOON // DAY_MS * DAY_MS
 LARGEST_CENTS = int(AMOUNT_LIMIT) * 100
 payment = partial(factories.payment, amount_cents=100)
 
@@ -35,8 +37,14 @@ def counts(result: Claim) -> dict[str, int]:
     return {name: value for name, value in zip(NAMES, result.counts, strict=True) if value}
 
 
+def of_the_day(result: Claim) -> dict[str, int]:
+    """The counts of hour and day that are not zero."""
+    return {name: value for name, value in counts(result).items()
+            if name.endswith(("_hour", "_day")) and not name.endswith("first_day")}
+
+
 def seen(store, *payments: Transaction) -> list[dict[str, int]]:
-    return [counts(result) for result in claim(store, *payments)]
+    return [of_the_day(result) for result in claim(store, *payments)]
 
 
 # Counting.
@@ -100,10 +108,12 @@ def test_sums_of_the_largest_amounts_are_exact(store, number):
 def test_a_sum_that_features_cannot_hold_is_capped(store):
     bucket = NOON // HOUR
     buckets = {bucket - 1: pack(2, LARGEST, 1, 2 ** 64), bucket: pack(3, 1, 1, 8)}
-    store.fill([AccountSnapshot("C1", NOON, buckets)], 0, NOON)
-    [before] = seen(store, payment("a"))
+    day = NOON // DAY_MS
+    store.fill([snapshot(hours=buckets, days={day: pack(5, LARGEST + 1, 2, 2 ** 64)},
+                         contacts={day: 1})], 0, NOON)
+    before = counts(claim(store, payment("a"))[0])
     assert {before[f"origin_{direction}_cents_{window}"] for direction in ("sent", "received")
-            for window in ("hour", "day")} == {LARGEST}
+            for window in WINDOWS} == {LARGEST}
     assert (before["origin_sent_count_day"], before["origin_received_count_day"]) == (5, 2)
 
 
@@ -114,7 +124,7 @@ def test_a_late_payment_counts_in_its_own_bucket_and_is_marked(store):
         store, payment("a", NOON + 3 * HOUR), payment("b", NOON, amount_cents=7),
         payment("c", NOON + 4 * HOUR))
     assert (on_time.late, late.late, after.late) == (False, True, False)
-    assert counts(late) == {}
+    assert of_the_day(late) == {}
     assert counts(after)["origin_sent_cents_hour"] == 100
     assert counts(after)["origin_sent_cents_day"] == 107
 
@@ -290,28 +300,46 @@ def test_recording_begins_with_the_first_claim(store):
     assert [result.recording_since for result in results] == [NOON + 7, NOON + 7]
 
 
-@pytest.mark.parametrize(("since", "complete"), [
-    (NOON, False), (NOON - 22 * HOUR, False), (NOON - 23 * HOUR + 1, False),
-    (NOON - 23 * HOUR, True), (0, True)])
-def test_a_claim_is_complete_when_its_whole_day_was_recorded(store, since, complete):
+@pytest.mark.parametrize(("since", "windows"), [
+    (NOON, 0), (NOON - HOUR + 1, 0), (NOON - HOUR, 1), (NOON - 23 * HOUR + 1, 1),
+    (NOON - 23 * HOUR, 2), (MIDNIGHT - 6 * DAY_MS + 1, 2), (MIDNIGHT - 6 * DAY_MS, 3),
+    (MIDNIGHT - 29 * DAY_MS + 1, 3), (MIDNIGHT - 29 * DAY_MS, 4), (0, 4)])
+def test_a_window_is_known_when_it_was_recorded_whole(store, since, windows):
     store.fill([], since, NOON)
     [result] = claim(store, payment("a"))
-    assert result.is_complete(NOON) is complete
-    assert result.is_complete(NOON + HOUR - 1) is complete
+    assert result.known_windows(NOON) == windows
+    assert result.known_windows(NOON + HOUR - 1) == windows
+
+
+def snapshot(account: str = "C1", newest: int = NOON, **changes) -> AccountSnapshot:
+    """The history of an account that has sent and received nothing yet."""
+    empty = AccountSnapshot(account, newest, 0, 0, {}, {}, {}, {})
+    return empty._replace(**changes)
 
 
 def test_a_filled_store_continues_the_history_it_was_filled_with(store):
-    bucket = NOON // HOUR
-    buckets = {bucket - 24: pack(9, 9, 9, 9), bucket - 20: pack(1, 10, 2, 20),
-               bucket - 1: pack(3, 30, 0, 0)}
-    store.fill([AccountSnapshot("C1", NOON - HOUR + 5, buckets),
-                AccountSnapshot("C9", NOON, {bucket: pack(0, 0, 5, LARGEST_CENTS)})], 7, NOON)
+    hour, day = NOON // HOUR, NOON // DAY_MS
+    hours = {hour - 24: pack(9, 9, 9, 9), hour - 20: pack(1, 10, 2, 20),
+             hour - 1: pack(3, 30, 0, 0)}
+    days = {day - 29: pack(4, 40, 0, 0), day - 7: pack(0, 0, 6, 60), day: pack(4, 40, 2, 20)}
+    store.fill([snapshot("C1", NOON - HOUR + 5, last_sent=NOON - HOUR + 5, last_received=NOON - 7,
+                         hours=hours, days=days,
+                         contacts={day - 29: contact_bit("C2"), day - 7: 6, day: 2 ** 63},
+                         frauds={day - 29: (1, 0), day - 1: (2, 3)}),
+                snapshot("C9", last_received=NOON, hours={hour: pack(0, 0, 5, LARGEST_CENTS)},
+                         days={day: pack(0, 0, 5, LARGEST_CENTS)}, contacts={day: 1})], 7, NOON)
     first, second = claim(store, payment("a"), payment("b", NOON, origin="C9", destination="C1"))
     assert first.recording_since == 7 and not first.late
     assert counts(first) == {
         "origin_sent_count_hour": 3, "origin_sent_cents_hour": 30, "origin_sent_count_day": 4,
         "origin_sent_cents_day": 40, "origin_received_count_day": 2,
-        "origin_received_cents_day": 20}
+        "origin_received_cents_day": 20, "origin_sent_count_week": 4, "origin_sent_cents_week": 40,
+        "origin_received_count_week": 2, "origin_received_cents_week": 20,
+        "origin_sent_count_month": 8, "origin_sent_cents_month": 80,
+        "origin_received_count_month": 8, "origin_received_cents_month": 80,
+        "origin_sent_last": NOON - HOUR + 5, "origin_received_last": NOON - 7,
+        "origin_first_day": day - 29, "origin_contacts_week": 1, "origin_contacts_month": 4,
+        "origin_frauds_sent_month": 3, "origin_frauds_received_month": 3, "origin_knows_other": 1}
     assert counts(second)["origin_received_cents_hour"] == LARGEST_CENTS
     assert counts(second)["destination_sent_count_hour"] == 4
 
@@ -349,41 +377,97 @@ def test_processes_share_history_and_answers(opened, shared_url):
     assert store.finish([first], [b"second"]) == [b"first"]
 
 
+# Weeks and months, counterparties, known frauds.
+
+@pytest.mark.parametrize(("later", "week", "month"), [
+    (0, 1, 1), (6, 1, 1), (7, 0, 1), (29, 0, 1), (30, 0, 0), (1000, 0, 0)])
+def test_longer_windows_are_counted_in_whole_days_by_the_clock(store, later, week, month):
+    _, second = claim(store, payment("a"), payment("b", NOON + later * DAY_MS))
+    before = counts(second)
+    assert before.get("origin_sent_count_week", 0) == week
+    assert before.get("destination_received_cents_month", 0) == 100 * month
+    assert before.get("origin_knows_other", 0) == before.get("destination_knows_other", 0) == month
+    assert before.get("origin_sent_last", 0) == NOON * month
+    assert before.get("origin_first_day", 0) == NOON // DAY_MS * month
+
+
+def test_days_fall_out_of_the_month_one_by_one(store):
+    daily = [payment(f"t{day}", NOON + day * DAY_MS, amount_cents=1 << day) for day in range(40)]
+    before = [counts(result) for result in claim(store, *daily)]
+    assert [each.get("origin_sent_cents_month", 0) for each in before] == [
+        sum(1 << earlier for earlier in range(max(0, day - 29), day)) for day in range(40)]
+    assert [each.get("origin_sent_cents_week", 0) for each in before] == [
+        sum(1 << earlier for earlier in range(max(0, day - 6), day)) for day in range(40)]
+    assert [each["origin_first_day"] - NOON // DAY_MS for each in before[1:]] == [
+        max(0, day - 29) for day in range(1, 40)]
+
+
+def test_counterparties_are_those_paid_and_those_who_paid(store):
+    claim(store, payment("a", destination="C3"), payment("b", origin="C4", destination="C1"),
+          payment("c", destination=None), payment("d", destination="C3"))
+    before = counts(claim(store, payment("e", destination="C4"))[0])
+    assert before["origin_contacts_week"] == before["origin_contacts_month"] == 2
+    assert before["origin_knows_other"] == before["destination_knows_other"] == 1
+    assert "origin_knows_other" not in counts(claim(store, payment("f", destination="C5"))[0])
+
+
+def fraud(transaction_id: str = "f", label_time: int = NOON, **changes) -> KnownFraud:
+    return KnownFraud(transaction_id, label_time, "C1", "C2")._replace(**changes)
+
+
+def test_a_known_fraud_counts_once_on_both_accounts(store):
+    claim(store, payment("a"))
+    assert store.label([fraud(), fraud(), fraud("g")]) == [True, False, True]
+    assert store.label([fraud(label_time=NOON + 5)]) == [False]
+    before = counts(claim(store, payment("b", origin="C2", destination="C1"))[0])
+    assert before["origin_frauds_received_month"] == before["destination_frauds_sent_month"] == 2
+    assert "origin_frauds_sent_month" not in before
+
+
+def test_a_fraud_counts_for_a_month_from_the_day_on_which_it_became_known(store):
+    store.label([fraud(label_time=NOON + DAY_MS)])
+    early, first, last, after = (counts(result) for result in claim(store, *(
+        payment(f"t{day}", NOON + day * DAY_MS) for day in (0, 1, 30, 31))))
+    assert [each.get("origin_frauds_sent_month", 0)
+            for each in (early, first, last, after)] == [0, 1, 1, 0]
+
+
+def test_a_fraud_on_an_account_that_never_paid_is_kept(store):
+    store.label([fraud(origin="C7", destination=None)])
+    before = counts(claim(store, payment("a", origin="C7"))[0])
+    assert before == {"origin_frauds_sent_month": 1}
+
+
+def test_a_fraud_to_oneself_counts_in_both_directions(store):
+    store.label([fraud(destination="C1")])
+    before = counts(claim(store, payment("a"))[0])
+    assert before == {"origin_frauds_sent_month": 1, "origin_frauds_received_month": 1}
+
+
 # The law: a store agrees with counting from scratch, in any order of arrival.
 
 names = st.sampled_from(["C1", "C2", "C3"])
-streams = st.lists(st.tuples(st.integers(0, 60 * HOUR), names, names, st.integers(0, 10 ** 14)),
-                   max_size=25)
-
-
+times = st.one_of(st.integers(0, 60 * HOUR), st.integers(0, 70).map(lambda day: day * DAY_MS),
+                  st.integers(0, 70 * DAY_MS))
+streams = st.lists(st.tuples(times, names, st.none() | names, st.integers(0, 10 ** 14),
+                             st.booleans()), max_size=25)
 runs = count()        # the same store serves all examples
 
 
-def from_scratch(arrived: list[Transaction], now: Transaction) -> dict[str, int]:
-    """Return the counts of a payment after those that arrived before, by the definition."""
-    expected = dict.fromkeys(NAMES, 0)
-    bucket = now.event_time // HOUR
-    for side, account in (("origin", now.origin), ("destination", now.destination)):
-        earlier = [other for other in arrived if account in (other.origin, other.destination)]
-        newest = max(other.event_time // HOUR for other in [*earlier, now])
-        for other in earlier:
-            counted = other.event_time // HOUR
-            for direction, party in (("sent", other.origin), ("received", other.destination)):
-                for window, length in (("hour", 2), ("day", 24)):
-                    if (party == account and bucket - length < counted <= bucket
-                            and counted > newest - DAY_BUCKETS):
-                        expected[f"{side}_{direction}_count_{window}"] += 1
-                        expected[f"{side}_{direction}_cents_{window}"] += other.amount_cents
-    return {name: value for name, value in expected.items() if value}
-
-
-@settings(max_examples=40, deadline=None,
+@settings(max_examples=60, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stream=streams)
 def test_a_store_counts_by_the_definition_in_order_of_arrival(store, stream):
     run = next(runs)
-    arrived = [payment(f"{run}-{index}", NOON + time, amount_cents=cents,
-                       origin=f"{run}{origin}", destination=f"{run}{destination}")
-               for index, (time, origin, destination, cents) in enumerate(stream)]
-    expected = [from_scratch(arrived[:index], latest) for index, latest in enumerate(arrived)]
-    assert seen(store, *arrived) == expected
+    events = []
+    for index, (time, origin, destination, cents, is_label) in enumerate(stream):
+        parties = {"origin": f"{run}{origin}", "destination": destination and f"{run}{destination}"}
+        events.append(fraud(f"{run}-{index}", NOON + time, **parties) if is_label else
+                      payment(f"{run}-{index}", NOON + time, amount_cents=cents, **parties))
+    before = []
+    for event in events:
+        if isinstance(event, KnownFraud):
+            assert store.label([event]) == [True]
+        else:
+            before.append(claim(store, event)[0].counts)
+    assert before == list(recounted(events))

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from fraud import history
+from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.features import DEFAULT
 from fraud.packing import LARGEST
 from fraud.training.data import dataset
 from fraud.training.errors import TrainingError
 from fraud.training.features import spark_job
+from fraud.training.features.partitions import payment_columns
 from fraud.training.java import check_java
+from fraud.training.parity.recount import recounted
 from fraud.transaction import EVENT_TIME_LIMIT, TYPES, Transaction
 
-HOUR = history.BUCKET_MS
 START = 1767225600000                      # 2026-01-01T00:00Z
 # One character, beyond ASCII, beyond 16 bits, and long names that differ at their ends only.
 NAMES = ("a", "b", " ", "M1", "\u00e9", "e\u0301", "\U0001f600", "C1234567890", "C1234567891",
@@ -36,39 +38,41 @@ def in_event_order(payments: list[Transaction]) -> list[Transaction]:
     return sorted(payments, key=lambda one: one.event_time)
 
 
-def as_table(payments: list[Transaction]) -> pa.Table:
-    """Payments in event order as a clean file holds them."""
+def as_table(payments: list[Transaction], label_delays: dict[int, int] | None = None) -> pa.Table:
+    """Payments in event order as a clean file holds them.
+
+    Args:
+        label_delays: of the frauds among them, by position: ms.
+    """
+    delays = label_delays or {}
     columns = {name: [getattr(one, name) for one in payments]
                for name in Transaction.__struct_fields__}
     columns["position"] = list(range(len(payments)))
+    columns["is_fraud"] = [int(place in delays) for place in range(len(payments))]
+    columns["label_time"] = [one.event_time + delays.get(place, DAY_MS)
+                             for place, one in enumerate(payments)]
     return pa.table(columns, pa.schema([dataset.SCHEMA.field(name) for name in columns]))
 
 
-def counted_one_by_one(payments: list[Transaction]) -> list[list[int]]:
-    """The sixteen counts of each payment, by looking at all payments before it."""
-    return [[0 if account is None else number for account in (one.origin, one.destination)
-             for side in ("origin", "destination")
-             for window in (history.HOUR_BUCKETS, history.DAY_BUCKETS)
-             for number in activity(payments[:place], one, account, side, window)]
-            for place, one in enumerate(payments)]
+def counted_one_by_one(payments: list[Transaction],
+                       label_delays: dict[int, int] | None = None) -> list[list[int]]:
+    """The counts of each payment by the recount oracle."""
+    labels = [history.KnownFraud("", payments[place].event_time + delay, payments[place].origin,
+                                 payments[place].destination)
+              for place, delay in (label_delays or {}).items()]
+    events = [(label.label_time, -1, label) for label in labels] + [
+        (one.event_time, place, one) for place, one in enumerate(payments)]
+    return list(recounted(event for *_, event in sorted(events, key=lambda event: event[:2])))
 
 
-def activity(earlier: list[Transaction], one: Transaction, account: str, side: str,
-             window: int) -> tuple[int, int]:
-    """Count payments, and their cents, of an account on a side in a window before a payment."""
-    amounts = [other.amount_cents for other in earlier if getattr(other, side) == account
-               and other.event_time // HOUR > one.event_time // HOUR - window]
-    return len(amounts), sum(amounts)
-
-
-def counted_by_spark(spark, payments: list[Transaction], partitions: int) -> list[list[int]]:
+def counted_by_spark(spark, payments: list[Transaction], partitions: int,
+                     label_delays: dict[int, int] | None = None) -> list[list[int]]:
     with tempfile.TemporaryDirectory() as directory:
-        pq.write_table(as_table(payments), f"{directory}/payments.parquet")
+        pq.write_table(as_table(payments, label_delays), f"{directory}/payments.parquet")
         frame = spark_job.read_payments(spark, f"{directory}/payments.parquet", TYPES)
-        sums = spark_job.sum_type(f"{directory}/payments.parquet") if payments else "long"
-        rows = spark_job.with_counts(frame, partitions, sums).toArrow().sort_by("position")
+        rows = spark_job.with_counts(frame, partitions).toArrow().sort_by("position")
     assert rows["position"].to_pylist() == list(range(len(payments)))
-    for ours, expected in zip(spark_job.payment_columns(rows), DEFAULT.columns(payments),
+    for ours, expected in zip(payment_columns(rows), DEFAULT.columns(payments),
                               strict=True):
         np.testing.assert_array_equal(ours, expected)
     columns = [rows[name].to_pylist() for name in history.NAMES]
@@ -78,7 +82,8 @@ def counted_by_spark(spark, payments: list[Transaction], partitions: int) -> lis
 # Counts.
 
 offsets = st.sampled_from([0, 1, HOUR - 1]) | st.integers(0, HOUR - 1)
-times = st.builds(lambda hour, offset: START + hour * HOUR + offset, st.integers(0, 50), offsets)
+times = st.builds(lambda hour, offset: START + hour * HOUR + offset,
+                  st.integers(0, 50) | st.integers(0, 40 * 24), offsets)
 streams = st.lists(
     st.builds(payment, times, st.sampled_from(NAMES), st.sampled_from(NAMES),
               st.integers(0, 999) | st.just(10**14), st.sampled_from(TYPES)),
@@ -88,15 +93,19 @@ streams = st.lists(
 # Each example is a Spark job: few of them, each of many payments, and none spent on shrinking.
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck),
           phases=[Phase.explicit, Phase.reuse, Phase.generate])
-@given(stream=streams, partitions=st.integers(1, 5))
-def test_counts_are_those_of_looking_at_every_earlier_payment(spark, stream, partitions):
-    assert counted_by_spark(spark, stream, partitions) == counted_one_by_one(stream)
+@given(stream=streams, partitions=st.integers(1, 5), label_every=st.integers(1, 20),
+       label_delay=st.integers(0, 10 * DAY_MS))
+def test_counts_are_those_of_looking_at_every_earlier_event(spark, stream, partitions, label_every,
+                                                            label_delay):
+    delays = {place: label_delay for place in range(0, len(stream), label_every)}
+    assert counted_by_spark(spark, stream, partitions, delays) == counted_one_by_one(
+        stream, delays)
 
 
-def test_counts_of_a_busy_month_are_those_of_looking_at_every_earlier_payment(spark):
+def test_counts_of_two_busy_months_are_those_of_looking_at_every_earlier_payment(spark):
     rng = np.random.default_rng(7)
     origin, destination = np.minimum(rng.geometric(0.3, (2, 1500)) - 1, len(NAMES) - 1)
-    at = np.sort(rng.integers(0, 30 * 24 * HOUR // 1000, 1500)) * 1000
+    at = np.sort(rng.integers(0, 60 * 24 * HOUR // 1000, 1500)) * 1000
     stream = [payment(START + int(time), NAMES[one], NAMES[other], int(cents))
               for time, one, other, cents in zip(at, origin, destination,
                                                  rng.integers(0, 10**9, 1500), strict=True)]
@@ -106,22 +115,30 @@ def test_counts_of_a_busy_month_are_those_of_looking_at_every_earlier_payment(sp
 def test_a_payment_without_a_destination_counts_for_its_origin_alone(spark):
     stream = [payment(START, "a", None, 1), payment(START, "a", "b", 20, "DEBIT", None, None),
               payment(START, "a", None, 300)]
-    assert counted_by_spark(spark, stream, 2) == [
-        [0] * 16,
-        [1, 1, 1, 1, *[0] * 12],
-        [2, 21, 2, 21, *[0] * 12]]
+    rows = [row_of(row) for row in counted_by_spark(spark, stream, 2)]
+    assert [row["origin_sent_cents_month"] for row in rows] == [0, 1, 21]
+    assert all(value == 0 for row in rows for name, value in row.items()
+               if name.startswith("destination"))
 
 
-def test_sums_beyond_int64_saturate_as_in_every_store(spark, tmp_path):
-    pq.write_table(pa.table({"amount_cents": [10**14] * 92_234}), tmp_path / "large.parquet")
-    assert spark_job.sum_type(str(tmp_path / "large.parquet")) == "decimal(38,0)"
-    pq.write_table(pa.table({"amount_cents": [10**14] * 92_233}), tmp_path / "small.parquet")
-    assert spark_job.sum_type(str(tmp_path / "small.parquet")) == "long"
+def row_of(counts: list[int]) -> dict[str, int]:
+    return dict(zip(history.NAMES, counts, strict=True))
+
+
+def test_a_label_counts_from_its_moment_on_and_never_before(spark):
+    stream = [payment(START, "a", "b"), payment(START + 99, "a", "b"),
+              payment(START + 100, "a", "b"), payment(START + 101, "b", "c")]
+    rows = [row_of(row) for row in counted_by_spark(spark, stream, 1, {0: 100})]
+    assert [row["origin_frauds_sent_month"] for row in rows] == [0, 0, 1, 0]
+    assert [row["destination_frauds_received_month"] for row in rows] == [0, 0, 1, 0]
+    assert rows[3]["origin_frauds_received_month"] == 1
+
+
+def test_sums_beyond_int64_saturate_as_in_every_store(spark):
     stream = [payment(START, "a", "b", 2**62), payment(START, "a", "b", 2**62),
               payment(START, "a", "b", 1)]
     counts = counted_by_spark(spark, stream, 2)
-    assert counts[1][:4] == [1, 2**62, 1, 2**62]
-    assert counts[2][:4] == [2, LARGEST, 2, LARGEST]
+    assert [row_of(row)["origin_sent_cents_day"] for row in counts] == [0, 2**62, LARGEST]
 
 
 def test_counts_of_a_stream_made_by_hand(spark):
@@ -135,7 +152,11 @@ def test_counts_of_a_stream_made_by_hand(spark):
         payment(START + 24 * HOUR, "a", "b", 7_000_000),       # and now no longer
     ]
     #  of the origin: sent (hour, day), received (hour, day); of the destination: the same
-    assert counted_by_spark(spark, stream, 2) == [
+    names = [f"{side}_{direction}_{measure}_{window}" for side in ("origin", "destination")
+             for direction in ("sent", "received") for window in ("hour", "day")
+             for measure in ("count", "cents")]
+    rows = [row_of(row) for row in counted_by_spark(spark, stream, 2)]
+    assert [[row[name] for name in names] for row in rows] == [
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1],
         [0, 0, 0, 0, 2, 21, 2, 21, 0, 0, 0, 0, 2, 21, 2, 21],
@@ -178,9 +199,9 @@ def written(spark, stream, borders, tmp_path):
     transactions = str(tmp_path / "transactions.parquet")
     pq.write_table(as_table(stream), transactions)
 
-    def written() -> dict[str, pa.Table]:
+    def written(recording_since: int = 0) -> dict[str, pa.Table]:
         spark_job.write_features(spark, DEFAULT, transactions, str(tmp_path / "features"),
-                                 borders)
+                                 borders, recording_since)
         return {folder.name: pq.read_table(folder, partitioning=None).sort_by("position")
                 for folder in (tmp_path / "features").iterdir() if folder.is_dir()}
 
@@ -212,6 +233,16 @@ def test_features_have_the_bits_that_serving_computes_for_each_payment(
         DEFAULT.vector(one, history.counts_of(counts))
         for one, counts in zip(stream, counted_one_by_one(stream), strict=True)])
     np.testing.assert_array_equal(matrix.view(np.uint32), one_by_one.view(np.uint32))
+
+
+def test_windows_from_before_the_recording_are_not_known(written, stream):
+    since = stream[0].event_time
+    table = pa.concat_tables(written(since).values()).sort_by("position")
+    week = table["origin_sent_count_week"].to_numpy()
+    known = history.known_windows(since, np.array([one.event_time for one in stream]))
+    assert set(known) == {0, 1, 2, 4}
+    np.testing.assert_array_equal(np.isnan(week), known < 3)
+    np.testing.assert_array_equal(np.isnan(table["origin_sent_count_day"].to_numpy()), known < 2)
 
 
 def test_the_number_of_partitions_follows_the_rows_and_changes_nothing(
@@ -293,9 +324,10 @@ RUN = """
 import sys
 from fraud.features import DEFAULT
 from fraud.training.features import spark_job
+from fraud.training.features.partitions import payment_columns
 if __name__ == "__main__":
     with spark_job.session("local[2]") as spark:
-        spark_job.write_features(spark, DEFAULT, *sys.argv[1:], {"train": 1800000000000})
+        spark_job.write_features(spark, DEFAULT, *sys.argv[1:], {"train": 1800000000000}, 0)
 """
 
 
