@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from fraud.clock import HOUR_MS
-from fraud.history import bucket_of
+from fraud.history import hour_of
 from fraud.training import settings
 from fraud.training.data import dataset, options
 from fraud.training.evaluation import paired_bootstrap, thresholds
@@ -56,7 +56,8 @@ def population(rows: int, directory: Path, options_: TrainingSettings) -> HeldOu
     ends = splits.borders(prepared.first_time, prepared.last_time, options_.split)
     folder = str(directory / "features")
     with spark_job.session() as spark:
-        spark_job.write_features(spark, prepared.feature_table, prepared.transactions, folder, ends)
+        spark_job.write_features(spark, prepared.feature_table, prepared.transactions, folder, ends,
+                                 prepared.recording_since)
     periods = {name: splits.read_split(folder, prepared.transactions, name, ends)
                for name in splits.NAMES}
     train = periods[splits.TRAIN]
@@ -79,7 +80,7 @@ def _ranked(periods: Sequence[Rows], logits: np.ndarray) -> HeldOutScores:
     limits = np.quantile(logits[:, label == 0], 1 - RANKED, axis=1)
     kept = (label == 1) | (logits >= limits[:, None]).any(axis=0)
     codes = pd.factorize(pd.Series(incident).where(label == 1))[0]      # -1 without an incident
-    hours = np.unique(bucket_of(time), return_inverse=True)[1]
+    hours = np.unique(hour_of(time), return_inverse=True)[1]
     return HeldOutScores(label[kept], codes[kept], hours[kept], logits[:, kept])
 
 

@@ -184,7 +184,8 @@ def measure(spark, prepared: dataset.Prepared, directory: Path, protocol: Protoc
     # All that may be learned is one split, whose labels may come until the test.
     ends = dict(zip(splits.NAMES, (prepared.first_time, *protocol[1:]), strict=True))
     folder = str(directory / "features")
-    spark_job.write_features(spark, prepared.feature_table, prepared.transactions, folder, ends)
+    spark_job.write_features(spark, prepared.feature_table, prepared.transactions, folder, ends,
+                             prepared.recording_since)
     history = splits.read_split(folder, prepared.transactions, splits.EARLY_STOPPING, ends)
     cards = cards_of_test(prepared.transactions, protocol)
     test = splits.read_split(folder, prepared.transactions, splits.TEST, ends).only(cards.tested)

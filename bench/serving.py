@@ -68,8 +68,8 @@ def write_bodies(model: str, directory: Path) -> None:
     pq.write_table(table.slice(0, BODIES), directory / "before.parquet")
     pq.write_table(table.slice(BODIES), directory / "payments.parquet")
     before = prepare(str(directory / "before.parquet"), directory / "before")
-    day = warm.last_day(before.transactions, before.first_time, before.last_time)
-    write_file(directory / "history", day.pasts(), since=0, until=day.until)
+    month = warm.last_month(before.transactions, before.recording_since, before.last_time)
+    write_file(directory / "history", month.pasts(), since=0, until=month.until)
     now = prepare(str(directory / "payments.parquet"), directory / "now")
     payments = [payment for batch in clean.batches(now.transactions, BODIES)
                 for payment in batch]

@@ -172,7 +172,7 @@ def train(rows: int, seed: int, behaviour: Behaviour, directory: Path,
     prepared = dataset.prepare(str(directory / "simulated.parquet"), directory)
     ends = splits.borders(prepared.first_time, prepared.last_time, chosen.split)
     spark_job.write_features(spark_job.session(), prepared.feature_table, prepared.transactions,
-                             str(directory / "features"), ends)
+                             str(directory / "features"), ends, prepared.recording_since)
     source = str(directory / "features"), prepared.transactions
     trees = candidate.train("xgboost", prepared.feature_table, *source, ends, directory, chosen)
     return Trained(trees, pq.read_table(prepared.transactions), ends,

@@ -80,7 +80,7 @@ class TrainFlow(FlowSpec):
     @training_step(cpu=4, memory=16_000, hours=4, retries=1)
     def features(self):
         """Compute the features of all payments in Spark, one folder a split; then those of the
-        audit's point-in-time copy."""
+        audit's point-in-time copy and of its original."""
         from fraud.training.features import spark_job, splits
         from fraud.training.leakage import point_in_time
 
@@ -91,11 +91,13 @@ class TrainFlow(FlowSpec):
             self.prepared.transactions, self.ends[splits.TRAIN], self.settings.audit.rows,
             Path(self.workspace, "point-in-time.parquet"), self.settings.seed)
         self.copy_features_path = str(Path(self.workspace, "point-in-time"))
+        self.original_features_path = str(Path(self.workspace, "original"))
         with spark_job.session(self.spark_master) as spark:
             for payments, folder in ((self.prepared.transactions, self.features_path),
-                                     (self.copy.transactions, self.copy_features_path)):
+                                     (self.copy.transactions, self.copy_features_path),
+                                     (self.copy.original, self.original_features_path)):
                 spark_job.write_features(spark, self.prepared.feature_table, payments, folder,
-                                         self.ends)
+                                         self.ends, self.prepared.recording_since)
         self.next(self.audit)
 
     @training_step(cpu=2, memory=16_000, has_card=True)
@@ -110,10 +112,11 @@ class TrainFlow(FlowSpec):
         columns = post_event_columns.read_columns(
             self.prepared.source, self.prepared.transactions, self.copy.first, self.copy.end,
             Path(self.workspace))
-        self.leakage = checks.audit(
+        folders = checks.Folders(
             str(Path(self.features_path, splits.FOLDER.format(splits.TRAIN))),
-            self.copy_features_path, self.prepared.transactions, self.copy,
-            self.ends[splits.TRAIN], columns, rules, self.settings.seed)
+            self.original_features_path, self.copy_features_path)
+        self.leakage = checks.audit(folders, self.prepared.transactions, self.copy,
+                                    self.ends[splits.TRAIN], columns, rules, self.settings.seed)
         current.card.extend(cards.leakage(self.leakage, rules))
         checks.check(self.leakage)
         self.next(self.train_xgboost, self.train_tensorflow)

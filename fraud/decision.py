@@ -50,7 +50,7 @@ class Decision(msgspec.Struct, frozen=True):
     event_time: int
     type: str
     amount_cents: int
-    origin: str                         # HMAC of the account's name
+    origin: str                         # pseudonym of the account
     destination: str | None
     origin_balance_cents: int | None    # None: not known
     destination_balance_cents: int | None

@@ -89,7 +89,8 @@ FLOW_GROUPS = {("origin", "sent"): ORIGIN_SENDING, ("origin", "received"): ORIGI
                ("destination", "received"): DESTINATION_RECEIVING}
 AGE_GROUPS = {"origin": ORIGIN_AGE, "destination": DESTINATION_AGE}
 MEASURES = {"count": "number of payments", "amount": "currency units"}
-WINDOW_MEANINGS = {"hour": "in this hour and the one before", "day": "in the last 24 hourly buckets",
+WINDOW_MEANINGS = {"hour": "in this hour and the one before",
+                   "day": "in the last 24 hourly buckets",
                    "week": "in the last 7 daily buckets", "month": "in the last 30 daily buckets"}
 
 

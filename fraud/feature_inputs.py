@@ -100,18 +100,22 @@ def known_of(payment: Any, type_code: Any, counts: Counts | None) -> Known:
 def _history(payment: Any, counts: Counts) -> list[Flow | Party]:
     """Return the history of both accounts; that of a destination that does not exist is NaN."""
     time, day = payment.event_time, day_of(payment.event_time)
-    origin = [_flow(counts.origin_sent, time), _flow(counts.origin_received, time),
-              _party(counts.origin, day)]
+    origin: list[Flow | Party] = [_flow(counts.origin_sent, time),
+                                  _flow(counts.origin_received, time), _party(counts.origin, day)]
     destination = payment.destination
     if destination is None:
         return [*origin, NO_FLOW, NO_FLOW, NO_PARTY]
-    receiver = [_flow(counts.destination_sent, time), _flow(counts.destination_received, time),
-                _party(counts.destination, day)]
+    receiver: list[Flow | Party] = [_flow(counts.destination_sent, time),
+                                    _flow(counts.destination_received, time),
+                                    _party(counts.destination, day)]
     if isinstance(destination, np.ndarray) and not destination.all():
         absent = np.where(destination, 0.0, NAN)
-        receiver = [type(part)(*(column + absent for column in msgspec.structs.astuple(part)))
-                    for part in receiver]
+        receiver = [_plus(part, absent) for part in receiver]
     return [*origin, *receiver]
+
+
+def _plus(part: Flow | Party, number: np.ndarray) -> Flow | Party:
+    return type(part)(*(column + number for column in msgspec.structs.astuple(part)))
 
 
 def _flow(activity: Activity, event_time: Any) -> Flow:
@@ -120,7 +124,8 @@ def _flow(activity: Activity, event_time: Any) -> Flow:
     hours = (event_time - last) * 1.0 / HOUR_MS
     return Flow(count_hour, _units(cents_hour), count_day, _units(cents_day),
                 count_week, _units(cents_week), count_month, _units(cents_month),
-                hours * ((hours > 0) & (hours < MONTH_HOURS)) + MONTH_HOURS * (hours >= MONTH_HOURS))
+                hours * ((hours > 0) & (hours < MONTH_HOURS))
+                + MONTH_HOURS * (hours >= MONTH_HOURS))
 
 
 def _party(background: Background, day: Any) -> Party:

@@ -37,6 +37,7 @@ MAX_GAP_MS = HOUR_MS        # longest gap between the end of a fill and the firs
 
 # Windows from the shortest to the longest: a store that has recorded one has recorded those before.
 WINDOWS = ("hour", "day", "week", "month")
+ALL_WINDOWS = len(WINDOWS)
 
 IntOrArray = TypeVar("IntOrArray", int, np.ndarray)
 
@@ -86,15 +87,14 @@ _SIDE = len(NAMES) // 2
 _ACTIVITY = len(Activity._fields)
 
 
-def counts_of(values: Sequence[Any], windows: Any = len(WINDOWS)) -> Counts:
+def counts_of(values: Sequence[Any], windows: Any = ALL_WINDOWS) -> Counts:
     """Return `Counts` of values, or arrays, in the order of `NAMES`."""
-    parts = []
-    for start in (0, _SIDE):
-        background = start + 2 * _ACTIVITY
-        parts += [Activity(*values[start:start + _ACTIVITY]),
-                  Activity(*values[start + _ACTIVITY:background]),
-                  Background(*values[background:start + _SIDE])]
-    return Counts(*parts, windows)
+    return Counts(*_side(values[:_SIDE]), *_side(values[_SIDE:]), windows)
+
+
+def _side(values: Sequence[Any]) -> tuple[Activity, Activity, Background]:
+    return (Activity(*values[:_ACTIVITY]), Activity(*values[_ACTIVITY:2 * _ACTIVITY]),
+            Background(*values[2 * _ACTIVITY:]))
 
 
 def hour_of(event_time: IntOrArray) -> IntOrArray:
@@ -114,8 +114,12 @@ def window_starts(event_time: IntOrArray) -> tuple[IntOrArray, ...]:
             (day - WEEK_DAYS + 1) * DAY_MS, (day - MONTH_DAYS + 1) * DAY_MS)
 
 
-def known_windows(recording_since: IntOrArray, event_time: IntOrArray) -> IntOrArray:
-    """Return how many of the `WINDOWS` are recorded whole: the first ones."""
+def known_windows(recording_since: Any, event_time: Any) -> Any:
+    """Return how many of the `WINDOWS` are recorded whole: the first ones.
+
+    Args:
+        recording_since, event_time: ms since the epoch; integers, or int64 arrays of one shape.
+    """
     hour, day, week, month = window_starts(event_time)
     return ((recording_since <= hour) * 1 + (recording_since <= day)
             + (recording_since <= week) + (recording_since <= month))
@@ -166,7 +170,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     def known_windows(self, event_time: int) -> int:
         """Return how many windows the store recorded whole before a payment of this time."""
-        return known_windows(self.recording_since, event_time)
+        windows: int = known_windows(self.recording_since, event_time)
+        return windows
 
 
 def _side_counts(totals: AccountTotals, knows_other: bool) -> list[int]:
@@ -272,10 +277,10 @@ class Store(Protocol):
     6. A deadline. A call that cannot finish in time raises `StoreUnavailable`. It may have taken
        effect; the caller may repeat it with the same arguments.
 
-    Transaction ids are known for `FRAUD_IDEMPOTENCY_HOURS`, accounts for at least `MONTH_DAYS` after
-    their last payment; the store in memory may forget the oldest ids and idle accounts earlier when it is
-    full, and the latter move `recording_since`. tests/fraud/stores/test_contract.py holds every
-    store to this.
+    Transaction ids are known for `FRAUD_IDEMPOTENCY_HOURS`, accounts and counted frauds for at
+    least `MONTH_DAYS`; the store in memory may forget the oldest ids and idle accounts earlier when
+    it is full, and the latter move `recording_since`. tests/fraud/stores/test_contract.py holds
+    every store to this.
     """
 
     def claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult]:

@@ -10,7 +10,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.bundle import Bundle
 from fraud.decision import Answered, Refused
-from fraud.history import AccountSnapshot, Claim, ClaimResult, Store, StoreMemory, StoreUnavailable
+from fraud.history import (
+    AccountSnapshot, Claim, ClaimResult, KnownFraud, Store, StoreMemory, StoreUnavailable)
 from fraud.rules.ruling import Rules
 from fraud.transaction import Transaction
 
@@ -76,6 +77,10 @@ class TimedStore:
 
     def answer(self, transaction_id: str) -> bytes | None:
         return self._store.answer(transaction_id)
+
+    def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
+        with _Timer("label"):
+            return self._store.label(frauds)
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         self._store.fill(snapshots, since, until)

@@ -8,7 +8,6 @@ concurrent scorers may log identical duplicate lines: readers take one line per 
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -18,10 +17,10 @@ from fraud.bundle import Bundle
 from fraud.clock import now_ms
 from fraud.decision import Answered, Decision, Refused, answered
 from fraud.history import (
-    WINDOWS, AlreadyAnswered, Claim, ClaimResult, IdConflict, Store, StoreContractError, StoreUnavailable)
+    WINDOWS, AlreadyAnswered, Claim, ClaimResult, IdConflict, Store, StoreContractError,
+    StoreUnavailable)
 from fraud.inference import ModelResult
 from fraud.pending import Pending
-from fraud.pseudonym import pseudonym
 from fraud.rules.ruling import NO_RULES, Rules, Ruling, ScoredPayment
 from fraud.settings import Settings
 from fraud.shadow import ShadowScorer
@@ -33,6 +32,8 @@ MINUTE_MS = 60_000
 
 class Scorer:
     """Scores payments with a store and a bundle. Any thread may use it.
+
+    It knows accounts by the names that payments have here: in a service, these are pseudonyms.
 
     `bundle`, `rules` and `shadow` may be replaced at any time: a batch is finished with those it
     began with.
@@ -49,7 +50,6 @@ class Scorer:
         self._store, self._fallback_on_store_error = store, fallback_on_store_error
         self._max_clock_skew_ms = round(settings.max_clock_skew_minutes * MINUTE_MS)
         self._replays = settings.clock == "event"
-        self._key = settings.account_key.encode() or secrets.token_bytes(32)
 
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Count and score payments in their order, and return one outcome each.
@@ -143,8 +143,8 @@ class Scorer:
             event_time=payment.event_time,
             type=payment.type,
             amount_cents=payment.amount_cents,
-            origin=self._pseudonym(payment.origin),
-            destination=payment.destination and self._pseudonym(payment.destination),
+            origin=payment.origin,
+            destination=payment.destination,
             origin_balance_cents=payment.origin_balance_cents,
             destination_balance_cents=payment.destination_balance_cents,
             history=("unavailable" if history is None else
@@ -165,9 +165,6 @@ class Scorer:
             policy_version=bundle.policy.version,
             thresholds=bundle.policy.model if case.uses_history else bundle.policy.fallback,
         )
-
-    def _pseudonym(self, account: str) -> str:
-        return pseudonym(self._key, account)
 
 
 def _ruled(decision: Decision, ruling: Ruling, rules: Rules) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from time import monotonic
 
@@ -10,6 +11,7 @@ from fraud.bundle import Bundle
 from fraud.champion import Challenger, Champion
 from fraud.decision import Answered, Refused
 from fraud.logs import DecisionLog
+from fraud.pseudonym import with_pseudonyms
 from fraud.rules.active import ActiveRules
 from fraud.scorer import Scorer
 from fraud.settings import Settings
@@ -43,6 +45,7 @@ class Service:
         self._scorer.rules = self._rules.rules
         self._challenger = Challenger(settings.model)
         self._scorer.shadow = _shadow(self._challenger)
+        self._key = settings.account_key.encode() or secrets.token_bytes(32)
         self._log = DecisionLog(settings.decision_log)
         self._measured = monotonic()
 
@@ -59,7 +62,7 @@ class Service:
 
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Score payments, log and count the decisions. Returns and raises as `Scorer.score`."""
-        outcomes = self._scorer.score(payments)
+        outcomes = self._scorer.score([with_pseudonyms(self._key, payment) for payment in payments])
         self._log.write([outcome.decision for outcome in outcomes
                          if isinstance(outcome, Answered) and outcome.decision])
         metrics.observe(outcomes)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from fraud import features
-from fraud.history import Claim
-from fraud.inference import counts_before, rows_with_history
+from fraud.history import WINDOWS, Claim
+from fraud.inference import History, counts_before, rows_with_history
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.training.simulate import drafts, episodes
@@ -138,10 +138,12 @@ def _features(simulated: Simulation, time: np.ndarray, batch: int = 1_000) -> np
         settled.origin_balance.tolist(), settled.destination_balance.tolist(),
         strict=True))]
     store = open_store(Settings(clock="event"))
+    store.fill([], 0, START)
     parts = []
     for first in range(0, len(transactions), batch):
         part = transactions[first:first + batch]
         claims = [claim for claim in store.claim(part, part[0].event_time)
                   if isinstance(claim, Claim)]
-        parts.append(rows_with_history(features.DEFAULT, part, counts_before(claims)))
+        histories = [History(counts, len(WINDOWS)) for counts in counts_before(claims)]
+        parts.append(rows_with_history(features.DEFAULT, part, histories))
     return np.concatenate(parts)

@@ -44,7 +44,7 @@ class Line(msgspec.Struct):
     event_time: int
     type: str
     amount_cents: int
-    history: str
+    unknown_windows: list[str]
     features: list[float | None]
     score: float
     decision: str
@@ -95,7 +95,7 @@ def of_log(paths: Iterable[Path], version: str = "",
     named = ", ".join(map(str, paths))
     blocks, lines, without_history = [], [], 0
     for line in decision_log.read_decisions(map(str, paths), Line):
-        if line.history != "full":
+        if "day" in line.unknown_windows:
             without_history += 1
             continue
         lines.append(line)

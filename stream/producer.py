@@ -30,9 +30,9 @@ from kafka.errors import KafkaError
 from tqdm import tqdm
 
 from fraud import clock
+from fraud.clock import HOUR_MS
 from fraud.command_line import Arguments, command, parser
 from fraud.errors import FraudError
-from fraud.history import BUCKET_MS
 from fraud.training.data import clean
 from fraud.training.data.dataset import Prepared, prepare
 from fraud.training.data.options import add_flags, from_flags
@@ -145,7 +145,7 @@ def payments_of(prepared: Prepared, limit: int | None, shift_ms: int) -> Iterato
 
 def shift_to(now_ms: int, last_time: int) -> int:
     """Return the shift, in whole hours, that brings the last event time closest before now."""
-    return (now_ms - last_time) // BUCKET_MS * BUCKET_MS
+    return (now_ms - last_time) // HOUR_MS * HOUR_MS
 
 
 def _prepared(options: argparse.Namespace, directory: Path) -> Prepared:

@@ -28,7 +28,8 @@ def prepared(**changes: Any) -> Prepared:
         "rows": 1_000, "bad": 3, "reasons": {"bad-amount": Loss(3, 1, 7.5)}, "blank": 0,
         "rounded": 0, "ignored": [], "types": TYPES, "time_base": "event_time",
         "mapping_digest": "", "left_out": [], "out_of_order": 0, "sampled_rows": 1_000,
-        "frauds": 20, "incidents": 8, "first_time": 0, "last_time": 1, **changes})
+        "frauds": 20, "incidents": 8, "first_time": 0, "last_time": 1,
+        "recording_since": 0, **changes})
 
 
 def emptying(transaction_id: str = "t-1", event_time: int = NOON, **changes: Any) -> Transaction:

@@ -30,7 +30,8 @@ CLAIMED = "<dBd" + 2 * TOTALS
 
 # Functions on an account: header, hourly buckets, daily buckets, known frauds.
 _ACCOUNT = f"""
-local HOUR, HOUR_SIZE, DAY, DAY_SIZE = '{HOUR}', {struct.calcsize(HOUR)}, '{DAY}', {struct.calcsize(DAY)}
+local HOUR, HOUR_SIZE = '{HOUR}', {struct.calcsize(HOUR)}
+local DAY, DAY_SIZE = '{DAY}', {struct.calcsize(DAY)}
 local FRAUDS, FRAUDS_SIZE = '{FRAUDS}', {struct.calcsize(FRAUDS)}
 local HEADER, HEADER_SIZE, TOTALS = '{HEADER}', {struct.calcsize(HEADER)}, '<{TOTALS}'
 local MONTH = {MONTH_DAYS}
@@ -52,8 +53,8 @@ local function keep_accounts(ttl)
   end
 end
 
--- Splits a section of an account at a bucket: the buckets after `oldest` and before it, the position
--- of the bucket itself or nil, the buckets behind it.
+-- Splits a section of an account at a bucket: the buckets after `oldest` and before it, the
+-- position of the bucket itself or nil, the buckets behind it.
 local function split(section, size, bucket, oldest)
   local last, own = #section - size + 1, nil
   while last > 0 and unpack('<I', section, last) > bucket do last = last - size end

@@ -21,7 +21,8 @@ import numpy as np
 from fraud import bundle, clock, history
 from fraud.command_line import Arguments, command, parser
 from fraud.decision import Decision
-from fraud.inference import ModelResult, score_rows
+from fraud.feature_definitions import DAY
+from fraud.inference import History, ModelResult, score_rows
 from fraud.reasons import Reason
 from fraud.rules.rule_set import RuleSet
 from fraud.rules.ruling import Rules, Ruling, ScoredPayment
@@ -51,10 +52,10 @@ def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision
     """
     decision = _line(transaction_id, logs)
     model = _bundle(models, decision.model_digest)
-    payment, counts = _payment(decision), _counts_of_features(decision)
-    row = model.features.vector(payment, history.counts_of(counts) if counts else None)
-    [result] = score_rows(model.model if counts else model.fallback, decision.thresholds, row,
-                          [payment], [counts] if counts else None)
+    payment, past = _payment(decision), _history(decision)
+    row = model.features.vector(payment, history.counts_of(*past) if past else None)
+    [result] = score_rows(model.model if past else model.fallback, decision.thresholds, row,
+                          [payment], [past] if past else None)
     checks = [_counts(decision, logs), _features(decision, row, model.features.names),
               _score(decision, result)]
     if not decision.rules_digest:
@@ -101,9 +102,12 @@ def _payment(decision: Decision) -> Transaction:
         decision.origin_balance_cents, decision.destination_balance_cents)
 
 
-def _counts_of_features(decision: Decision) -> list[int] | None:
-    """The counts that the model saw; None for the fallback model."""
-    return decision.counts if decision.history == "full" else None
+def _history(decision: Decision) -> History | None:
+    """The history that the model saw; None for the fallback model."""
+    if decision.counts is None or decision.recording_since is None:
+        return None
+    windows = history.known_windows(decision.recording_since, decision.event_time)
+    return History(decision.counts, windows) if windows >= DAY else None
 
 
 def _counts(decision: Decision, logs: list[str]) -> Check:
@@ -113,6 +117,8 @@ def _counts(decision: Decision, logs: list[str]) -> Check:
         return Check("counts", True, "as logged: this store has no order to recount in")
     earlier, of_accounts = _earlier_lines(decision, decision.store_sequence, logs)
     [*_, recount] = recounted([*of_accounts, decision])
+    recount = [logged if "_frauds_" in name else count for name, count, logged in zip(
+        history.NAMES, recount, decision.counts, strict=True)]      # the log holds no labels
     if recount == decision.counts:
         return Check("counts", True, f"reproduced from {len(of_accounts):,} earlier lines")
     column = _first_difference(recount, decision.counts)
@@ -120,8 +126,8 @@ def _counts(decision: Decision, logs: list[str]) -> Check:
                   f"{recount[column]}")
     if _reach_back(decision, decision.store_sequence, earlier):
         return Check("counts", False, difference)
-    return Check("counts", True, f"as logged: {difference}, but the log does not reach back a day "
-                                 "without gaps")
+    return Check("counts", True, f"as logged: {difference}, but the log does not reach back a "
+                                 "month without gaps")
 
 
 def _earlier_lines(decision: Decision, sequence: int, logs: list[str]
@@ -155,9 +161,9 @@ def _reach_back(decision: Decision, sequence: int,
     while sequence - 1 in earlier:
         sequence -= 1
     event_time, since = earlier.get(sequence, (decision.event_time, decision.recording_since))
-    day = (history.bucket_of(decision.event_time) - history.DAY_BUCKETS + 1) * history.BUCKET_MS
+    *_, month = history.window_starts(decision.event_time)
     was_filled = (since or 0) + history.MAX_GAP_MS < event_time
-    return event_time < day or (sequence == 1 and not was_filled)
+    return event_time < month or (sequence == 1 and not was_filled)
 
 
 def _features(decision: Decision, row: np.ndarray, names: Sequence[str]) -> Check:

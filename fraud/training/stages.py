@@ -65,7 +65,8 @@ def features(validated: Path, directory: Path, split: settings.Split) -> int:
         with spark_job.session() as spark:
             spark_job.write_features(
                 spark, prepared.feature_table, str(validated / dataset.TRANSACTIONS_FILE), parts,
-                splits.borders(prepared.first_time, prepared.last_time, split))
+                splits.borders(prepared.first_time, prepared.last_time, split),
+                prepared.recording_since)
         for name in splits.NAMES:      # Spark names and orders its files differently each time
             folder = splits.FOLDER.format(name)
             part = pq.read_table(Path(parts, folder), partitioning=None)

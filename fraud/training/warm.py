@@ -1,4 +1,4 @@
-"""Warm a history store: fill it with the last day of a file, so that serving starts with history.
+"""Warm a history store: fill it with the last month of a file, so that serving starts with history.
 
     python -m fraud.training.warm --transactions payments.parquet --store redis://localhost:6379/0
     python -m fraud.training.warm --transactions payments.parquet \\
@@ -21,8 +21,9 @@ import msgspec
 from tqdm import tqdm
 
 from fraud import clock
+from fraud.clock import DAY_MS
 from fraud.command_line import Arguments, command, parser
-from fraud.history import BUCKET_MS, DAY_BUCKETS, AccountSnapshot, StoreNotEmpty, bucket_of
+from fraud.history import MONTH_DAYS, AccountSnapshot, StoreNotEmpty, day_of
 from fraud.settings import from_environment
 from fraud.stores import open_store
 from fraud.stores.account import Account, claim, snapshot_of
@@ -38,7 +39,7 @@ MEMORY = "memory://"
 
 
 @dataclass(frozen=True)
-class LastDay:
+class LastMonth:
     """The part of a file that stores keep."""
 
     payments: int
@@ -50,13 +51,14 @@ class LastDay:
         return (snapshot_of(name, account) for name, account in self.accounts.items())
 
 
-def last_day(clean_file: str, first_time: int, last_time: int) -> LastDay:
-    """Return the day before the last payment of a clean Parquet file, in whole hours.
+def last_month(clean_file: str, recording_since: int, last_time: int) -> LastMonth:
+    """Return the month before the last payment of a clean Parquet file, in whole days.
 
     Args:
-        first_time, last_time: event_time of the first and last payment of the file.
+        recording_since: ms since the epoch: payments from before it may be missing in the file.
+        last_time: event_time of the last payment of the file.
     """
-    since = max(first_time, (bucket_of(last_time) - DAY_BUCKETS + 1) * BUCKET_MS)
+    since = (day_of(last_time) - MONTH_DAYS + 1) * DAY_MS
     accounts: dict[str, Account] = {}
     payments = 0
     for batch in clean.batches(clean_file, 10_000, since):
@@ -66,29 +68,34 @@ def last_day(clean_file: str, first_time: int, last_time: int) -> LastDay:
                            else accounts.setdefault(payment.destination, Account()))
             claim(origin, destination, payment, b"", None, since)
         payments += len(batch)
-    return LastDay(payments, accounts, since, last_time)
+    for fraud in clean.known_frauds(clean_file, since, last_time):
+        accounts.setdefault(fraud.origin, Account()).label(fraud.label_time, 1, 0)
+        if fraud.destination is not None:
+            accounts.setdefault(fraud.destination, Account()).label(fraud.label_time, 0, 1)
+    return LastMonth(payments, accounts, max(recording_since, since), last_time)
 
 
-def fill(url: str, day: LastDay) -> None:
-    """Fill the store at a URL with a day, or write the file that a memory:// URL names."""
-    pasts = tqdm(day.pasts(), "filling", len(day.accounts), unit="account", disable=None, delay=5)
+def fill(url: str, month: LastMonth) -> None:
+    """Fill the store at a URL with a month, or write the file that a memory:// URL names."""
+    pasts = tqdm(month.pasts(), "filling", len(month.accounts), unit="account", disable=None,
+                 delay=5)
     if url.startswith(MEMORY):
-        _write(url.removeprefix(MEMORY), pasts, day)
+        _write(url.removeprefix(MEMORY), pasts, month)
         return
     store = open_store(msgspec.structs.replace(
         from_environment(os.environ), history=url, history_deadline_ms=DEADLINE_MS))
     try:
-        store.fill(pasts, day.since, day.until)
+        store.fill(pasts, month.since, month.until)
     finally:
         store.close()
 
 
-def _write(path: str, pasts: Iterable[AccountSnapshot], day: LastDay) -> None:
+def _write(path: str, pasts: Iterable[AccountSnapshot], month: LastMonth) -> None:
     if not path.startswith("/"):
         raise TrainingError(f"--store is {MEMORY + path!r}: name the file to write by its absolute "
                             "path, such as memory:///var/lib/fraud/history")
     try:
-        write_file(path, pasts, day.since, day.until)
+        write_file(path, pasts, month.since, month.until)
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({reason(error)}); name a file in a "
                             "writable directory") from error
@@ -105,14 +112,14 @@ def main(arguments: Arguments) -> None:
     chosen = options.parse_args(arguments)
     with tempfile.TemporaryDirectory() as directory:
         prepared = prepare(chosen.transactions, Path(directory), from_flags(chosen))
-        day = last_day(prepared.transactions, prepared.first_time, prepared.last_time)
+        month = last_month(prepared.transactions, prepared.recording_since, prepared.last_time)
     try:
-        fill(chosen.store, day)
+        fill(chosen.store, month)
     except StoreNotEmpty as error:
         raise TrainingError(f"{error}; warm an empty store, another database or table, and then "
                             "set FRAUD_HISTORY to it") from error
-    print(f"{day.payments:,} payments of {len(day.accounts):,} accounts, from "
-          f"{clock.utc_second(day.since)} to {clock.utc_second(day.until)}, are in the store")
+    print(f"{month.payments:,} payments of {len(month.accounts):,} accounts, from "
+          f"{clock.utc_second(month.since)} to {clock.utc_second(month.until)}, are in the store")
 
 
 if __name__ == "__main__":

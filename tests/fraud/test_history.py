@@ -3,62 +3,71 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.history import (
-    BUCKET_MS, DAY_BUCKETS, HOUR_BUCKETS, NAMES, Claim, bucket_of, counts_array, counts_of, digest)
+    ALL_WINDOWS, NAMES, NO_TOTALS, AccountTotals, Claim, contact_bit, counts_array, counts_of,
+    day_of, digest, hour_of, known_windows, window_starts)
 from fraud.packing import LARGEST, pack
 from fraud.transaction import EVENT_TIME_LIMIT, Transaction
 
-HOUR = 3_600_000
+NEW_YEAR = 1767225600000        # 2026-01-01T00:00Z
+times = st.integers(0, EVENT_TIME_LIMIT - 1)
 
 
-@pytest.mark.parametrize(("event_time", "bucket"), [
-    (0, 0), (HOUR - 1, 0), (HOUR, 1), (2 * HOUR - 1, 1), (2 * HOUR, 2),
-    (1767225600000 - 1, 490895), (1767225600000, 490896)])    # the turn of the year 2026
-def test_a_bucket_starts_with_the_hour_in_utc(event_time, bucket):
-    assert bucket_of(event_time) == bucket
+@pytest.mark.parametrize(("event_time", "hour", "day"), [
+    (0, 0, 0), (HOUR - 1, 0, 0), (HOUR, 1, 0), (2 * HOUR - 1, 1, 0), (DAY_MS - 1, 23, 0),
+    (NEW_YEAR - 1, 490895, 20453), (NEW_YEAR, 490896, 20454)])
+def test_buckets_start_with_the_hour_and_the_day_in_utc(event_time, hour, day):
+    assert (hour_of(event_time), day_of(event_time)) == (hour, day)
 
 
-@given(st.lists(st.integers(0, EVENT_TIME_LIMIT - 1)))
-def test_buckets_of_an_array_are_those_of_its_times(times):
-    buckets = bucket_of(np.array(times, np.int64))
-    assert buckets.dtype == np.int64
-    assert buckets.tolist() == [bucket_of(time) for time in times]
+@given(st.lists(times))
+def test_buckets_of_an_array_are_those_of_its_times(drawn):
+    for bucket_of in (hour_of, day_of):
+        buckets = bucket_of(np.array(drawn, np.int64))
+        assert buckets.dtype == np.int64
+        assert buckets.tolist() == [bucket_of(time) for time in drawn]
 
 
-@given(st.integers(0, EVENT_TIME_LIMIT - 1))
-def test_a_time_lies_within_its_bucket(event_time):
-    assert 0 <= event_time - bucket_of(event_time) * BUCKET_MS < HOUR
+def test_windows_start_with_their_first_bucket():
+    assert window_starts(NEW_YEAR + 5 * HOUR + 7) == (
+        NEW_YEAR + 4 * HOUR, NEW_YEAR - 18 * HOUR, NEW_YEAR - 6 * DAY_MS, NEW_YEAR - 29 * DAY_MS)
 
 
-def test_the_windows_are_the_last_hour_or_two_and_the_last_day():
-    assert (BUCKET_MS, HOUR_BUCKETS, DAY_BUCKETS) == (HOUR, 2, 24)
+@given(times, times)
+def test_windows_are_known_from_the_shortest_to_the_longest(since, event_time):
+    known = known_windows(since, event_time)
+    assert [since <= start for start in window_starts(event_time)] == [
+        index < known for index in range(ALL_WINDOWS)]
+    array = known_windows(np.array([since]), np.array([event_time]))
+    assert array.tolist() == [known]
 
 
-def test_counts_are_named_by_side_then_window_then_measure():
-    assert NAMES == (
-        "origin_sent_count_hour", "origin_sent_cents_hour",
-        "origin_sent_count_day", "origin_sent_cents_day",
-        "origin_received_count_hour", "origin_received_cents_hour",
-        "origin_received_count_day", "origin_received_cents_day",
-        "destination_sent_count_hour", "destination_sent_cents_hour",
-        "destination_sent_count_day", "destination_sent_cents_day",
-        "destination_received_count_hour", "destination_received_cents_hour",
-        "destination_received_count_day", "destination_received_cents_day",
-    )
+def test_counts_are_named_by_side_then_direction_then_window_then_measure():
+    assert NAMES[:9] == (
+        "origin_sent_count_hour", "origin_sent_cents_hour", "origin_sent_count_day",
+        "origin_sent_cents_day", "origin_sent_count_week", "origin_sent_cents_week",
+        "origin_sent_count_month", "origin_sent_cents_month", "origin_sent_last")
+    assert NAMES[9] == "origin_received_count_hour"
+    assert NAMES[18:24] == (
+        "origin_first_day", "origin_contacts_week", "origin_contacts_month",
+        "origin_frauds_sent_month", "origin_frauds_received_month", "origin_knows_other")
+    assert [name.replace("destination", "origin") for name in NAMES[24:]] == [*NAMES[:24]]
 
 
 def test_counts_take_values_in_the_order_of_their_names():
-    counts = counts_of(NAMES)
+    counts = counts_of(NAMES)._asdict()
+    assert counts.pop("windows") == ALL_WINDOWS
     assert {f"{side}_{field}": name
-            for side, activity in counts._asdict().items()
-            for field, name in activity._asdict().items()} == {name: name for name in NAMES}
+            for side, part in counts.items()
+            for field, name in part._asdict().items()} == {name: name for name in NAMES}
 
 
 def test_counts_of_arrays_keep_the_arrays():
     columns = [np.array([number, -number]) for number in range(len(NAMES))]
     counts = counts_of(columns)
     assert counts.origin_sent.count_hour is columns[0]
-    assert counts.destination_received.cents_day is columns[15]
+    assert counts.destination.knows_other is columns[-1]
 
 
 def test_too_few_values_are_refused():
@@ -66,26 +75,52 @@ def test_too_few_values_are_refused():
         counts_of(range(len(NAMES) - 1))
 
 
+@given(st.text(min_size=1))
+def test_a_counterparty_is_one_bit_of_a_sketch(account):
+    bit = contact_bit(account)
+    assert 0 < bit < 2 ** 64 and bit.bit_count() == 1 and bit == contact_bit(account)
+
+
 # Claims.
 
 counts, cents = st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 96 - 1)
-numbers = st.tuples(counts, cents, counts, cents)
+sums = st.tuples(counts, cents, counts, cents)
+sketches = st.integers(0, 2 ** 64 - 1)
+sides = st.tuples(sums, sums, sums, sums, times, times, st.integers(0, 50_000), sketches, sketches,
+                  counts, counts)
 
 
-def in_order_of_names(origin_hour, origin_day, destination_hour, destination_day) -> list[int]:
-    expected = [*origin_hour[:2], *origin_day[:2], *origin_hour[2:], *origin_day[2:],
-                *destination_hour[:2], *destination_day[:2],
-                *destination_hour[2:], *destination_day[2:]]
-    return [min(number, LARGEST) for number in expected]
+def totals_of(side) -> AccountTotals:
+    return AccountTotals(*(pack(*window) for window in side[:4]), *side[4:])
 
 
-@given(st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=1, max_size=5))
-def test_counts_of_claims_are_their_sums_in_the_order_of_names_capped_for_features(drawn):
-    claims = [Claim("a", b"", *(pack(*four) for four in sums), None, False, 0) for sums in drawn]
-    expected = [in_order_of_names(*sums) for sums in drawn]
+def in_order_of_names(side, knows_other: bool) -> list[int]:
+    """The counts of one account, from the numbers that were drawn."""
+    windows, (last_sent, last_received, first_day, week, month, sent, received) = side[:4], side[4:]
+    of_sent = [number for window in windows for number in window[:2]]
+    of_received = [number for window in windows for number in window[2:]]
+    return [min(number, LARGEST) for number in (
+        *of_sent, last_sent, *of_received, last_received, first_day, bin(week).count("1"),
+        bin(month).count("1"), sent, received, int(knows_other))]
+
+
+@given(st.lists(st.tuples(sides, sides, st.booleans(), st.booleans()), min_size=1, max_size=5))
+def test_counts_of_claims_are_their_totals_in_the_order_of_names_capped_for_features(drawn):
+    claims = [Claim("a", b"", totals_of(origin), totals_of(destination), *known, None, False, 0)
+              for origin, destination, *known in drawn]
+    expected = [[*in_order_of_names(origin, to_origin),
+                 *in_order_of_names(destination, to_destination)]
+                for origin, destination, to_origin, to_destination in drawn]
     assert [claim.counts for claim in claims] == expected
     array = counts_array(claims)
     assert array.dtype == np.int64 and array.T.tolist() == expected
+
+
+def test_an_account_that_does_not_exist_has_no_counts():
+    claim = Claim("a", b"", AccountTotals(hour=pack(1, 2, 3, 4)), NO_TOTALS, False, False, None,
+                  False, 0)
+    assert claim.counts[len(NAMES) // 2:] == [0] * (len(NAMES) // 2)
+    assert counts_array([claim])[:, 0].tolist() == claim.counts
 
 
 # Digests.

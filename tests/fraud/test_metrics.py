@@ -11,6 +11,7 @@ from tests.factories import NOON, payment
 DECISION = Decision(
     decided_at=0, transaction_id="t", event_time=0, type="TRANSFER", amount_cents=12_345,
     origin="", destination="", origin_balance_cents=0, destination_balance_cents=0, history="full",
+    unknown_windows=[],
     late=False, store_sequence=1, recording_since=0, counts=None, features=[], score=0.9,
     decision="review", reasons=[], idempotent=True, model_digest="", model_version="1",
     policy_digest="", policy_version="1.1", thresholds=bundle.Thresholds(0.5, 0.95))

@@ -1,4 +1,5 @@
-from fraud.history import BUCKET_MS, DAY_BUCKETS
+from fraud.clock import HOUR_MS
+from fraud.history import DAY_HOURS, NAMES
 from fraud.pending import collect
 from fraud.stores.memory import MemoryStore
 from tests.factories import NOON, payment
@@ -20,14 +21,15 @@ def test_a_payment_that_its_batch_repeats_is_pending_once():
 
 def test_without_a_store_every_payment_is_pending_and_has_no_counts():
     pending = collect([payment("a"), payment("a")], {0: None, 1: None})
-    assert [(case.index, case.repeats, case.counts) for case in pending] == [
+    assert [(case.index, case.repeats, case.history) for case in pending] == [
         (0, [], None), (1, [], None)]
-    assert not any(case.is_complete for case in pending)
+    assert not any(case.uses_history for case in pending)
 
 
-def test_history_is_complete_when_the_store_has_recorded_the_whole_day():
-    day = (DAY_BUCKETS - 1) * BUCKET_MS
-    for since, is_complete in ((NOON - day, True), (NOON - day + 1, False)):
+def test_the_model_scores_when_the_store_has_recorded_the_whole_day():
+    day = (DAY_HOURS - 1) * HOUR_MS
+    for since, uses_history, windows in (
+            (0, True, 4), (NOON - day, True, 2), (NOON - day + 1, False, 1)):
         [case] = collect([payment("a")], claims_of([payment("a")], since))
-        assert case.is_complete is is_complete
-        assert case.counts == [0] * 16
+        assert case.uses_history is uses_history
+        assert case.history == ([0] * len(NAMES), windows)

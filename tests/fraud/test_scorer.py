@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from fraud import bundle
+from fraud.clock import HOUR_MS as HOUR
 from fraud.decision import Answer, Answered, Decision, Refused
 from fraud.features import DEFAULT
-from fraud.history import BUCKET_MS, NAMES, StoreContractError, StoreUnavailable, counts_of
+from fraud.history import NAMES, StoreContractError, StoreUnavailable, counts_of
 from fraud.inference import SCALAR_BATCH_MAX
 from fraud.pseudonym import pseudonym
 from fraud.rules.rule_set import Condition, ListEntry, Rule, RuleSet
@@ -23,7 +24,6 @@ from fraud.settings import Settings
 from tests import factories
 from tests.factories import NOON, emptying
 
-HOUR = BUCKET_MS
 payment = partial(factories.payment, origin_balance_cents=5_000_00)
 THRESHOLDS = {"review": 0.5, "decline": 0.9, "review_by": "score", "decline_from": 0.0}
 
@@ -97,7 +97,7 @@ def test_a_decision_is_logged_with_all_its_inputs(make, full, champion):
         "destination_balance_cents", "history", "late", "recording_since", "idempotent",
         "model_digest", "model_version", "policy_digest", "policy_version", "thresholds")} == {
         "transaction_id": "b", "event_time": NOON, "type": "TRANSFER", "amount_cents": 5_000_00,
-        "origin_balance_cents": 5_000_00, "destination_balance_cents": 0, "history": "full",
+        "origin_balance_cents": 5_000_00, "destination_balance_cents": 0, "history": "full", "unknown_windows": [],
         "late": False, "recording_since": 0, "idempotent": True, "model_digest": champion.digest,
         "model_version": "3", "policy_digest": champion.policy_digest, "policy_version": "3.1",
         "thresholds": THRESHOLDS}

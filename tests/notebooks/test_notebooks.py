@@ -18,7 +18,7 @@ from nbclient.exceptions import CellExecutionError
 
 from fraud import bundle
 from fraud.brokers import BROKERS
-from fraud.history import BUCKET_MS
+from fraud.clock import HOUR_MS
 from fraud.training.registry import publication
 from fraud.training.simulate.simulator import START
 from tests.flows.running import ROOT, bare_environment
@@ -155,7 +155,7 @@ def paysim(payments: Path) -> pd.DataFrame:
     cancelled = (table["is_fraud"] == 1) & ((table.index % 2 == 0) | (table["type"] != "TRANSFER"))
     arrived = table["destination_balance"] + table["amount"]
     return pd.DataFrame({
-        "step": (table["event_time"] - START) // BUCKET_MS + 1, "type": table["type"],
+        "step": (table["event_time"] - START) // HOUR_MS + 1, "type": table["type"],
         "amount": table["amount"], "nameOrig": table["origin"],
         "oldbalanceOrg": table["origin_balance"],
         "newbalanceOrig": table["origin_balance"] - table["amount"],

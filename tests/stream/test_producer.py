@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
-from fraud.history import BUCKET_MS
+from fraud.clock import HOUR_MS
 from fraud.training.simulate import simulator
 from fraud.transaction import Transaction, parse
 from stream import messages, producer
@@ -51,12 +51,12 @@ def test_messages_are_due_by_rate_or_by_event_time(rate, speedup, seconds):
     assert producer.due(100, 60_000, rate, speedup) == seconds
 
 
-@pytest.mark.parametrize("now", [simulator.START, simulator.START + 10 * BUCKET_MS + 1])
-@pytest.mark.parametrize("last", [simulator.START - 5, simulator.START + 3 * BUCKET_MS + 7])
+@pytest.mark.parametrize("now", [simulator.START, simulator.START + 10 * HOUR_MS + 1])
+@pytest.mark.parametrize("last", [simulator.START - 5, simulator.START + 3 * HOUR_MS + 7])
 def test_shifted_payments_keep_their_buckets_and_end_just_before_now(now, last):
     shift = producer.shift_to(now, last)
-    assert shift % BUCKET_MS == 0
-    assert now - BUCKET_MS < last + shift <= now
+    assert shift % HOUR_MS == 0
+    assert now - HOUR_MS < last + shift <= now
 
 
 def test_a_replay_reaches_the_scorer(stream):

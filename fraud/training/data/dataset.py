@@ -68,6 +68,7 @@ class Prepared:
     incidents: int
     first_time: int             # ms since the epoch, UTC
     last_time: int
+    recording_since: int        # ms since the epoch: payments from before it may be missing
 
     @property
     def feature_table(self) -> FeatureTable:
@@ -137,6 +138,7 @@ def prepare(source: str, directory: Path, reading: Reading = DEFAULTS, sample: f
         validated = validate_file(data.source, data.columns, reading.payment_types,
                                   reading.label_delay_ms)
         reasons = quarantine.write(data.source, data.columns.names, validated, bad_rows)
+        is_complete = data.source.holds_all_history
     check_losses(str(source), validated, reasons, reading.max_bad_share, bad_rows)
     payments = complete(validated, data.digest, reading.label_delay_ms)
     times = payments["event_time"].to_numpy()
@@ -163,6 +165,7 @@ def prepare(source: str, directory: Path, reading: Reading = DEFAULTS, sample: f
         incidents=pc.count_distinct(ordered["incident_id"]).as_py(),
         first_time=ordered["event_time"][0].as_py(),
         last_time=ordered["event_time"][-1].as_py(),
+        recording_since=0 if is_complete else ordered["event_time"][0].as_py(),
     )
 
 

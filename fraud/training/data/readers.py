@@ -18,6 +18,7 @@ from fraud.training.errors import TrainingError
 from fraud.training.files import BLOCK, File, reason
 
 BATCH_ROWS = 250_000            # of Parquet
+ALL_HISTORY = b"fraud.all_history"      # key in a schema: nobody had paid before the file begins
 
 
 class Malformed(NamedTuple):
@@ -36,6 +37,7 @@ class Part(Protocol):
         repeated: names that several columns have.
         separator: of CSV, or a comma.
         ends_with_line: False if the last line has no line break: it may be cut off.
+        holds_all_history: True if it says that nobody had paid before it begins.
     """
 
     columns: dict[str, pa.DataType]
@@ -43,6 +45,7 @@ class Part(Protocol):
     description: str
     separator: str
     ends_with_line: bool
+    holds_all_history: bool
 
     def batches(self, names: Sequence[str], malformed: list[Malformed]
                 ) -> Iterator[pa.RecordBatch]:
@@ -71,6 +74,11 @@ class Source:
     def ends_with_line(self) -> bool:
         """False if the last line of the last part has no line break: it may be cut off."""
         return self._parts[-1].ends_with_line
+
+    @property
+    def holds_all_history(self) -> bool:
+        """True if the file says that nobody had paid before it begins, as simulated ones do."""
+        return self._parts[0].holds_all_history
 
     def batches(self, names: Sequence[str], malformed: list[Malformed]
                 ) -> Iterator[pa.RecordBatch]:
@@ -125,6 +133,8 @@ class _Csv:
     is therefore read as Latin-1, which decodes everything, and its cells are encoded back into
     their bytes.
     """
+
+    holds_all_history = False
 
     def __init__(self, file: OpenedFile):
         self._file = file
@@ -190,6 +200,7 @@ class _Parquet:
         self.columns = dict(zip(schema.names, schema.types, strict=True))
         self.repeated = _repeated(schema.names)
         self.description = file.format.description
+        self.holds_all_history = ALL_HISTORY in (schema.metadata or {})
 
     def batches(self, names: Sequence[str], malformed: list[Malformed]
                 ) -> Iterator[pa.RecordBatch]:

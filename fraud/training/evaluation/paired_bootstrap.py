@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fraud.history import bucket_of
+from fraud.history import hour_of
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95       # of the one-sided bounds
@@ -68,7 +68,7 @@ def _lower_bound(draws: np.ndarray) -> float:
 def _resample(fraud: np.ndarray, incident: np.ndarray, event_time: np.ndarray,
               rng: np.random.Generator) -> _Resamples:
     names, incidents = np.unique(incident[fraud].astype(str), return_inverse=True)
-    hours = np.unique(bucket_of(event_time[~fraud]), return_inverse=True)[1]
+    hours = np.unique(hour_of(event_time[~fraud]), return_inverse=True)[1]
     incident_weights = _draw(names.size, rng)
     hour_weights = _draw(int(hours.max()) + 1, rng)
     return _Resamples(fraud, incidents, hours, incident_weights, hour_weights)

@@ -40,8 +40,8 @@ def side_batches(batches: Iterable) -> Iterator:
     payments = table.take(pa.array(order[is_payment]))
     columns = [payments["position"], payments["sent"], payments["received"],
                *(payments[name] for name in PAYMENT_COLUMNS), *map(pa.array, counts)]
-    yield from pa.Table.from_arrays(
-        columns, ["position", "is_origin", "received", *PAYMENT_COLUMNS, *SIDE_NAMES]).to_batches(BATCH_ROWS)
+    names = ["position", "is_origin", "received", *PAYMENT_COLUMNS, *SIDE_NAMES]
+    yield from pa.Table.from_arrays(columns, names).to_batches(BATCH_ROWS)
 
 
 def _counted(batches: Iterable):
@@ -78,14 +78,13 @@ def count_batches(batches: Iterable) -> Iterator:
 
 
 def feature_batches(types: tuple[str, ...], left_out: tuple[str, ...], recording_since: int,
-                     batches: Iterable) -> Iterator:
+                    batches: Iterable) -> Iterator:
     """Turn the entries of payments into batches of features."""
     table = FeatureTable(types, left_out)
     for batch in count_batches(batches):
         payments = payment_columns(batch)
-        counts = history.counts_of(
-            [batch[name].to_numpy() for name in history.NAMES],
-            history.known_windows(recording_since, payments.event_time))
+        windows = history.known_windows(recording_since, payments.event_time)
+        counts = history.counts_of([batch[name].to_numpy() for name in history.NAMES], windows)
         matrix = table.matrix(payments, counts)
         yield pa.RecordBatch.from_arrays(
             [batch["position"], batch["event_time"], *(pa.array(column) for column in matrix.T)],

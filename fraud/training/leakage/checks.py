@@ -69,12 +69,19 @@ class LabelledRows(NamedTuple):
     event_time: np.ndarray
 
 
-def audit(folder: str, copy_folder: str, transactions: str, copy: PointInTimeCopy, time: int,
+class Folders(NamedTuple):
+    """Folders of features: of all payments, and of the files of a `PointInTimeCopy`."""
+
+    features: str
+    original: str
+    copy: str
+
+
+def audit(folders: Folders, transactions: str, copy: PointInTimeCopy, time: int,
           post_event_columns: Mapping[str, np.ndarray], settings: Audit, seed: int) -> Leakage:
     """Audit the features that were computed from payments, and the payments themselves.
 
     Args:
-        folder, copy_folder: features of `transactions`, and of the point-in-time copy.
         time: ms since the epoch; labels that became known then or later are not used.
         post_event_columns: columns that are known only after the decision, by name, of the rows
             `copy.first` <= position < `copy.end`: shape (rows,) each. None of them is a feature.
@@ -83,8 +90,8 @@ def audit(folder: str, copy_folder: str, transactions: str, copy: PointInTimeCop
         TrainingError: there are too few frauds to audit.
     """
     first, end = copy.first, copy.end
-    before = point_in_time.read_features(folder, first, end)
-    after = point_in_time.read_features(copy_folder, first, end)
+    before = point_in_time.read_features(folders.features, first, end)
+    after = point_in_time.read_features(folders.copy, first, end)
     known_rows, known = _labelled(transactions, first, end, time)
     label = known_rows.label
     names = [name for name in before.column_names if name != "position"]
@@ -97,8 +104,9 @@ def audit(folder: str, copy_folder: str, transactions: str, copy: PointInTimeCop
     if post_event_columns:
         later = np.column_stack(list(post_event_columns.values())).astype(np.float32)[known]
         with_post_event_columns = small_trees.score_of(np.column_stack([rows, later]), label, seed)
-    compared = point_in_time.comparable(transactions, copy)
-    changed = point_in_time.changed_rows(before, after, compared)
+    compared = point_in_time.comparable(copy)
+    changed = point_in_time.changed_rows(
+        point_in_time.read_features(folders.original, first, end), after, compared)
     border = small_trees.borders(label)[1]
     incidents = len(set(known_rows.incident[border:][label[border:] == 1]))
     chance = float(label[border:].mean())

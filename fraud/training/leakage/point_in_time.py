@@ -4,7 +4,9 @@ Later payments are deleted, later knowledge is overwritten. In addition a few pa
 account are deleted anywhere in the copy: the payments before each of them must not change, so that
 there are as many cuts as deleted payments, at any second of the day. Features computed from the
 copy must equal those computed from everything, bit for bit, in all rows for which nothing that was
-known earlier differs (`comparable`); a feature that differs there knows the future.
+known earlier differs (`comparable`); a feature that differs there knows the future. A copy of the
+last rows of a file is compared with the same rows of the original, so that both lack what came
+before.
 """
 
 from __future__ import annotations
@@ -18,24 +20,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraud.clock import DAY_MS
-from fraud.history import DAY_BUCKETS, bucket_of
+from fraud.history import MONTH_DAYS, day_of
 from fraud.training.data.validation import NOT_KNOWN
 
 # Columns that are known at authorisation. All others are overwritten.
 KNOWN = ("position", "transaction_id", "event_time", "type", "amount_cents", "origin",
          "destination", "origin_balance_cents", "destination_balance_cents")
-DELETED_A_DAY = 0.5     # payments of an account: the days before most others stay whole
+DELETED_A_MONTH = 0.5   # payments of an account: the month before most others stays whole
 MOST_DELETED = 0.1      # share of the payments of accounts that pay rarely
 COMPARED = ["position", "event_time", "origin", "destination", "is_fraud", "label_time"]
 
 
 @dataclass(frozen=True)
 class PointInTimeCopy:
-    """A file with most of the rows `first` <= position < `end` of the original."""
+    """A file with most of the rows `first` <= position < `end` of a file of payments."""
 
     transactions: str
+    original: str       # a file with all of these rows, as they were
     first: int
-    compared: int       # from this position on, the copy spans the whole day before a row
     end: int
 
 
@@ -54,21 +56,21 @@ def point_in_time_copy(transactions: str, time: int, rows: int, destination: Pat
     times = pq.read_table(transactions, columns=["event_time"])["event_time"].to_numpy()
     end = int(np.searchsorted(times, time))
     first = _first(times[:end], rows)
-    table = pq.read_table(transactions, filters=[
+    original = pq.read_table(transactions, filters=[
         ("position", ">=", first), ("position", "<", end)])
     rng = np.random.default_rng(seed)
-    table = _shuffled(table, rng.permutation(table.num_rows))
+    table = _shuffled(original, rng.permutation(original.num_rows))
     table = table.filter(pa.array(rng.random(table.num_rows) >= _deletion_chance(table)))
     destination.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, destination)
-    whole_day = bucket_of(times[first]) + DAY_BUCKETS if first else bucket_of(times[0])
-    return PointInTimeCopy(str(destination), first,
-                           int(np.searchsorted(bucket_of(times[:end]), whole_day)), end)
+    beginning = destination.with_name(f"original-{destination.name}")
+    pq.write_table(original, beginning)
+    return PointInTimeCopy(str(destination), str(beginning), first, end)
 
 
 def _first(times: np.ndarray, rows: int) -> int:
     """Return the index where the last `rows` times begin, or the last two days if longer."""
-    two_days = int(np.searchsorted(bucket_of(times), bucket_of(times[-1]) - 2 * DAY_BUCKETS))
+    two_days = int(np.searchsorted(times, times[-1] - 2 * DAY_MS))
     return max(0, min(len(times) - rows, two_days))
 
 
@@ -91,41 +93,32 @@ def _deletion_chance(table: pa.Table) -> np.ndarray:
     entries = _entries(table.select(COMPARED).to_pandas())
     a_day = entries.groupby("account")["position"].transform("size") / days
     busier = a_day.groupby(entries["position"]).max()       # in order of position
-    return np.minimum(MOST_DELETED, DELETED_A_DAY / busier.to_numpy())
+    return np.minimum(MOST_DELETED, DELETED_A_MONTH / (MONTH_DAYS * busier.to_numpy()))
 
 
-def comparable(transactions: str, copy: PointInTimeCopy) -> np.ndarray:
-    """Return a mask of the rows `first` <= position < `end` whose features must not have changed.
+def comparable(copy: PointInTimeCopy) -> np.ndarray:
+    """Return a mask of the rows of the original whose features must not have changed.
 
-    They are in the copy and, of their accounts, it holds all payments of the day before them and
+    They are in the copy and, of their accounts, it holds all payments of the month before them and
     the same labels of frauds, as far as these were known before them.
-
-    Args:
-        transactions: the original.
     """
-    first, end = copy.first, copy.end
-    # Labels of payments from before the copy count, too: they are missing in it.
-    rows = pq.read_table(transactions, columns=COMPARED, filters=[
-        [("position", "<", end), ("position", ">=", first)],
-        [("position", "<", first), ("is_fraud", "==", 1)]]).to_pandas()
+    rows = pq.read_table(copy.original, columns=COMPARED).to_pandas()
     copied = pq.read_table(copy.transactions, columns=["position", "is_fraud", "label_time"]
                            ).to_pandas().set_index("position").reindex(rows["position"])
     here, there = (np.where(frame["is_fraud"] == 1, frame["label_time"], np.inf)
                    for frame in (rows, copied))
     rows["relabelled"] = np.where(here == there, np.inf, np.minimum(here, there))
     deleted = copied["is_fraud"].isna().to_numpy()
-    rows["deleted"] = np.where(deleted, bucket_of(rows["event_time"]), -np.inf)
+    rows["deleted"] = np.where(deleted, day_of(rows["event_time"]), -np.inf)
     entries = _entries(rows)
     accounts = entries["account"]
     # Of the earlier payments of an account: the row itself is left out.
     relabelled = entries.groupby(accounts)["relabelled"].cummin().groupby(accounts).shift()
     last_deleted = entries.groupby(accounts)["deleted"].cummax().groupby(accounts).shift()
     differs = ((relabelled <= entries["event_time"])
-               | (bucket_of(entries["event_time"]) - last_deleted < DAY_BUCKETS))
+               | (day_of(entries["event_time"]) - last_deleted < MONTH_DAYS))
     position = rows["position"].to_numpy()
-    mask = ~deleted & (position >= copy.compared) & ~np.isin(
-        position, entries["position"][differs])
-    return mask[position >= first]
+    return ~deleted & ~np.isin(position, entries["position"][differs])
 
 
 def _entries(rows: pd.DataFrame) -> pd.DataFrame:

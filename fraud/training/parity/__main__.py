@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> Parity:
                            prepared.rows, disable=None, delay=5)
         logged = read_decisions(decided, bundle.features)
         listed = read_transactions(prepared.transactions, bundle.features.types,
-                                   spark_job.session())
+                                   spark_job.session(), logged)
         return compare(logged, listed, bundle.features)
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from fraud import history
 from fraud.features import FeatureTable, PaymentColumns
 from fraud.training.features import spark_job
+from fraud.training.features.partitions import payment_columns
 from fraud.training.parity import skew
 from fraud.training.parity.logged_decisions import LoggedDecisions
 from fraud.training.parity.recount import recounted
 from fraud.training.parity.skew import LedgerEntry
 
 SHOWN = 10                  # differences that are described
+ACCOUNTS = ("origin", "destination")
+OF_LABELS = np.array(["_frauds_" in name for name in history.NAMES])
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,9 @@ class Listed:
     """The payments of a file with Spark's counts; arrays in event order."""
 
     position: dict[str, int]    # by transaction_id
-    entries: list[LedgerEntry]  # accounts by their names
+    entries: list[LedgerEntry]
     payments: PaymentColumns
-    counts: np.ndarray          # int64, shape (n, 16)
+    counts: np.ndarray          # int64, shape (n, names)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Joined:
     logged: LoggedDecisions
     listed: Listed
     position: np.ndarray        # int64: of the payment in the file, -1 if it is not listed
-    spark_counts: np.ndarray    # int64, shape (n, 16), -1 if it is not listed
+    spark_counts: np.ndarray    # int64, shape (n, names), -1 if it is not listed
     filled: np.ndarray          # int64: positions that the store was filled with
 
     @property
@@ -75,17 +81,22 @@ def compare(logged: LoggedDecisions, listed: Listed, table: FeatureTable) -> Par
     joined = _join(logged, listed)
     equal_to_spark = joined.is_listed & (logged.counts == joined.spark_counts).all(axis=1)
     counts_in_order = _counts_in_order(joined)
-    equal_in_order = (logged.counts == counts_in_order).all(axis=1)
+    equal_in_order = (logged.counts == counts_in_order)[:, ~OF_LABELS].all(axis=1)
     wrong_features = _wrong_features(joined, table)
     different = wrong_features.any(axis=1) | ~(equal_to_spark | equal_in_order)
     skewed = joined.is_listed & ~equal_to_spark & ~different
+    only_labels = skewed & (logged.counts == joined.spark_counts)[:, ~OF_LABELS].all(axis=1)
+    by_cause = skew.by_cause(joined.position[skewed & ~only_labels], listed.entries,
+                             _arrival_rank(joined))
+    if only_labels.any():
+        by_cause[skew.LABEL] = int(only_labels.sum())
     return Parity(
         decisions=len(logged.ids),
         without_counts=logged.without_counts,
         unlisted=int((~joined.is_listed).sum()),
         undecided=len(listed.entries) - int(joined.is_listed.sum()),
         gaps=_gaps(logged.store_sequence),
-        skew=skew.by_cause(joined.position[skewed], listed.entries, _arrival_rank(joined)),
+        skew=by_cause,
         different=int(different.sum()),
         shown=[_difference(joined, row, counts_in_order[row], wrong_features[row], table)
                for row in np.flatnonzero(different)[:SHOWN]])
@@ -126,34 +137,20 @@ def _arrival_rank(joined: Joined) -> np.ndarray:
 
 
 def _counts_in_order(joined: Joined) -> np.ndarray:
-    """Recount in the order of the store sequence: int64, shape (n, 16); -1 without a sequence."""
+    """Recount payments in the order of the store sequence: int64; -1 without a sequence.
+
+    The log does not say when labels arrived: counts of frauds are 0.
+    """
     logged = joined.logged
     counts = np.full(logged.counts.shape, -1, np.int64)
     order = np.argsort(logged.store_sequence, kind="stable")
     order = order[logged.store_sequence[order] > 0]
-    names = _account_names(joined)
     arrived = [joined.listed.entries[position] for position in joined.filled]
-    for row in order:
-        entry = logged.entries[row]
-        destination = entry.destination and names.get(entry.destination, entry.destination)
-        arrived.append(entry._replace(origin=names.get(entry.origin, entry.origin),
-                                      destination=destination))
+    arrived += [logged.entries[row] for row in order]
     recounts = recounted(tqdm(arrived, "recounting", disable=None, delay=5))
     for row, recount in zip(order, islice(recounts, joined.filled.size, None), strict=True):
         counts[row] = recount
     return counts
-
-
-def _account_names(joined: Joined) -> dict[str, str]:
-    """Return account names by their pseudonyms, as far as the file names them."""
-    names = {}
-    for entry, position in zip(joined.logged.entries, joined.position, strict=True):
-        if position >= 0:
-            listed = joined.listed.entries[position]
-            names[entry.origin] = listed.origin
-            if entry.destination is not None:
-                names[entry.destination] = listed.destination
-    return names
 
 
 def _wrong_features(joined: Joined, table: FeatureTable) -> np.ndarray:
@@ -161,7 +158,8 @@ def _wrong_features(joined: Joined, table: FeatureTable) -> np.ndarray:
     logged = joined.logged
     payments = PaymentColumns(
         *(column[joined.position] for column in joined.listed.payments))
-    rows = table.matrix(payments, history.counts_of(list(logged.counts.T)))
+    windows = history.known_windows(logged.since, payments.event_time)
+    rows = table.matrix(payments, history.counts_of(list(logged.counts.T), windows))
     is_logged = np.arange(len(table.names)) < logged.width[:, None]
     is_equal = (rows == logged.features) | (np.isnan(rows) & np.isnan(logged.features))
     return is_logged & joined.is_listed[:, None] & ~is_equal
@@ -183,20 +181,44 @@ def _difference(joined: Joined, row: int, in_order: np.ndarray, wrong: np.ndarra
             f"it is {expected[column]}, in the order of counting {recount}")
 
 
-def read_transactions(clean_file: str, types: tuple[str, ...], spark) -> Listed:
+def read_transactions(clean_file: str, types: tuple[str, ...], spark,
+                      logged: LoggedDecisions | None = None) -> Listed:
     """Read the payments of a clean Parquet file, counted by Spark.
 
     Args:
         types: of the payments, as the model knows them.
+        logged: decisions on some of them: their pseudonyms replace the accounts' names.
     """
-    counted = spark_job.with_counts(
-        spark_job.read_payments(spark, clean_file, types),
-        spark.sparkContext.defaultParallelism, spark_job.sum_type(clean_file)).toArrow()
+    table = pq.read_table(clean_file)
+    with tempfile.TemporaryDirectory() as directory:
+        if logged is not None:
+            table = _with_logged_names(table, logged)
+            clean_file = str(Path(directory, "renamed.parquet"))
+            pq.write_table(table, clean_file)
+        counted = spark_job.with_counts(
+            spark_job.read_payments(spark, clean_file, types),
+            spark.sparkContext.defaultParallelism).toArrow()
     counted = counted.sort_by("position")
-    table = pq.read_table(clean_file, columns=["transaction_id", *LedgerEntry._fields])
-    columns = [table[name].to_pylist() for name in table.column_names]
+    columns = [table[name].to_pylist() for name in ("transaction_id", *LedgerEntry._fields)]
     return Listed(
         {name: position for position, name in enumerate(columns[0])},
         [LedgerEntry(*row) for row in zip(*columns[1:], strict=True)],
-        spark_job.payment_columns(counted),
+        payment_columns(counted),
         np.stack([counted[name].to_numpy() for name in history.NAMES], axis=1))
+
+
+def _with_logged_names(payments: pa.Table, logged: LoggedDecisions) -> pa.Table:
+    """Return payments with the accounts of the log in place of names, as far as it has them."""
+    entries = dict(zip(logged.ids, logged.entries, strict=True))
+    names: dict[str, str] = {}
+    columns = [payments[name].to_pylist() for name in ("transaction_id", *ACCOUNTS)]
+    for transaction_id, origin, destination in zip(*columns, strict=True):
+        if entry := entries.get(transaction_id):
+            names[origin] = entry.origin
+            if destination is not None and entry.destination is not None:
+                names[destination] = entry.destination
+    for name in ACCOUNTS:
+        renamed = [names.get(account, account) for account in payments[name].to_pylist()]
+        payments = payments.set_column(payments.schema.get_field_index(name), name,
+                                       pa.array(renamed, pa.string()))
+    return payments

@@ -24,7 +24,7 @@ class LoggedDecisions:
     entries: list[LedgerEntry]  # accounts by their pseudonyms
     store_sequence: np.ndarray        # int64, 0 where the store has none
     since: np.ndarray           # int64: start of the store's recording
-    counts: np.ndarray          # int64, shape (n, 16)
+    counts: np.ndarray          # int64, shape (n, names)
     features: np.ndarray        # float32, shape (n, features), NaN where not known
     width: np.ndarray           # int64: number of features of the model that scored
     without_counts: int         # decisions left out: the store was unavailable

@@ -9,18 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fraud.clock import DAY_MS
 from fraud.decision import Decision
-from fraud.history import BUCKET_MS, DAY_BUCKETS, bucket_of
+from fraud.history import MONTH_DAYS, day_of
 
 CONCURRENT_MS = 1_000       # payments closer than this may have been in flight together
 
-# The first cause that applies is reported.
+LABEL = "label"             # a label arrived later than its label_time, or not at all
+
+# Causes of differences in the counts of payments; the first that applies is reported.
 CAUSES = {
     "undecided": "an earlier payment has no decision in the log",
     "late": "a payment arrived after a later one of the same account",
     "concurrent": "the same, within a second",
     "tie": "payments of one event_time arrived in another order than that of their ids",
-    "forgotten": "a payment so late that part of its day was no longer kept, or unlisted payments",
+    "forgotten": "a payment so late that part of its month was not kept, or unlisted payments",
 }
 
 
@@ -61,7 +64,7 @@ def _cause(position: int, entries: list[LedgerEntry], rank: np.ndarray,
            of_account: dict[str, list[int]]) -> str:
     payment, causes = entries[position], set()
     for account in sorted(accounts_of(payment)):
-        for other in _of_the_day(of_account[account], entries, payment.event_time):
+        for other in _of_the_month(of_account[account], entries, payment.event_time):
             happened_before, arrived_before = other < position, rank[other] < rank[position]
             if not rank[other]:
                 causes |= {"undecided"} if happened_before else set()
@@ -70,13 +73,13 @@ def _cause(position: int, entries: list[LedgerEntry], rank: np.ndarray,
     return next((cause for cause in CAUSES if cause in causes), "forgotten")
 
 
-def _of_the_day(positions: list[int], entries: list[LedgerEntry], event_time: int) -> list[int]:
-    """Return the positions whose payments share the day window of an event time."""
+def _of_the_month(positions: list[int], entries: list[LedgerEntry], event_time: int) -> list[int]:
+    """Return the positions whose payments share the month of an event time."""
     def time_of(position: int) -> int:
         return entries[position].event_time
 
-    begin = (bucket_of(event_time) - DAY_BUCKETS + 1) * BUCKET_MS
-    end = (bucket_of(event_time) + 1) * BUCKET_MS
+    begin = (day_of(event_time) - MONTH_DAYS + 1) * DAY_MS
+    end = (day_of(event_time) + 1) * DAY_MS
     return positions[bisect_left(positions, begin, key=time_of):
                      bisect_left(positions, end, key=time_of)]
 

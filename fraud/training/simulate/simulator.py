@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from fraud.training.data.readers import ALL_HISTORY
 from fraud.training.errors import TrainingError
 from fraud.training.files import ROW_GROUP, not_writable
 from fraud.training.simulate import drafts, episodes, labels
@@ -43,7 +44,7 @@ SCHEMA = pa.schema({
     "amount": pa.float64(), "origin": pa.string(), "destination": pa.string(),
     "origin_balance": pa.float64(), "destination_balance": pa.float64(), "is_fraud": pa.int8(),
     "label_time": pa.int64(), "incident_id": pa.string(), "fraud_type": pa.string(),
-})
+}, {ALL_HISTORY: b"true"})
 
 
 class Simulation(NamedTuple):

@@ -5,15 +5,15 @@ from functools import partial
 
 import pytest
 
-from fraud.history import BUCKET_MS, AccountSnapshot, AlreadyAnswered, Claim, counts_array
+from fraud.clock import HOUR_MS as HOUR
+from fraud.history import NAMES, WINDOWS, AccountSnapshot, AlreadyAnswered, Claim, counts_array
 from fraud.packing import pack
 from fraud.settings import Settings, SettingsError
 from fraud.stores import open_store
-from fraud.stores.memory import GENERATION_BUCKETS, MemoryStore, write_file
+from fraud.stores.memory import GENERATION_HOURS, MemoryStore, write_file
 from tests import factories
 from tests.factories import NOON
 
-HOUR = BUCKET_MS
 payment = partial(factories.payment, amount_cents=100)
 
 
@@ -22,7 +22,7 @@ def memory(id_ttl_ms=24 * HOUR, max_ids=1000, max_accounts=1_000_000) -> MemoryS
 
 
 def sent_before(claim: Claim) -> int:
-    return int(counts_array([claim])[2, 0])
+    return int(counts_array([claim])[NAMES.index("origin_sent_count_day"), 0])
 
 
 # Ids.
@@ -60,20 +60,20 @@ def test_idle_accounts_are_forgotten_and_recording_begins_after_them():
     store.claim([payment("a", origin="C9")], 0)
     last = NOON
     for turn in range(1, 6):
-        last = NOON + turn * GENERATION_BUCKETS * HOUR
+        last = NOON + turn * GENERATION_HOURS * HOUR
         [claim] = store.claim([payment(f"t{turn}", last)], 0)
-        assert claim.is_complete(last)          # nothing is missing for a payment on time
-        assert claim.is_complete(last - 11 * HOUR)
-    assert NOON < claim.recording_since < last - 24 * HOUR
+        assert claim.known_windows(last) == len(WINDOWS)        # nothing is missing on time
+        assert claim.known_windows(last - 11 * HOUR) == len(WINDOWS)
+    assert NOON < claim.recording_since < last - 30 * 24 * HOUR
     assert {*store._accounts, *store._old, *store._dropped} == {"C1", "C2"}
 
 
 def test_an_account_that_is_used_now_and_then_stays():
     store = memory()
     for turn in range(8):
-        time = NOON + turn * 20 * HOUR
+        time = NOON + turn * 25 * 24 * HOUR
         [claim] = store.claim([payment(f"t{turn}", time)], 0)
-        assert sent_before(claim) == (turn > 0)
+        assert (claim.origin.month > 0) == (turn > 0)
 
 
 def test_beyond_the_limit_the_idlest_accounts_are_forgotten_and_recording_begins_after_them():
@@ -82,7 +82,7 @@ def test_beyond_the_limit_the_idlest_accounts_are_forgotten_and_recording_begins
         [claim] = store.claim([payment(f"t{index}", NOON + index, origin=f"C{index + 10}")], 0)
         assert len(store._accounts) + len(store._old) <= 20
     assert claim.recording_since > NOON + 70
-    assert not claim.is_complete(NOON)
+    assert claim.known_windows(NOON) == 0
 
 
 def test_forgotten_accounts_are_freed_a_few_at_a_time():
@@ -90,7 +90,7 @@ def test_forgotten_accounts_are_freed_a_few_at_a_time():
     store.claim([payment(f"t{index}", origin=f"C{index + 10}") for index in range(1000)], 0)
     sizes = []
     for turn in range(1, 6):
-        store.claim([payment(f"u{turn}", NOON + turn * GENERATION_BUCKETS * HOUR)], 0)
+        store.claim([payment(f"u{turn}", NOON + turn * GENERATION_HOURS * HOUR)], 0)
         sizes.append(len(store._dropped))
     assert 990 < max(sizes) < 1000 and sizes == sorted(sizes[:2]) + sorted(sizes[2:])[::-1]
 
@@ -124,7 +124,9 @@ def test_threads_count_exactly():
 
 def test_a_store_is_filled_from_a_file(tmp_path):
     path = tmp_path / "history.msgpack"
-    write_file(path, [AccountSnapshot("C1", NOON, {480_012: pack(3, 5, 0, 0)})], 7, NOON)
+    write_file(path, [AccountSnapshot(
+        "C1", NOON, NOON, 0, {480_012: pack(3, 5, 0, 0)}, {20_000: pack(3, 5, 0, 0)}, {20_000: 1},
+        {})], 7, NOON)
     assert [file.name for file in tmp_path.iterdir()] == ["history.msgpack"]
     store = open_store(Settings(history=f"memory://{path}"))
     [claim] = store.claim([payment("a")], NOON)

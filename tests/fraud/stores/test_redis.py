@@ -11,7 +11,8 @@ import msgspec
 import pytest
 import redis
 
-from fraud.history import BUCKET_MS, AlreadyAnswered, Claim, StoreUnavailable, counts_array
+from fraud.clock import HOUR_MS as HOUR
+from fraud.history import AlreadyAnswered, Claim, StoreUnavailable, counts_array
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.stores.redis import ACCOUNT_TTL_MS
@@ -19,7 +20,6 @@ from fraud.transaction import Transaction
 from tests import factories
 from tests.factories import NOON
 
-HOUR = BUCKET_MS
 payment = partial(factories.payment, amount_cents=100)
 
 

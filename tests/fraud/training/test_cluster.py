@@ -26,7 +26,7 @@ import sys
 from fraud.features import DEFAULT
 from fraud.training.features import spark_job
 with spark_job.session(sys.argv[1]) as spark:
-    spark_job.write_features(spark, DEFAULT, sys.argv[2], sys.argv[3], {"all": 1 << 62})
+    spark_job.write_features(spark, DEFAULT, sys.argv[2], sys.argv[3], {"all": 1 << 62}, 0)
     print(spark.sparkContext.defaultParallelism)
 """
 
@@ -75,7 +75,7 @@ def wait_for_workers(page: int, directory: Path) -> None:
 def test_a_cluster_computes_the_features_that_one_machine_computes(cluster, spark, tmp_path):
     simulator.write(simulator.simulate(20_000, seed=3), tmp_path / "simulated.parquet")
     clean = prepare(str(tmp_path / "simulated.parquet"), tmp_path / "clean").transactions
-    spark_job.write_features(spark, DEFAULT, clean, str(tmp_path / "local"), {"all": 1 << 62})
+    spark_job.write_features(spark, DEFAULT, clean, str(tmp_path / "local"), {"all": 1 << 62}, 0)
     done = subprocess.run(
         [sys.executable, "-c", JOB, cluster, clean, str(tmp_path / "cluster")],
         env={**os.environ, "SPARK_LOCAL_HOSTNAME": "localhost"}, capture_output=True, text=True)

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from fraud import bundle
+from fraud.clock import HOUR_MS as HOUR
 from fraud.decision import Decision
-from fraud.history import BUCKET_MS
 from fraud.rules.rule_set import Condition, Rule, RuleSet
 from fraud.rules.ruling import Rules
 from fraud.scorer import Scorer
@@ -15,7 +15,6 @@ from fraud.training import replay
 from fraud.transaction import Transaction
 from tests.tools import CommandResult, run_main
 
-HOUR = BUCKET_MS
 NOON = 480_012 * HOUR
 
 

@@ -51,7 +51,7 @@ def test_features_are_those_of_the_flow_in_event_order(prepared, folder, spark, 
     ends = splits.borders(prepared.first_time, prepared.last_time, settings.Split(
         train=0.50, early_stopping=0.08, calibration=0.12))
     spark_job.write_features(spark, prepared.feature_table, prepared.transactions, str(tmp_path),
-                             ends)
+                             ends, prepared.recording_since)
     seen = 0
     for name in splits.NAMES:
         of_stage = pq.read_table(folder / "features" / splits.FOLDER.format(name),

@@ -2,7 +2,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fraud.history import BUCKET_MS, Claim
+from fraud.clock import DAY_MS, HOUR_MS as HOUR
+from fraud.history import WINDOWS, Claim
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.training import warm
@@ -11,17 +12,20 @@ from fraud.training.data.dataset import prepare
 from fraud.transaction import Transaction
 from tests.tools import run_main
 
-HOUR = BUCKET_MS
 NOON = 480_012 * HOUR           # 2024-10-04T12:00:00Z
 
 
-def saved(directory, rows: int = 200, minutes: int = 15) -> str:
-    """A file of payments, one every quarter of an hour, the last one at noon."""
+def saved(directory, rows: int = 200, minutes: int = 15 * 24) -> str:
+    """A file of payments, one every six hours, the last one at noon; a tenth are frauds.
+
+    Labels become known a day later.
+    """
     times = [NOON - position * minutes * 60_000 for position in range(rows)][::-1]
     pq.write_table(pa.Table.from_pylist([{
         "transaction_id": f"t{position}", "event_time": time, "type": "TRANSFER",
         "amount": position + 0.25, "origin": f"C{position % 3}", "destination": f"C{position % 4}",
-        "origin_balance": 0.0, "destination_balance": 0.0, "is_fraud": 0, "label_time": time}
+        "origin_balance": 0.0, "destination_balance": 0.0, "is_fraud": int(position % 10 == 0),
+        "label_time": time + DAY_MS}
         for position, time in enumerate(times)]), directory / "payments.parquet")
     return str(directory / "payments.parquet")
 
@@ -48,35 +52,37 @@ def test_a_warm_store_goes_on_as_if_it_had_seen_all(tmp_path, capsys, opened, st
     source = saved(tmp_path)
     result = run_main(capsys, warm.main, "--transactions", source, "--store", store_url)
     assert (result.code, result.out) == (0, (
-        "93 payments of 4 accounts, from 2024-10-03 13:00:00 UTC to 2024-10-04 "
+        "119 payments of 4 accounts, from 2024-09-05 00:00:00 UTC to 2024-10-04 "
         "12:00:00 UTC, are in the store\n"))
     whole = open_store(Settings())
     prepared = prepare(source, tmp_path / "clean")
     for batch in clean.batches(prepared.transactions, 1000):
         whole.claim(batch, 0)
+    whole.label(clean.known_frauds(prepared.transactions, 0, prepared.last_time))
     expected, warmed = claims(whole, LATER), claims(opened(store_url), LATER)
     assert [claim.counts for claim in warmed] == [claim.counts for claim in expected]
-    assert all(claim.is_complete(payment.event_time)
+    assert all(claim.known_windows(payment.event_time) == len(WINDOWS)
                for claim, payment in zip(warmed, LATER, strict=True))
-    assert warmed[0].recording_since == NOON - 23 * HOUR
+    assert warmed[0].recording_since == NOON // DAY_MS * DAY_MS - 29 * DAY_MS
+    assert warmed[0].origin.frauds_sent > 0
     assert sum(warmed[0].counts) > 0
 
 
-def test_a_file_of_less_than_a_day_is_complete_from_its_beginning(tmp_path, opened):
+def test_a_file_of_less_than_a_month_is_complete_from_its_beginning(tmp_path, opened):
     url = f"memory://{tmp_path}/history"
     warm.main(["--transactions", saved(tmp_path, rows=9), "--store", url])
     warmed = claims(opened(url), LATER)
-    assert warmed[0].recording_since == NOON - 2 * HOUR
-    complete = [claim.is_complete(payment.event_time)
-                for claim, payment in zip(warmed, LATER, strict=True)]
-    assert complete == [payment.event_time >= NOON + 21 * HOUR for payment in LATER]
+    assert warmed[0].recording_since == NOON - 2 * DAY_MS
+    windows = [claim.known_windows(payment.event_time)
+               for claim, payment in zip(warmed, LATER, strict=True)]
+    assert windows[0] == windows[-1] == 2
 
 
 def test_after_a_gap_the_file_is_not_passed_off_as_knowledge(tmp_path, opened):
     url = f"memory://{tmp_path}/history"
     warm.main(["--transactions", saved(tmp_path), "--store", url])
     [claim] = opened(url).claim([later(1, HOUR + 1)], NOON + HOUR + 1)
-    assert not claim.is_complete(NOON + HOUR + 1) and sum(claim.counts) > 0
+    assert claim.known_windows(NOON + HOUR + 1) == 0 and sum(claim.counts) > 0
 
 
 def test_a_store_that_is_in_use_is_refused(tmp_path, capsys, opened, redis_url):

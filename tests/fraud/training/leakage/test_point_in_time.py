@@ -38,11 +38,10 @@ def test_the_last_payments_before_a_time_are_written_and_what_came_later_is_not(
     path = write(hours=100, each=10)
     made = point_in_time_copy(path, START + 80 * HOUR, 100,
                               tmp_path / "out/perturbed.parquet", seed=7)
-    assert (made.first, made.end) == (31 * 10, 800)       # two days are more than 100 rows
-    assert made.compared == 55 * 10                        # a whole day after the first
+    assert (made.first, made.end) == (319, 800)           # two days are more than 100 rows
     positions = pq.read_table(made.transactions)["position"].to_pylist()
-    assert positions == sorted(set(positions)) and set(positions) < set(range(310, 800))
-    assert 0.05 < 1 - len(positions) / 490 < 0.15          # a tenth is deleted
+    assert positions == sorted(set(positions)) and set(positions) < set(range(319, 800))
+    assert 0.05 < 1 - len(positions) / 481 < 0.15          # a tenth is deleted
 
 
 @pytest.mark.parametrize(("rows", "first"), [(600, 200), (10_000, 0)])
@@ -50,7 +49,8 @@ def test_rows_are_a_minimum(write, tmp_path, rows, first):
     made = point_in_time_copy(write(100, 10), START + 80 * HOUR, rows,
                               tmp_path / "perturbed.parquet", seed=7)
     assert made.first == first
-    assert made.compared == (first + 240 if first else 0)     # nothing came before the very first
+    original = pq.read_table(made.original)
+    assert original["position"].to_pylist() == list(range(first, 800))
 
 
 def test_labels_and_columns_from_after_the_event_are_dealt_out_and_the_rest_stays(
@@ -95,42 +95,32 @@ def test_busy_accounts_lose_a_smaller_share_of_their_payments(tmp_path):
     made = point_in_time_copy(str(tmp_path / "payments.parquet"), START + 100 * HOUR, 20_000,
                               tmp_path / "copy.parquet", seed=7)
     deleted = ~np.isin(number, pq.read_table(made.transactions)["position"].to_numpy())
-    assert 0 < deleted[busy].sum() < 12         # half a payment a day
+    assert deleted[busy].sum() < 4              # half a payment a month
     assert 0.08 < deleted[~busy].mean() < 0.12
-    assert comparable(str(tmp_path / "payments.parquet"), made)[busy].mean() > 0.2
+    assert comparable(made)[busy].mean() > 0.2
 
 
 @pytest.mark.parametrize(("deleted", "relabelled", "same"), [
     ([], [], [0, 1, 2, 3, 4, 5]),
-    ([1], [], [0, 4, 5]),           # 2 and 3 have its origin, or its destination, within a day
+    ([1], [], [0, 4, 5]),           # 2 and 3 have its origin, or its destination, in the month
     ([3], [], [0, 1, 2, 4, 5]),     # of the accounts of 3 nobody pays later
     ([], [0], [0, 1, 2, 3]),        # its label is known when 4 and 5 happen
 ])
 def test_rows_are_comparable_where_nothing_that_was_known_before_differs(
         tmp_path, deleted, relabelled, same):
-    hours = np.array([0, 1, 2, 23, 24, 60])
+    hours = np.array([0, 1, 2, 29 * 24 + 23, 30 * 24, 60 * 24])
     table = pd.DataFrame({
         "position": np.arange(6), "event_time": START + hours * HOUR,
         "origin": ["a", "b", "b", "d", "a", "x"], "destination": ["x", "c", "a", "c", None, "b"],
-        "is_fraud": [1, 0, 0, 0, 0, 0], "label_time": START + (hours + 24) * HOUR})
+        "is_fraud": [1, 0, 0, 0, 0, 0], "label_time": START + (hours + 30 * 24) * HOUR})
     table.to_parquet(tmp_path / "payments.parquet")
     copied = table[~table["position"].isin(deleted)].copy()
     copied.loc[copied["position"].isin(relabelled), "is_fraud"] = 0
     copied.to_parquet(tmp_path / "copy.parquet")
-    made = point_in_time.PointInTimeCopy(str(tmp_path / "copy.parquet"), 0, 0, 6)
-    mask = comparable(str(tmp_path / "payments.parquet"), made)
+    made = point_in_time.PointInTimeCopy(
+        str(tmp_path / "copy.parquet"), str(tmp_path / "payments.parquet"), 0, 6)
+    mask = comparable(made)
     assert np.flatnonzero(mask).tolist() == [row for row in same if row not in deleted]
-
-
-def test_labels_from_before_the_copy_are_missing_in_it(tmp_path):
-    table = pd.DataFrame({
-        "position": np.arange(4), "event_time": START + np.arange(4) * 100 * HOUR,
-        "origin": ["a", "b", "a", "b"], "destination": None, "is_fraud": [1, 0, 0, 0],
-        "label_time": START + np.arange(4) * 100 * HOUR + 1})
-    table.to_parquet(tmp_path / "payments.parquet")
-    table[1:].to_parquet(tmp_path / "copy.parquet")
-    made = point_in_time.PointInTimeCopy(str(tmp_path / "copy.parquet"), 1, 1, 4)
-    assert comparable(str(tmp_path / "payments.parquet"), made).tolist() == [True, False, True]
 
 
 def test_features_are_read_in_order_of_position(tmp_path):
@@ -162,13 +152,42 @@ def test_features_of_payments_know_nothing_of_what_comes_later(tmp_path, spark):
     half = (prepared.first_time + prepared.last_time) // 2
     made = point_in_time_copy(prepared.transactions, half, 5_000,
                               tmp_path / "perturbed.parquet", seed=7)
-    for path, folder in ((prepared.transactions, "all"), (made.transactions, "perturbed")):
-        spark_job.write_features(spark, DEFAULT, path, str(tmp_path / folder), {"all": START * 2})
+    for path, folder in ((made.original, "all"), (made.transactions, "perturbed")):
+        spark_job.write_features(spark, DEFAULT, path, str(tmp_path / folder), {"all": START * 2},
+                                 0)
     before, after = (read_features(str(tmp_path / folder), made.first, made.end)
                      for folder in ("all", "perturbed"))
-    compared = comparable(prepared.transactions, made)
+    compared = comparable(made)
     assert compared.sum() > 1_000
     assert changed_rows(before, after, compared) == {}
     # In other rows that are in both files something is missing: there the comparison fails.
     present = np.isin(before["position"].to_numpy(), after["position"].to_numpy())
     assert changed_rows(before, after, present)
+
+
+def test_a_label_that_counts_a_millisecond_early_is_found(tmp_path, spark):
+    simulator.write(simulator.simulate(20_000, seed=3), tmp_path / "simulated.parquet")
+    prepared = prepare(str(tmp_path / "simulated.parquet"), tmp_path / "clean")
+    table = pq.read_table(prepared.transactions).to_pandas()
+    # Each fraud becomes known a millisecond after the next payment of its origin.
+    following = table.groupby("origin")["event_time"].shift(-1)
+    table["is_fraud"] = ((table["position"] % 5 == 0) & following.notna()).astype(np.int8)
+    table["label_time"] = (following.fillna(table["event_time"]) + 1).astype(np.int64)
+    table.to_parquet(prepared.transactions)
+    made = point_in_time_copy(prepared.transactions, prepared.last_time, 20_000,
+                              tmp_path / "perturbed.parquet", seed=7)
+    compared = comparable(made)
+
+    def changed(early: int) -> dict[str, int]:
+        """Compare features for which labels count so many ms too early."""
+        for path, folder in ((made.original, "all"), (made.transactions, "perturbed")):
+            payments = pq.read_table(path).to_pandas()
+            payments["label_time"] -= early
+            payments.to_parquet(tmp_path / "early.parquet")
+            spark_job.write_features(spark, DEFAULT, str(tmp_path / "early.parquet"),
+                                     str(tmp_path / folder), {"all": START * 2}, 0)
+        return changed_rows(*(read_features(str(tmp_path / folder), made.first, made.end)
+                              for folder in ("all", "perturbed")), compared)
+
+    assert changed(0) == {}
+    assert changed(1)["origin_frauds_sent_month"] > 100

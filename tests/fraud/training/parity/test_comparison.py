@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fraud import bundle
+from fraud.clock import HOUR_MS as HOUR
 from fraud.decision import Decision
 from fraud.features import DEFAULT
-from fraud.history import BUCKET_MS
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -19,7 +19,6 @@ from fraud.training.parity.recount import recounted
 from fraud.training.parity.skew import LedgerEntry
 from fraud.transaction import Transaction
 
-HOUR = BUCKET_MS
 NOON = 480_012 * HOUR
 
 

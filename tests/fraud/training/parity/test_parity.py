@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from fraud import bundle
+from fraud.clock import HOUR_MS as HOUR
 from fraud.features import DEFAULT
-from fraud.history import BUCKET_MS
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -32,7 +32,6 @@ from fraud.training.simulate import simulator
 from fraud.transaction import TYPES, Transaction
 from tests.tools import run_main
 
-HOUR = BUCKET_MS
 START = simulator.START
 ROWS = 20_000
 LONG = 1_000_000            # in acceptance
@@ -63,7 +62,7 @@ def stream(tmp_path_factory, spark, acceptance):
     prepared = prepare(str(directory / "both.parquet"), directory / "clean")
     spark_job.write_features(spark, prepared.feature_table, prepared.transactions,
                              str(directory / "features"),
-                             {"all": START * 2})
+                             {"all": START * 2}, 0)
     return prepared, read_transactions(prepared.transactions, TYPES, spark), directory / "features"
 
 

@@ -19,7 +19,7 @@ RULES = RuleSet(1, NOW, "ana", "", (LARGE, NEVER), (MULE,))
 
 def decision(name: str, amount: float, made: str = "approve", day: int = 0, **changes) -> Decision:
     values = {
-        "decided_at": NOW, "history": "full", "late": False, "store_sequence": None,
+        "decided_at": NOW, "history": "full", "unknown_windows": [], "late": False, "store_sequence": None,
         "recording_since": None, "counts": None, "score": 0.5, "idempotent": True,
         "model_digest": "", "model_version": "1", "policy_digest": "", "policy_version": "1.1",
         "thresholds": Thresholds(0.5, 0.9), "transaction_id": name,
