@@ -23,7 +23,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from fraud.bundle import known_values
 from fraud.clock import DAY_MS, utc_day
 from fraud.command_line import Arguments, command, parser
 from fraud.training import settings
@@ -33,7 +32,6 @@ from fraud.training.errors import TrainingError
 from fraud.training.features import spark_job, splits
 from fraud.training.features.splits import Rows
 from fraud.training.models.candidate import TRAINERS
-from fraud.training.models.medians import medians_of
 
 MAPPING = Path(__file__).resolve().parents[1] / "docs/mappings/handbook.toml"
 CARDS = 100         # that analysts check a day
@@ -163,13 +161,11 @@ def fit_and_score(framework: str, rows: Rows, test: Rows, types: tuple[str, ...]
             raise TrainingError(
                 f"{part.label.size:,} payments from {utc_day(part.event_time[0])} on hold "
                 f"{part.label.sum():,} frauds; give a file with fraud and legitimate payments")
-    medians = medians_of(train, types).row
     trainer = TRAINERS[framework]
     model, _ = trainer.fit(
-        known_values(train.features, medians), train.label,
-        known_values(early.features, medians), early.label,
+        train.features, train.label, early.features, early.label,
         getattr(chosen, framework), chosen.seed)
-    return trainer.logits(model, known_values(test.features, medians))
+    return trainer.logits(model, test.features)
 
 
 def measure(spark, prepared: dataset.Prepared, directory: Path, protocol: ProtocolDays,

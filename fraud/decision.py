@@ -11,7 +11,7 @@ from fraud.bundle import Thresholds
 from fraud.reasons import Reason
 from fraud.shadow import ShadowDecision
 
-History = Literal["full", "partial", "unavailable"]
+History = Literal["full", "partial", "short", "unavailable"]
 DecidedBy = Literal["model", "list", "rule"]
 
 
@@ -28,11 +28,11 @@ class Answer(msgspec.Struct, frozen=True):
     reasons: Annotated[list[Reason], Meta(description=(
         "reasons of a review or decline: lists, those of the model, the strongest first, rules"))]
     history: Annotated[History, Meta(description=(
-        "`full`; `partial`, the store has not recorded a whole month yet; `unavailable`, the store "
-        "did not answer"))]
+        "`full`, of a month; `partial`, the store has recorded a day but not yet a month; "
+        "otherwise the fallback model scored, which needs no history: `short`, the store has not "
+        "recorded a day yet; `unavailable`, it did not answer"))]
     unknown_windows: Annotated[list[str], Meta(description=(
-        "windows that are not known, of `hour`, `day`, `week` and `month`; where the day is not, "
-        "the fallback model scored, which needs no history"))]
+        "windows that are not known, of `hour`, `day`, `week` and `month`"))]
     late: Annotated[bool, Meta(description=(
         "true if an earlier payment of one of the accounts has a later `event_time`"))]
     idempotent: Annotated[bool, Meta(description=(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from fraud.feature_definitions import (
     AMOUNT_FEATURES, HISTORY_FEATURES, TIME_FEATURES, TYPE, Feature)
@@ -92,6 +93,11 @@ class FeatureTable:
         """Return the names of the features that are NaN for a payment like this one."""
         exact = self.exact(payment, counts_of([0] * len(COUNTS)))
         return [name for name in self.names if math.isnan(exact[name])]
+
+    def of_balance(self, side: str) -> set[str]:
+        """Return the names of the features that need the balance of `origin` or `destination`."""
+        payment = Transaction("", 0, self.types[0], 1, "origin", "destination", 1, 1)
+        return set(self.unknown(replace(payment, **{f"{side}_balance_cents": None})))
 
     def values(self, payment: Transaction | PaymentColumns, counts: Counts | None) -> list[Any]:
         """Return integers or float64 of one payment, or arrays of many, in the order of names."""

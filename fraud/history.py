@@ -53,7 +53,7 @@ class Activity(NamedTuple):
     cents_week: Any
     count_month: Any
     cents_month: Any
-    last: Any               # latest event_time; 0 if its day is not in the month
+    last: Any               # latest event_time; 0 if it is not in the month, or later
 
 
 class Background(NamedTuple):
@@ -137,7 +137,7 @@ class AccountTotals(msgspec.Struct, frozen=True, gc=False):
     day: PackedSums = 0
     week: PackedSums = 0
     month: PackedSums = 0
-    last_sent: int = 0          # latest event_time; 0 if its day is not in the month
+    last_sent: int = 0          # latest event_time; 0 if it is not in the month, or later
     last_received: int = 0
     first_day: int = 0          # oldest day of the month with a payment; 0 if there is none
     contacts_week: int = 0      # sketches

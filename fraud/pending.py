@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
 from fraud.bundle import Bundle
 from fraud.feature_definitions import DAY
-from fraud.history import Claim
+from fraud.history import ALL_WINDOWS, Claim
 from fraud.inference import (
     History, ModelResult, counts_before, rows_with_history, rows_without_history, score_rows)
 from fraud.transaction import Transaction
@@ -22,6 +23,15 @@ class Pending(msgspec.Struct, gc=False):
     claim: Claim | None                 # None where the store is unavailable
     repeats: list[int] = []             # indexes of the same payment, later in the batch
     history: History | None = None      # before the payment; None without a claim
+
+    @property
+    def history_known(self) -> Literal["full", "partial", "short", "unavailable"]:
+        """The part of the history that is known, as answers and log lines name it."""
+        if self.history is None:
+            return "unavailable"
+        if self.history.windows == ALL_WINDOWS:
+            return "full"
+        return "partial" if self.uses_history else "short"
 
     @property
     def uses_history(self) -> bool:

@@ -156,8 +156,10 @@ def _destination_age(value: Values, reference: Values) -> str:
 def _counterparties(value: Values, reference: Values) -> str:
     if value["new_destination"] == 1 and value["new_origin"] == 1:
         return f"Sender and recipient had no payment with each other {WHEN['month']}"
-    return (f"The sender had payments with at least {value['origin_contacts_month']:.0f} accounts "
-            f"{WHEN['month']}, the recipient with {value['destination_contacts_month']:.0f}")
+    sender, recipient = (value[f"{side}_contacts_month"] for side in ("origin", "destination"))
+    text = f"The sender had payments with {_number(sender, 'no')} or more accounts {WHEN['month']}"
+    return text if math.isnan(recipient) else (
+        f"{text}, the recipient with {_number(recipient, 'none')}")
 
 
 def _amount_against_mean(value: Values, reference: Values) -> str:
@@ -169,11 +171,12 @@ def _amount_against_mean(value: Values, reference: Values) -> str:
 
 
 def _known_frauds(value: Values, reference: Values) -> str:
-    sent, received = (sum(value[f"{side}_frauds_{direction}_month"]
-                          for direction in ("sent", "received"))
-                      for side in ("origin", "destination"))
-    return (f"Frauds that became known {WHEN['month']}: {_number(sent, 'none')} with the sender, "
-            f"{_number(received, 'none')} with the recipient")
+    sender, recipient = (sum(value[f"{side}_frauds_{direction}_month"]
+                             for direction in ("sent", "received"))
+                         for side in ("origin", "destination"))
+    text = f"Frauds that became known {WHEN['month']}: {_number(sender, 'none')} with the sender"
+    return text if math.isnan(recipient) else (
+        f"{text}, {_number(recipient, 'none')} with the recipient")
 
 
 def _activity(subject: str, side: str, value: Values, reference: Values) -> str | None:
@@ -205,7 +208,8 @@ def _days(days: float) -> str:
 
 def _hours(hours: float) -> str:
     if hours < 1:
-        return f"{hours * 60:.0f} minutes"
+        minutes = round(hours * 60)
+        return "1 minute" if minutes == 1 else f"{minutes} minutes"
     return f"{hours:,.0f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
 
 

@@ -147,8 +147,7 @@ class Scorer:
             destination=payment.destination,
             origin_balance_cents=payment.origin_balance_cents,
             destination_balance_cents=payment.destination_balance_cents,
-            history=("unavailable" if history is None else
-                     "full" if history.windows == len(WINDOWS) else "partial"),
+            history=case.history_known,
             unknown_windows=[*WINDOWS[history.windows:]] if history else [*WINDOWS],
             late=claim is not None and claim.late,
             store_sequence=claim.store_sequence if claim else None,

@@ -18,6 +18,7 @@ from fraud.training.files import reason
 from fraud.training.registry import reference
 
 OUTCOMES = ("approve", "review", "decline")
+WITH_HISTORY = ("full", "partial")      # decisions of the model; others are the fallback's
 BLOCK = 50_000      # lines that are held as objects at a time
 
 
@@ -44,7 +45,7 @@ class Line(msgspec.Struct):
     event_time: int
     type: str
     amount_cents: int
-    unknown_windows: list[str]
+    history: str
     features: list[float | None]
     score: float
     decision: str
@@ -95,7 +96,7 @@ def of_log(paths: Iterable[Path], version: str = "",
     named = ", ".join(map(str, paths))
     blocks, lines, without_history = [], [], 0
     for line in decision_log.read_decisions(map(str, paths), Line):
-        if "day" in line.unknown_windows:
+        if line.history not in WITH_HISTORY:
             without_history += 1
             continue
         lines.append(line)

@@ -56,14 +56,17 @@ def pytest_terminal_summary(terminalreporter) -> None:
 
 
 def linear_model(width: int) -> bytes:
-    """ONNX of a model whose logit is the first feature."""
+    """ONNX of a model whose logit is the first feature; what is not known counts as 0."""
     weights = np.zeros((width, 1), np.float32)
     weights[0] = 1.0
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["features", "weights"], ["logit"])], "linear",
+        [helper.make_node("IsNaN", ["features"], ["unknown"]),
+         helper.make_node("Where", ["unknown", "zero", "features"], ["known"]),
+         helper.make_node("MatMul", ["known", "weights"], ["logit"])], "linear",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, width])],
         [helper.make_tensor_value_info("logit", TensorProto.FLOAT, [None, 1])],
-        [numpy_helper.from_array(weights, "weights")])
+        [numpy_helper.from_array(weights, "weights"),
+         numpy_helper.from_array(np.float32(0), "zero")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     onnx.checker.check_model(model)
     return model.SerializeToString()

@@ -12,7 +12,7 @@ from fraud.bundle.loading import Bundle, load, model_files
 from fraud.bundle.manifest import (
     CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, BundleError, Calibration, Manifest, ModelManifest,
     Pointer, sha256)
-from fraud.bundle.onnx_model import MAX_REASONS, OnnxModel, calibrated, known_values, open_session
+from fraud.bundle.onnx_model import MAX_REASONS, OnnxModel, calibrated, open_session
 from fraud.bundle.policy import HIGHEST_RANK, POLICY_FILE, Policy, ReviewBy, Thresholds
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "ReviewBy",
     "Thresholds",
     "calibrated",
-    "known_values",
     "load",
     "model_files",
     "open_session",

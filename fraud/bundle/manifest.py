@@ -36,7 +36,7 @@ class ModelManifest(msgspec.Struct, frozen=True):
     features: list[str]           # names, in the order of the model's input columns
     calibration: Calibration
     metrics: dict[str, float]
-    medians: dict[str, float]     # of legitimate payments: they stand in for what is not known
+    medians: dict[str, float]     # of legitimate payments
     medians_by_type: dict[str, dict[str, float]]    # of each type: explanations compare with them
 
 

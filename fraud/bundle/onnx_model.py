@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +25,7 @@ class OnnxModel:
     """One ONNX graph with its calibration.
 
     `groups` has the input columns of each group of features that explanations set together. A
-    feature that is not known counts as its median, as it did in training.
+    feature that is not known is NaN, for the graph as it was in training.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, manifest: ModelManifest,
@@ -37,7 +36,6 @@ class OnnxModel:
         self._session = session
         self._input = session.get_inputs()[0].name
         self._calibration = manifest.calibration
-        self._medians = _row(manifest.medians, self.features)
         self._usual = {name: UsualPayment(manifest.medians_by_type[name], name)
                        for name in table.types}
         self._usual_rows = {name: _row(usual, self.features) for name, usual in self._usual.items()}
@@ -49,9 +47,6 @@ class OnnxModel:
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """Return the raw outputs for float32 rows of shape (n, features): float32, shape (n,)."""
-        return self._run(known_values(rows, self._medians))
-
-    def _run(self, rows: np.ndarray) -> np.ndarray:
         outputs: list[Any] = self._session.run(None, {self._input: rows})
         logits: np.ndarray = outputs[0].reshape(-1)
         return logits
@@ -70,11 +65,10 @@ class OnnxModel:
             row: float32, shape (1, features).
             exact: the features before they were rounded to float32, for the sentences.
         """
-        known = known_values(row, self._medians)
-        unknown = set() if known is row else set(np.flatnonzero(np.isnan(row[0])).tolist())
-        changed = self._in_group & ~np.isnan(row)
-        usual = self._usual_rows[exact.type]
-        logits = self._run(np.concatenate([known, np.where(changed, usual, known)]))
+        is_unknown = np.isnan(row)
+        unknown = set(np.flatnonzero(is_unknown).tolist())
+        usual = np.where(self._in_group & ~is_unknown, self._usual_rows[exact.type], row)
+        logits = self.logits(np.concatenate([row, usual]))
         drops = self._calibration.slope * (logits[0] - logits[1:].astype(np.float64))
         by_group = dict(zip(self._explained, drops.tolist(), strict=True))
         strongest = sorted(by_group, key=by_group.__getitem__, reverse=True)
@@ -109,18 +103,6 @@ def _columns_of_groups(names: Sequence[str], table: FeatureTable) -> dict[str, l
     for column, name in enumerate(names):
         columns.setdefault(table.groups[name], []).append(column)
     return columns
-
-
-def known_values(rows: np.ndarray, medians: np.ndarray) -> np.ndarray:
-    """Return rows in which medians take the place of NaN.
-
-    Args:
-        rows: float32, shape (n, features).
-        medians: float32, shape (features,).
-    """
-    if not math.isnan(np.add.reduce(rows, axis=None)):      # one pass: the common case is hot
-        return rows
-    return np.where(np.isnan(rows), medians, rows)
 
 
 def calibrated(logits: np.ndarray, calibration: Calibration) -> np.ndarray:

@@ -58,7 +58,8 @@ class Account(msgspec.Struct, gc=False):
         hour_sums, day_sums = self.hours.count(event_time // HOUR_MS, sums)
         week_sums, month_sums = self.days.count(day, sums)
         first_day, contacts_week, contacts_month = self.contacts.add(day, bit)
-        last_sent, last_received, month = self.last_sent, self.last_received, day - MONTH_DAYS
+        last_sent, last_received = self.last_sent, self.last_received
+        month_start = (day - MONTH_DAYS + 1) * DAY_MS
         if event_time > self.newest:
             self.newest = event_time
         if is_sent and event_time > last_sent:
@@ -67,8 +68,8 @@ class Account(msgspec.Struct, gc=False):
             self.last_received = event_time
         return AccountTotals(
             hour_sums, day_sums, week_sums, month_sums,
-            last_sent if last_sent // DAY_MS > month else 0,
-            last_received if last_received // DAY_MS > month else 0,
+            last_sent if month_start <= last_sent <= event_time else 0,
+            last_received if month_start <= last_received <= event_time else 0,
             first_day, contacts_week, contacts_month,
             *(frauds_of_month(self.frauds, day) if self.frauds else (0, 0)))
 
@@ -180,11 +181,11 @@ def totals_of(numbers: Sequence[Any], event_time: int) -> AccountTotals:
         for start in range(0, 4 * _SUMS_FIELDS, _SUMS_FIELDS))
     (last_sent, last_received, first_day, week_low, week_high, month_low, month_high, sent,
      received) = numbers[4 * _SUMS_FIELDS:]
-    before = event_time // DAY_MS - MONTH_DAYS
+    month_start = (event_time // DAY_MS - MONTH_DAYS + 1) * DAY_MS
     return AccountTotals(
         hour, day, week, month,
-        int(last_sent) if last_sent // DAY_MS > before else 0,
-        int(last_received) if last_received // DAY_MS > before else 0,
+        int(last_sent) if month_start <= last_sent <= event_time else 0,
+        int(last_received) if month_start <= last_received <= event_time else 0,
         first_day, week_high * _HALF + week_low, month_high * _HALF + month_low, sent, received)
 
 

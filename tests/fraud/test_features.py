@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fraud import history
-from fraud.clock import HOUR_MS
+from fraud.clock import DAY_MS, HOUR_MS
 from fraud.features import DEFAULT, FeatureTable, PaymentColumns
 from fraud.history import counts_of
 from fraud.transaction import EVENT_TIME_LIMIT, TYPES
@@ -19,6 +19,7 @@ payment = partial(factories.payment, event_time=0)
 NAMES, FALLBACK_NAMES = DEFAULT.names, DEFAULT.fallback_names
 columns_of, matrix, values, vector = (
     DEFAULT.columns, DEFAULT.matrix, DEFAULT.values, DEFAULT.vector)
+NOW = 20_000 * DAY_MS + 5 * HOUR_MS
 NOTHING_BEFORE = counts_of([0] * len(history.NAMES))
 
 
@@ -33,7 +34,7 @@ def named(payment, counts=NOTHING_BEFORE) -> dict[str, float]:
 
 
 def counts_in_columns(rows):
-    """Rows of sixteen integers as `Counts` of arrays."""
+    """Rows of integers as `Counts` of arrays."""
     return counts_of(list(np.array(rows, np.int64).reshape(-1, len(history.NAMES)).T))
 
 
@@ -70,7 +71,7 @@ def test_a_vector_is_one_row_and_a_matrix_one_row_for_each_payment():
     many = columns_of([payment()] * 3)
     assert vector(payment(), NOTHING_BEFORE).shape == (1, len(NAMES))
     assert vector(payment(), None).shape == (1, len(FALLBACK_NAMES))
-    assert matrix(many, counts_in_columns([[0] * 16] * 3)).shape == (3, len(NAMES))
+    assert matrix(many, counts_in_columns([[0] * len(history.NAMES)] * 3)).shape == (3, len(NAMES))
     assert matrix(many, None).shape == (3, len(FALLBACK_NAMES))
 
 
@@ -160,7 +161,7 @@ def test_every_feature_is_finite(case, before):
 def test_every_share_lies_between_none_and_all(case, before):
     shares = {name: value for name, value in named(case, counts_of(before)).items()
               if "share" in name}
-    assert len(shares) == 5
+    assert len(shares) == 9
     assert all(np.isnan(share) or 0 <= share <= 1 for share in shares.values())
 
 
@@ -172,14 +173,15 @@ def test_every_share_lies_between_none_and_all(case, before):
         "exceeds_balance", "drained_share_day"}),
     ({"destination_balance_cents": None}, {"destination_balance"}),
     ({"destination": None}, {name for name in NAMES if name.startswith("destination_")
-                             and name != "destination_balance"}),
+                             and name != "destination_balance"} | {
+        "amount_share_of_mean_received", "new_origin"}),
     ({}, set())])
 def test_a_feature_of_what_is_not_known_is_nan(changes, unknown):
     case = payment(**changes)
     assert set(DEFAULT.unknown(case)) == unknown
     seen = named(case)
     assert {name for name, value in seen.items() if np.isnan(value)} == unknown
-    rows = matrix(columns_of([case, payment()]), counts_in_columns([[0] * 16] * 2))
+    rows = matrix(columns_of([case, payment()]), counts_in_columns([[0] * len(history.NAMES)] * 2))
     assert {name for name, value in zip(NAMES, rows[0], strict=True) if np.isnan(value)} == unknown
     assert not np.isnan(rows[1]).any()
 
@@ -230,7 +232,7 @@ def test_features_need_only_what_is_known_at_authorisation(case, before):
 
 def test_features_of_many_payments_need_only_what_is_known_at_authorisation():
     many = columns_of([payment(), payment(amount_cents=1)])
-    before = counts_in_columns([range(16), range(16, 32)])
+    before = counts_in_columns(np.arange(2 * len(history.NAMES)))
     assert_bit_equal(matrix(AtAuthorisation(*many), before), matrix(many, before))
 
 
@@ -284,8 +286,12 @@ def test_an_overdrawn_account():
 
 
 def test_nothing_from_an_empty_account():
-    seen = named(payment(amount_cents=0, origin_balance_cents=0))
-    assert {name for name, value in seen.items() if value} == {"empties_account", "is_transfer"}
+    seen = named(payment(event_time=NOW // DAY_MS * DAY_MS, amount_cents=0,
+                         origin_balance_cents=0))
+    assert {name for name, value in seen.items() if value} == {
+        "empties_account", "is_transfer", "new_destination", "new_origin",
+        *(f"{side}_hours_since_{direction}" for side in ("origin", "destination")
+          for direction in ("sent", "received"))}
 
 
 def test_money_that_is_passed_on():
@@ -318,11 +324,53 @@ def test_a_destination_that_passes_on_what_it_receives(sent_cents, share):
 
 
 def test_each_count_has_the_feature_of_its_name_and_sums_are_in_currency_units():
-    numbered = {name: 100 * (1 + index) for index, name in enumerate(history.NAMES)}
+    numbered = {name: 100 * (1 + index) for index, name in enumerate(history.NAMES)
+                if not name.endswith(("_last", "_first_day", "_knows_other"))}
     seen = named(payment(), counts(**numbered))
     for name, number in numbered.items():
         expected = number / 100 if "cents" in name else number
         assert seen[name.replace("cents", "amount")] == expected
+
+
+@pytest.mark.parametrize("windows", range(len(history.WINDOWS) + 1))
+def test_a_feature_of_a_window_that_is_not_known_is_nan(windows):
+    case, zeros = payment(), [0] * len(history.NAMES)
+    one = vector(case, counts_of(zeros, windows))
+    many = matrix(columns_of([case] * 2), counts_of(
+        [np.zeros(2, np.int64)] * len(zeros), np.array([windows, 4])))
+    assert_bit_equal(many[:1], one)
+    assert {feature.name for feature, value in zip(DEFAULT.features, one[0], strict=True)
+            if np.isnan(value)} == {
+        feature.name for feature in DEFAULT.features if feature.windows > windows}
+    assert not np.isnan(many[1]).any()
+
+
+@pytest.mark.parametrize(("ago", "hours"), [
+    (0, 0), (90 * 60_000, 1.5), (-HOUR_MS, 0), (30 * DAY_MS - 1, 720), (31 * DAY_MS, 720)])
+def test_hours_since_the_last_payment_are_at_most_a_month(ago, hours):
+    seen = named(payment(event_time=NOW), counts(origin_sent_last=NOW - ago))
+    assert seen["origin_hours_since_sent"] == pytest.approx(hours)
+    assert seen["origin_hours_since_received"] == 720
+
+
+def test_the_age_of_an_account_is_counted_from_its_first_day_of_the_month():
+    seen = named(payment(event_time=NOW), counts(origin_first_day=19_990, destination_first_day=0))
+    assert (seen["origin_age_days"], seen["destination_age_days"]) == (10, 0)
+
+
+def test_an_amount_is_compared_with_the_mean_of_the_month():
+    seen = named(payment(amount_cents=300_00), counts(
+        origin_sent_count_month=4, origin_sent_cents_month=400_00))
+    assert seen["amount_share_of_mean_sent"] == pytest.approx(0.7505, abs=1e-3)   # 300 / 399.76
+    assert seen["amount_share_of_mean_received"] == pytest.approx(1, abs=1e-4)
+
+
+def test_known_frauds_have_a_share_of_the_payments():
+    seen = named(payment(), counts(
+        origin_frauds_sent_month=1, origin_sent_count_month=3, destination_frauds_received_month=5,
+        destination_received_count_month=5))
+    assert seen["origin_fraud_share_month"] == pytest.approx(1 / 4.01)
+    assert seen["destination_fraud_share_month"] == pytest.approx(5 / 10.01)
 
 
 @pytest.mark.parametrize("kind", TYPES)

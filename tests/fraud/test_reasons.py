@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fraud import history
+from fraud.clock import DAY_MS, HOUR_MS
 from fraud.feature_definitions import TYPE
 from fraud.features import DEFAULT
 from fraud.history import counts_of
@@ -37,7 +38,8 @@ def test_codes_are_stable():
         "amount", "origin-balance", "destination-balance", "amount-against-balance", "time-of-day",
         "recent-sending-of-the-origin", "recent-receiving-of-the-origin",
         "recent-sending-of-the-destination", "recent-receiving-of-the-destination",
-        "passing-money-on"}
+        "passing-money-on", "age-of-the-origin", "age-of-the-destination", "counterparties",
+        "amount-against-mean", "known-frauds"}
 
 
 def assert_readable(sentence: str) -> None:
@@ -161,3 +163,36 @@ def test_a_recipient_below_its_references_is_described_by_both_sums():
     ({}, "Moves 100.00; the sender received 0.00 in the last day")])
 def test_money_that_is_passed_on_names_the_nearest_receipts(counts, expected):
     assert text("passing-money-on", counts) == expected
+
+
+NOW = 20_000 * DAY_MS + 12 * HOUR_MS
+
+
+@pytest.mark.parametrize(("group", "counts", "expected"), [
+    ("age-of-the-origin", {}, "The sender had no payment in the last 30 days"),
+    ("age-of-the-destination", {
+        "destination_received_last": NOW - 5 * HOUR_MS, "destination_first_day": 19_993},
+     "The recipient had its first payment in the last 30 days 7 days ago, and its last one 5 hours "
+     "ago"),
+    ("age-of-the-origin", {"origin_sent_last": NOW - 60_000, "origin_first_day": 20_000},
+     "The sender had its first payment in the last 30 days today, and its last one 1 minute ago"),
+    ("counterparties", {},
+     "Sender and recipient had no payment with each other in the last 30 days"),
+    ("counterparties", {"origin_knows_other": 1, "origin_contacts_month": 3},
+     "The sender had payments with 3 or more accounts in the last 30 days, the recipient "
+     "with none"),
+    ("amount-against-mean", {},
+     "Moves 100.00; the sender sent nothing in the last 30 days"),
+    ("amount-against-mean", {"origin_sent_count_month": 4, "origin_sent_cents_month": 80_00},
+     "Moves 100.00; the sender sent 20.00 on average in the last 30 days"),
+    ("known-frauds", {"destination_frauds_received_month": 2},
+     "Frauds that became known in the last 30 days: none with the sender, 2 with the recipient"),
+    ("recent-sending-of-the-origin", {"origin_sent_count_month": 9},
+     "The sender sent 9 payments in the last 30 days; a usual one, none")])
+def test_the_month_is_described(group, counts, expected):
+    assert text(group, counts, event_time=NOW) == expected
+
+
+@pytest.mark.parametrize("group", ["counterparties", "known-frauds"])
+def test_a_recipient_that_does_not_exist_is_not_mentioned(group):
+    assert "recipient" not in text(group, {"origin_contacts_month": 2}, destination=None)

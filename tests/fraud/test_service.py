@@ -1,8 +1,12 @@
+import msgspec
+import pytest
 from prometheus_client import REGISTRY
 
 import fraud.service
+from fraud.history import NAMES
 from fraud.service import Service
 from fraud.settings import Settings
+from tests.factories import payment
 
 
 def test_a_refresh_measures_the_memory_of_the_store_now_and_then(
@@ -23,3 +27,30 @@ def test_a_refresh_measures_the_memory_of_the_store_now_and_then(
     service.close()
     used, limit = measured()
     assert 0 < used < limit == 50 * 2 ** 20
+
+
+@pytest.fixture
+def logged(bundle_directory, tmp_path):
+    """Scores payments in a new service with a key; gives the lines of the decision log."""
+    def logged(key: str, *payments) -> list[dict]:
+        log = tmp_path / "decisions.jsonl"
+        service = Service(Settings(model=str(bundle_directory), account_key=key,
+                                   decision_log=str(log), clock="event"),
+                          fallback_on_store_error=True)
+        service.score(payments)
+        service.close()
+        lines = [msgspec.json.decode(line) for line in log.read_bytes().splitlines()]
+        log.unlink()
+        return lines
+
+    return logged
+
+
+def test_the_log_names_accounts_by_a_keyed_digest(logged):
+    first, second = logged("k", payment("a"), payment("b", origin="C2", destination="C1"))
+    assert (first["origin"], first["destination"]) == (second["destination"], second["origin"])
+    assert first["origin"] != first["destination"] and "C1" not in str(first)
+    assert second["counts"][NAMES.index("origin_knows_other")] == 1
+    assert logged("other", payment("a"))[0]["origin"] != first["origin"]
+    assert logged("", payment("a"))[0]["origin"] != logged("", payment("a"))[0]["origin"]
+    assert logged("k", payment("a", destination=None))[0]["destination"] is None

@@ -228,7 +228,7 @@ def test_every_metric_that_an_alert_asks_for_is_there_with_its_labels(prometheus
 def test_alerts_fire_on_what_is_wrong_here_and_on_nothing_else(prometheus):
     pending = {sample["metric"]["alertname"] for sample in prometheus.ask("ALERTS")}
     assert pending == {
-        "FraudModelOld", "FraudHistoryPartial", "FraudDeadLetters", "FraudStreamAborts",
+        "FraudModelOld", "FraudHistoryShort", "FraudDeadLetters", "FraudStreamAborts",
         "FraudStreamPaused"}
 
 

@@ -48,7 +48,7 @@ def test_of_a_payment_with_several_lines_the_last_counts(month, log):
 def test_decisions_without_whole_history_are_left_out_and_counted(month, log):
     first, second, third = month.days(10, 11)[:3]
     window = windows.of_log([log([
-        changed(first, history="partial", features=[0.0] * 13),
+        changed(first, history="short", features=[0.0] * 13),
         changed(second, history="unavailable", features=[0.0] * 13, counts=None), third])])
     assert window.payments["transaction_id"].tolist() == [third.transaction_id]
     assert window.left_out["decided without full history"] == 2

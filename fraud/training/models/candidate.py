@@ -22,6 +22,7 @@ from fraud.training.evaluation.thresholds import decline_threshold, with_review
 from fraud.training.features import splits
 from fraud.training.features.splits import Rows, Traffic
 from fraud.training.models import boosted_trees, neural_network, tuning
+from fraud.training.models.hiding import hidden
 from fraud.training.models.medians import Medians, medians_of
 from fraud.training.settings import TrainingSettings
 
@@ -80,8 +81,8 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
           trials: int = 0) -> Candidate:
     """Fit a framework's model and fallback, and measure them in validation.
 
-    A feature that is not known counts as its median among legitimate payments of the train period,
-    here and where the model serves.
+    Windows and balances are hidden in a share of the rows to fit on, so that the model works
+    without them, too (`hiding`).
 
     Args:
         table: the features in `folder`.
@@ -101,14 +102,12 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
         rows[splits.EARLY_STOPPING], rows.pop(splits.CALIBRATION),
         splits.mature_until(transactions, ends))
     for name in (splits.TRAIN, splits.EARLY_STOPPING):
-        rows[name] = rows_to_fit(rows[name], of_fraud, settings.seed)
-    rows = {name: replace(part, features=bundle.known_values(part.features, medians.row))
-            for name, part in rows.items()}
+        to_fit = rows_to_fit(rows[name], of_fraud, settings.seed)
+        rows[name] = replace(to_fit, features=hidden(to_fit.features, table, settings.seed))
     if trials:
         settings = tuning.tuned(framework, TRAINERS[framework], rows, settings, trials)
     inputs = zip(VARIANTS, (table.names, table.fallback_names), strict=True)
     traffic = splits.read_traffic(folder, transactions, ends)
-    traffic = replace(traffic, features=bundle.known_values(traffic.features, medians.row))
     variants = {name: _variant(framework, name, medians.of(names), rows, traffic, directory,
                                settings)
                 for name, names in inputs}

@@ -1,4 +1,4 @@
-"""Medians of legitimate payments: they stand in for what is not known, and explain scores."""
+"""Medians of legitimate payments: explanations compare payments with them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ class Medians(NamedTuple):
         """Return those of some features."""
         return Medians(_only(self.overall, names),
                        {name: _only(values, names) for name, values in self.by_type.items()})
-
-    @property
-    def row(self) -> np.ndarray:
-        """The overall medians in the order of the features: float32, shape (features,)."""
-        return np.array(list(self.overall.values()), np.float32)
 
 
 def medians_of(rows: Rows, types: Sequence[str]) -> Medians:

@@ -1,10 +1,11 @@
 """TensorFlow: a multilayer perceptron whose graph includes logarithms, scaling and encoding.
 
-Each feature enters as its scaled logarithm and, so that the first layer can bend, as a piecewise
-linear encoding between its quantiles (Y. Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for
-Numerical Features in Tabular Deep Learning", 2022). Each batch draws a fixed share of frauds, so
-that the time to fit does not grow with the data; the calibration corrects the shift. Dense layers
-with ReLU, Adam (D. Kingma, J. Ba, 2015) with cosine decay (I. Loshchilov, F. Hutter, "SGDR", 2017).
+Each feature enters as its scaled logarithm, 0 where it is not known, with a mask that says so; and,
+so that the first layer can bend, as a piecewise linear encoding between its quantiles (Y.
+Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning",
+2022). Each batch draws a fixed share of frauds, so that the time to fit does not grow with the
+data; the calibration corrects the shift. Dense layers with ReLU, Adam (D. Kingma, J. Ba, 2015) with
+cosine decay (I. Loshchilov, F. Hutter, "SGDR", 2017).
 """
 
 from __future__ import annotations
@@ -93,16 +94,20 @@ def _model(sample: np.ndarray, settings: NeuralNetwork):
     import keras
 
     logs = np.sign(sample) * np.log1p(np.abs(sample.astype(np.float64)))
-    mean, deviation = logs.mean(axis=0), logs.std(axis=0)
+    logs[:, np.isnan(logs).all(axis=0)] = 0.0           # nobody knows it
+    mean, deviation = np.nanmean(logs, axis=0), np.nanstd(logs, axis=0)
     # A constant feature has a deviation of rounding errors at most: do not scale it up.
     scale = 1.0 / np.where(deviation > SMALLEST, deviation, 1.0)
     low, slope = _bins(logs, settings.bins)
     inputs = keras.Input((sample.shape[1],), name="features")
-    log_inputs = keras.ops.sign(inputs) * keras.ops.log(keras.ops.abs(inputs) + 1.0)
+    is_unknown = keras.ops.isnan(inputs)
+    mask = keras.ops.cast(is_unknown, "float32")
+    known = keras.ops.where(is_unknown, 0.0, inputs)
+    log_inputs = keras.ops.sign(known) * keras.ops.log(keras.ops.abs(known) + 1.0)
     scaled = keras.layers.Rescaling(scale.tolist(), (-mean * scale).tolist())(log_inputs)
     within = (keras.ops.expand_dims(log_inputs, -1) - low) * slope
     encoded = keras.layers.Reshape((low.size,))(keras.ops.clip(within, 0.0, 1.0))
-    hidden = keras.layers.Concatenate()([scaled, encoded])
+    hidden = keras.layers.Concatenate()([scaled, encoded, mask])
     for units in settings.units:
         hidden = keras.layers.Dense(units, activation="relu")(hidden)
     return keras.Model(inputs, keras.layers.Dense(1, name="logit")(hidden))
@@ -119,7 +124,7 @@ def _bins(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         float32 arrays of shape (features, count).
     """
-    edges = np.quantile(values, np.linspace(0, 1, count + 1), axis=0).T
+    edges = np.nanquantile(values, np.linspace(0, 1, count + 1), axis=0).T
     width = np.diff(edges, axis=1)
     slope = np.where(width > SMALLEST, 1.0 / np.maximum(width, NARROWEST), 0.0)
     return edges[:, :-1].astype(np.float32), slope.astype(np.float32)

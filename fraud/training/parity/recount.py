@@ -85,7 +85,8 @@ def _before(account: _Account, side: str, event_time: int, other: int) -> dict[s
             counts[f"{side}_contacts_{window}"] = len(bits)
     for direction, name in ((SENT, "sent"), (RECEIVED, "received")):
         last = account.last[direction]
-        counts[f"{side}_{name}_last"] = last if day_of(last) > day - MONTH_DAYS else 0
+        is_in_month = day_of(last) > day - MONTH_DAYS and last <= event_time
+        counts[f"{side}_{name}_last"] = last if is_in_month else 0
         counts[f"{side}_frauds_{name}_month"] = _inside(
             account.frauds, day, MONTH_DAYS).count(direction)
     days = [number for number in account.days if day - MONTH_DAYS < number <= day]

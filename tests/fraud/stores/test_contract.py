@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.history import (
-    NAMES, WINDOWS, AccountSnapshot, AlreadyAnswered, Claim, IdConflict, KnownFraud,
-    StoreNotEmpty, contact_bit, counts_array)
+    NAMES, WINDOWS, AccountSnapshot, AlreadyAnswered, Claim, IdConflict, KnownFraud, StoreNotEmpty,
+    contact_bit, counts_array)
 from fraud.packing import LARGEST, pack
 from fraud.training.parity.recount import recounted
 from fraud.transaction import AMOUNT_LIMIT, Transaction

@@ -10,6 +10,7 @@ import pytest
 
 from fraud import features, history
 from fraud.features import DEFAULT
+from fraud.training.models.hiding import hidden
 from fraud.training.registry import Registry, tracking
 from fraud.transaction import TYPE_CODES
 
@@ -73,7 +74,8 @@ def make_payments() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """Makes features, float32 of shape (rows, features), and labels of payments.
 
     Most frauds are transfers that empty an account that just received the money; no legitimate
-    payment is like them, but some frauds are like legitimate payments.
+    payment is like them, but some frauds are like legitimate payments. Some have no balance, or no
+    week or month of history.
     """
     def make(rows: int, fraud_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(seed)
@@ -96,7 +98,8 @@ def make_payments() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
             destination=np.ones(rows, bool),
             origin_balance_cents=np.where(typical, amount, cents() - 10_000).astype(float),
             destination_balance_cents=cents().astype(float))
-        return DEFAULT.matrix(payments, history.counts_of(list(counts))), label
+        matrix = DEFAULT.matrix(payments, history.counts_of(list(counts)))
+        return hidden(matrix, DEFAULT, seed), label
 
     return make
 

@@ -17,9 +17,9 @@ payments = st.builds(
                                                       destination=destination,
                                                       amount_cents=amount),
     times, names, st.none() | names, cents)
-frauds = st.builds(lambda time, origin, destination: KnownFraud("", NOON + time, origin,
-                                                               destination),
-                   times, names, st.none() | names)
+frauds = st.builds(
+    lambda time, origin, destination: KnownFraud("", NOON + time, origin, destination),
+    times, names, st.none() | names)
 
 
 def moment(event) -> tuple[int, bool]:

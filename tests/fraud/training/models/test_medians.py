@@ -41,4 +41,3 @@ def test_medians_of_some_features_keep_their_order():
     rows = rows_of([[1, 10]], label=[0], type=["PAYMENT"])
     medians = medians_of(rows, ("PAYMENT",)).of(["b"])
     assert medians.overall == {"b": 10} and medians.by_type == {"PAYMENT": {"b": 10}}
-    assert medians.row.dtype == np.float32 and medians.row.tolist() == [10]

@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings as run_with, strategies as st
 from sklearn.metrics import average_precision_score
 
 from fraud.bundle import Calibration, calibrated
@@ -55,6 +56,18 @@ def test_the_export_scores_like_the_native_model(fitted, exported, make_payments
     rows = make_payments(10_000, 0.1, seed=3)[0][:, :width]
     native = scores(neural_network.logits(model, rows))
     assert native.shape == (10_000,) and np.ptp(native) > 0.5
+    assert np.abs(scores(candidate.score_logits(exported, rows)) - native).max() <= 1e-5
+
+
+@run_with(max_examples=30, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.sampled_from([0.01, 0.3, 0.9, 1.0]), seed=st.integers(0, 99))
+def test_the_export_takes_unknown_values_anywhere(fitted, exported, make_payments, share, seed):
+    width, model, _ = fitted
+    rows = make_payments(300, 0.1, seed=3)[0][:, :width].copy()
+    rows[np.random.default_rng(seed).random(rows.shape) < share] = np.nan
+    native = scores(neural_network.logits(model, rows))
+    assert np.isfinite(native).all()
     assert np.abs(scores(candidate.score_logits(exported, rows)) - native).max() <= 1e-5
 
 
