@@ -12,7 +12,8 @@ HOUR = 3_600_000
 DECISION = Decision(
     decided_at=1, transaction_id="a", event_time=2, type="DEBIT", amount_cents=3, origin="o",
     destination="d", origin_balance_cents=4, destination_balance_cents=5, history="full",
-    unknown_windows=[], late=False, store_sequence=6, recording_since=0, counts=[0] * 16, features=[1.5], score=0.5,
+    unknown_windows=[], late=False, store_sequence=6, recording_since=0, counts=[0] * 48,
+    features=[1.5], score=0.5,
     decision="approve", reasons=[], idempotent=True, model_digest="m", model_version="1",
     policy_digest="p", policy_version="1.1", thresholds=Thresholds(0.6, 0.9))
 LINE = msgspec.json.encode(DECISION) + b"\n"

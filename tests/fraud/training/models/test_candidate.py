@@ -149,7 +149,7 @@ def test_medians_are_those_of_the_train_period(data, variant):
     transfers = legitimate & (np.arange(5_000) % 5 == TYPES.index("TRANSFER"))
     for rows, medians in ((legitimate, variant.manifest.medians),
                           (transfers, variant.manifest.medians_by_type["TRANSFER"])):
-        assert medians == {name: np.median(matrix[:5_000][rows, column])
+        assert medians == {name: np.nanmedian(matrix[:5_000][rows, column])
                            for column, name in enumerate(variant.manifest.features)}
 
 

@@ -21,7 +21,8 @@ def decision(name: str, amount: float, made: str = "approve", day: int = 0, **ch
     values = {
         "decided_at": NOW, "history": "full", "unknown_windows": [], "late": False,
         "store_sequence": None, "recording_since": None, "counts": None, "score": 0.5,
-        "idempotent": True, "model_digest": "", "model_version": "1", "policy_digest": "", "policy_version": "1.1",
+        "idempotent": True, "model_digest": "", "model_version": "1", "policy_digest": "",
+        "policy_version": "1.1",
         "thresholds": Thresholds(0.5, 0.9), "transaction_id": name,
         "event_time": NOW + day * DAY_MS, "type": "TRANSFER",
         "amount_cents": round(100 * amount), "origin": "ab" * 16, "destination": "ef" * 16,
