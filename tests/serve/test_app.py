@@ -345,6 +345,37 @@ def test_a_bundle_that_must_not_be_served_is_refused_at_the_start(
     assert "Traceback" not in str(refused.value)
 
 
+# Its store.
+
+def test_without_dns_and_redis_every_payment_is_answered_and_marked(serve, own_redis, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SILENT_DNS.format(switch=tmp_path / "silent"))
+    redis = own_redis()
+    server = serve(FRAUD_HISTORY=redis.url.replace("127.0.0.1", "localhost"),
+                   PYTHONPATH=f"{tmp_path}:{os.getcwd()}")
+    assert server.score("before").json()["history"] == "partial"
+    (tmp_path / "silent").touch()
+    redis.kill()
+    for number in range(20):
+        answer = server.score(f"without-{number}")
+        assert answer.json()["history"] == "unavailable" and not answer.json()["idempotent"]
+        assert answer.elapsed.total_seconds() < 5       # of 60 that a lookup takes
+    warnings = [line for line in server.log.read_text().splitlines() if "without history" in line]
+    assert 1 <= len(warnings) < 20
+    redis.start()
+    wait_for(lambda: server.score(os.urandom(8).hex()).json()["history"] == "partial")
+
+
+SILENT_DNS = """
+import os, socket, time
+answer = socket.getaddrinfo
+def getaddrinfo(host, *arguments, **options):
+    if os.path.exists("{switch}") and host == "localhost":
+        time.sleep(60)
+    return answer(host, *arguments, **options)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
 # Its end.
 
 def test_after_sigterm_no_accepted_request_is_lost(serve):
