@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from fraud.decision import Decision
 
 LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "sanic.access")
+REPEAT_SECONDS = 1.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -30,9 +32,34 @@ class JsonFormatter(logging.Formatter):
         return _encode(line).decode()
 
 
+class RepeatFilter(logging.Filter):
+    """Passes one warning or error a second from each line of code; counts the others.
+
+    The next one that passes has their number in its field `suppressed`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[object, ...], tuple[float, int]] = {}    # when, and how many since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        source = record.pathname, record.lineno, record.exc_info and record.exc_info[0]
+        passed, suppressed = self._last.get(source, (float("-inf"), 0))
+        if monotonic() < passed + REPEAT_SECONDS:
+            self._last[source] = passed, suppressed + 1
+            return False
+        self._last[source] = monotonic(), 0
+        if suppressed:
+            record.fields = {**getattr(record, "fields", {}), "suppressed": suppressed}
+        return True
+
+
 def configure(level: str) -> None:
-    """Send all loggers of the process to stderr as JSON lines."""
+    """Send all loggers of the process to stderr as JSON lines, without floods of warnings."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepeatFilter())
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in LOGGERS:
