@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 
 from fraud import metrics
 from fraud.bundle import Bundle
 from fraud.champion import Challenger, Champion
 from fraud.decision import Answered, Refused
+from fraud.history import StoreUnavailable
 from fraud.logs import DecisionLog
 from fraud.rules.active import ActiveRules
 from fraud.scorer import Scorer
@@ -50,6 +52,11 @@ class Service:
     def bundle(self) -> Bundle:
         """The bundle that serves."""
         return self._champion.bundle
+
+    def connect(self) -> None:
+        """Connect to the store, so that the first payment need not wait for that."""
+        with suppress(StoreUnavailable):
+            self._store.answer("")
 
     def name_model(self) -> None:
         """Publish models and rules as metrics; call it in the process that serves."""

@@ -49,7 +49,7 @@ def create_app(settings: ServeSettings) -> App:
         app.blueprint(blueprint)
     app.add_signal(partial(_opened, context), "http.lifecycle.begin")
     app.add_signal(partial(_closed, context), "http.lifecycle.complete")
-    app.before_server_start(_follow_champion)
+    app.before_server_start(_begin)
     app.before_server_stop(_drain)
     app.after_server_stop(_close)
     return app
@@ -63,8 +63,9 @@ def create_worker(settings: ServeSettings) -> App:
     return app
 
 
-async def _follow_champion(app: App) -> None:
+async def _begin(app: App) -> None:
     app.ctx.service.name_model()        # not in a parent process, which serves nothing
+    await asyncio.to_thread(app.ctx.service.connect)
     app.add_task(_refresh(app), name="champion")
 
 
