@@ -67,8 +67,9 @@ class Service:
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Score payments, log and count the decisions. Returns and raises as `Scorer.score`."""
         outcomes = self._scorer.score(payments)
-        self._log.write([outcome.decision for outcome in outcomes
-                         if isinstance(outcome, Answered) and outcome.decision])
+        metrics.LOG_WAITING.set(self._log.write([
+            outcome.decision for outcome in outcomes
+            if isinstance(outcome, Answered) and outcome.decision]))
         metrics.observe(outcomes)
         return outcomes
 

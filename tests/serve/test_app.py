@@ -376,6 +376,24 @@ socket.getaddrinfo = getaddrinfo
 """
 
 
+def test_a_full_disk_under_the_decision_log_stops_no_answer(serve):
+    server = serve(FRAUD_DECISION_LOG="/dev/full")
+    assert [server.score(name).status_code for name in "abc"] == [200, 200, 200]
+    assert "fraud_decision_log_waiting_lines 3.0" in server.get("/metrics").text
+    assert "decisions cannot be logged" in server.log.read_text()
+    assert server.stop() == 0
+    assert "the log lines of 3 decisions are lost" in server.log.read_text()
+
+
+def test_a_renamed_decision_log_is_followed(serve, tmp_path):
+    path = tmp_path / "decisions.jsonl"
+    server = serve(FRAUD_DECISION_LOG=str(path))
+    server.score("a")
+    path.rename(tmp_path / "decisions.jsonl.1")
+    server.score("b")
+    assert json.loads(path.read_text())["transaction_id"] == "b"
+
+
 # Its end.
 
 def test_after_sigterm_no_accepted_request_is_lost(serve):
