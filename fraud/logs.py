@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -13,6 +19,9 @@ import msgspec
 from fraud.decision import Decision
 
 LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "sanic.access")
+REPEAT_SECONDS = 1.0
+WAITING_LINES = 10_000      # about 15 MB
+logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -30,9 +39,34 @@ class JsonFormatter(logging.Formatter):
         return _encode(line).decode()
 
 
+class RepeatFilter(logging.Filter):
+    """Passes one warning or error a second from each line of code; counts the others.
+
+    The next one that passes has their number in its field `suppressed`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[object, ...], tuple[float, int]] = {}    # when, and how many since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        source = record.pathname, record.lineno, record.exc_info and record.exc_info[0]
+        passed, suppressed = self._last.get(source, (float("-inf"), 0))
+        if monotonic() < passed + REPEAT_SECONDS:
+            self._last[source] = passed, suppressed + 1
+            return False
+        self._last[source] = monotonic(), 0
+        if suppressed:
+            record.fields = {**getattr(record, "fields", {}), "suppressed": suppressed}
+        return True
+
+
 def configure(level: str) -> None:
-    """Send all loggers of the process to stderr as JSON lines."""
+    """Send all loggers of the process to stderr as JSON lines, without floods of warnings."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepeatFilter())
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in LOGGERS:
@@ -42,19 +76,66 @@ def configure(level: str) -> None:
 class DecisionLog:
     """The decision log: a JSON line a decision, unbuffered, so that a crash loses none.
 
+    Any thread may use it. A file that is renamed, as log rotation does, is opened anew. While
+    writing fails, such as on a full disk, lines wait in memory; beyond `WAITING_LINES` the oldest
+    are lost.
+
     Args:
         path: a file that is appended to; "-" is stdout.
     """
 
     def __init__(self, path: str):
-        self._stream = (open(1, "ab", 0, closefd=False) if path == "-"
-                        else open(path, "ab", 0))
+        self._path = None if path == "-" else Path(path)
+        self._stream = (open(1, "ab", 0, closefd=False) if self._path is None
+                        else open(self._path, "ab", 0))
+        self._waiting: deque[bytes] = deque()
+        self._lock = Lock()
 
-    def write(self, decisions: Sequence[Decision]) -> None:
-        """Write decisions, each in one call: short lines of workers on one pipe stay whole."""
-        for decision in decisions:
-            self._stream.write(_encode(decision) + b"\n")
+    def write(self, decisions: Sequence[Decision]) -> int:
+        """Write decisions, each in one call: short lines of workers on one pipe stay whole.
+
+        Returns:
+            the number of lines that wait, because they could not be written.
+        """
+        with self._lock:
+            self._waiting.extend(_encode(decision) + b"\n" for decision in decisions)
+            try:
+                self._reopen_if_renamed()
+                while self._waiting:
+                    self._write_first()
+            except OSError as error:
+                logger.error("decisions cannot be logged: %s; %d lines wait, answers go on", error,
+                             len(self._waiting))
+                self._drop_oldest()
+            return len(self._waiting)
+
+    def _reopen_if_renamed(self) -> None:
+        if self._path is None:
+            return
+        with suppress(FileNotFoundError):
+            if os.path.samestat(self._path.stat(), os.fstat(self._stream.fileno())):
+                return
+        renamed, self._stream = self._stream, open(self._path, "ab", 0)
+        renamed.close()
+
+    def _write_first(self) -> None:
+        """Write the first line that waits; of one that a full disk cuts, the rest waits."""
+        line = self._waiting[0]
+        written = self._stream.write(line) or 0
+        if written < len(line):
+            self._waiting[0] = line[written:]
+        else:
+            self._waiting.popleft()
+
+    def _drop_oldest(self) -> None:
+        lost = len(self._waiting) - WAITING_LINES
+        if lost > 0:
+            logger.error("the log lines of %d decisions are lost", lost)
+        for _ in range(lost):
+            self._waiting.popleft()
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what waits, if that is possible now, and close the file."""
+        if self.write([]):
+            logger.error("the log lines of %d decisions are lost", len(self._waiting))
         self._stream.close()

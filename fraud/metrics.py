@@ -47,6 +47,9 @@ HISTORY_MEMORY = Gauge("fraud_history_memory_bytes",
 HISTORY_MEMORY_LIMIT = Gauge("fraud_history_memory_limit_bytes",
                              "Memory at which Redis refuses payments (maxmemory); 0: no limit.",
                              multiprocess_mode="livemostrecent")
+LOG_WAITING = Gauge("fraud_decision_log_waiting_lines",
+                    "Decisions that wait in memory, because the log cannot be written.",
+                    multiprocess_mode="livesum")
 MODEL = Gauge("fraud_model_info", "1 for the model and policy that serve, 0 for earlier ones.",
               ["model_version", "model_digest", "policy_version", "policy_digest", "framework"],
               multiprocess_mode="livemax")
@@ -58,7 +61,7 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
        HISTORY_MEMORY, HISTORY_MEMORY_LIMIT, MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION,
-       DECIDED_BY, SHADOW, DROPPED, CHALLENGER)
+       DECIDED_BY, SHADOW, DROPPED, CHALLENGER, LOG_WAITING)
 
 
 class TimedStore:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from time import monotonic
 
 from fraud import metrics
 from fraud.bundle import Bundle
 from fraud.champion import Challenger, Champion
 from fraud.decision import Answered, Refused
+from fraud.history import StoreUnavailable
 from fraud.logs import DecisionLog
 from fraud.pseudonym import with_pseudonyms
 from fraud.rules.active import ActiveRules
@@ -54,6 +56,11 @@ class Service:
         """The bundle that serves."""
         return self._champion.bundle
 
+    def connect(self) -> None:
+        """Connect to the store, so that the first payment need not wait for that."""
+        with suppress(StoreUnavailable):
+            self._store.answer("")
+
     def name_model(self) -> None:
         """Publish models and rules as metrics; call it in the process that serves."""
         metrics.name_model(self.bundle)
@@ -63,8 +70,9 @@ class Service:
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Score payments, log and count the decisions. Returns and raises as `Scorer.score`."""
         outcomes = self._scorer.score([with_pseudonyms(self._key, payment) for payment in payments])
-        self._log.write([outcome.decision for outcome in outcomes
-                         if isinstance(outcome, Answered) and outcome.decision])
+        metrics.LOG_WAITING.set(self._log.write([
+            outcome.decision for outcome in outcomes
+            if isinstance(outcome, Answered) and outcome.decision]))
         metrics.observe(outcomes)
         return outcomes
 

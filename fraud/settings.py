@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True):
         "the store of history: `memory://`, `memory:///FILE`, `redis://HOST:PORT/NUMBER` "
         "(also `rediss://`, `unix://`) or `dynamodb://TABLE`"))] = "memory://"
     history_deadline_ms: Annotated[Positive | None, Meta(description=(
-        "milliseconds for a call to the store, above 0; empty: 20 for Redis, 150 for DynamoDB"
+        "milliseconds for the store to reply, above 0; empty: 20 for Redis, 150 for DynamoDB"
         ))] = None
     idempotency_hours: Annotated[Positive, Meta(description=(
         "hours for which a `transaction_id` and its answer are known, above 0"))] = 24.0

@@ -13,14 +13,14 @@ import argparse
 import logging
 import os
 import socket
-import tempfile
 from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 from fraud.command_line import Arguments, command, parser
 from fraud.settings import SettingsError, from_environment
-from serve.settings import SHARED_DIRECTORY, ServeSettings
+from serve.settings import ServeSettings
+from serve.workers import shared_metrics, supervise
 
 logger = logging.getLogger("serve")
 
@@ -33,8 +33,7 @@ def main(arguments: Arguments) -> None:
     if options.workers == 1:
         serve(settings, options.host, options.port, 1)
         return
-    with tempfile.TemporaryDirectory(prefix="fraud-metrics-") as directory:
-        os.environ.setdefault(SHARED_DIRECTORY, directory)      # before prometheus_client loads
+    with shared_metrics():
         serve(settings, options.host, options.port, options.workers)
 
 
@@ -96,20 +95,10 @@ def serve(settings: ServeSettings, host: str, port: int, workers: int) -> None:
         return
     loader = AppLoader(factory=partial(create_worker, settings))
     app = loader.load()
-    app.main_process_ready(_stop_while_starting)
+    app.main_process_ready(supervise)
     _announce(app, host, port, settings)
     app.prepare(host=host, port=port, workers=workers, access_log=False, motd=False)
     Sanic.serve(primary=app, app_loader=loader)
-
-
-def _stop_while_starting(app: Any) -> None:
-    """Let SIGTERM stop the workers even before all of them have started.
-
-    Sanic's manager waits until all have, and would wait for the stopped ones forever.
-    """
-    manager = app.manager
-    all_have_started = manager._all_workers_ack
-    manager._all_workers_ack = lambda: manager._shutting_down or all_have_started()
 
 
 def _announce(app: Any, host: str, port: int, settings: ServeSettings) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from time import monotonic
 from types import SimpleNamespace
 from typing import TypeAlias
 
 from sanic import Sanic
 from sanic.config import Config
+from sanic.models.server_types import ConnInfo
 
 from fraud import logs
 from fraud.service import Service
@@ -16,7 +18,9 @@ from serve import api, docs, health, problems
 from serve.keys import Keys
 from serve.micro_batching import MicroBatcher
 from serve.settings import ServeSettings
+from serve.workers import stop_with_parent
 
+DRAIN_SECONDS = 2.0         # longer than a busy caller leaves a connection idle
 App: TypeAlias = "Sanic[Config, SimpleNamespace]"
 
 
@@ -39,11 +43,13 @@ def create_app(settings: ServeSettings) -> App:
     # A slow store must not block the event loop.
     context.use_threads = not settings.history.startswith("memory://")
     context.batcher = MicroBatcher(partial(api.call, context, context.service.score))
-    context.is_stopping = False
+    context.is_stopping, context.connections = False, set()
     app.error_handler.add(Exception, problems.from_exception)
     for blueprint in (api.blueprint, health.blueprint, docs.blueprint):
         app.blueprint(blueprint)
-    app.before_server_start(_follow_champion)
+    app.add_signal(partial(_opened, context), "http.lifecycle.begin")
+    app.add_signal(partial(_closed, context), "http.lifecycle.complete")
+    app.before_server_start(_begin)
     app.before_server_stop(_drain)
     app.after_server_stop(_close)
     return app
@@ -52,12 +58,19 @@ def create_app(settings: ServeSettings) -> App:
 def create_worker(settings: ServeSettings) -> App:
     """Create the app of one of several worker processes."""
     logs.configure(settings.log_level)
-    return create_app(settings)
+    app = create_app(settings)
+    app.before_server_start(_follow_parent)
+    return app
 
 
-async def _follow_champion(app: App) -> None:
+async def _begin(app: App) -> None:
     app.ctx.service.name_model()        # not in a parent process, which serves nothing
+    await asyncio.to_thread(app.ctx.service.connect)
     app.add_task(_refresh(app), name="champion")
+
+
+async def _follow_parent(app: App) -> None:
+    app.add_task(stop_with_parent(app), name="parent")
 
 
 async def _refresh(app: App) -> None:
@@ -66,9 +79,24 @@ async def _refresh(app: App) -> None:
         await asyncio.to_thread(app.ctx.service.refresh)
 
 
+async def _opened(context: SimpleNamespace, conn_info: ConnInfo) -> None:
+    context.connections.add(conn_info)
+
+
+async def _closed(context: SimpleNamespace, conn_info: ConnInfo) -> None:
+    context.connections.discard(conn_info)
+
+
 async def _drain(app: App) -> None:
-    """Stop keeping connections alive: busy callers would otherwise hold theirs until the end."""
-    app.ctx.is_stopping = True
+    """Answer with `Connection: close` until callers have left, or `DRAIN_SECONDS` at most.
+
+    Sanic then closes idle connections, also those on which a request is already on its way.
+    """
+    context = app.ctx
+    context.is_stopping = True
+    end = monotonic() + min(DRAIN_SECONDS, context.settings.drain_seconds)
+    while context.connections and monotonic() < end:
+        await asyncio.sleep(0.02)
 
 
 async def _close(app: App) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import CorruptRecordError
 
+from fraud import clock
 from fraud.brokers import connection
 from fraud.settings import SettingsError
+from stream.messages import CorruptRecord
 from stream.settings import StreamSettings
 from stream.topics import DEAD_LETTER_BYTES
 
@@ -15,6 +19,7 @@ BOOTSTRAP_MS = 10_000           # to find the brokers
 REQUEST_MS = 10_000             # for one answer
 BATCH_BYTES = 262_144           # of one partition in a request
 RECONNECT_MS = 1_000            # between attempts, at most
+CORRUPT = re.compile(r"partition=(?P<partition>\d+)\) at offset \d+ failed crc check")
 
 
 def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
@@ -73,3 +78,24 @@ def check_topics(reader: KafkaConsumer, settings: StreamSettings) -> None:
             raise SettingsError(f"topic {name!r} has {count} partitions and "
                                 f"{settings.topic_transactions!r} has "
                                 f"{counts[settings.topic_transactions]}; give it at least as many")
+
+
+def skip_corrupt(reader: KafkaConsumer, error: CorruptRecordError
+                 ) -> dict[TopicPartition, list[CorruptRecord]]:
+    """Move a reader past the record at which a batch failed its checksum, and return that record.
+
+    The client names the batch, not how many records it has: the next poll fails at the next one,
+    until the batch is behind.
+    """
+    named = CORRUPT.search(str(error))
+    if not named:
+        raise error
+    [partition] = [partition for partition in reader.assignment()
+                   if partition.partition == int(named["partition"])]
+    offset = reader.position(partition, timeout_ms=REQUEST_MS)
+    if offset is None:
+        raise error
+    reader.seek(partition, offset + 1)
+    return {partition: [CorruptRecord(
+        partition.topic, partition.partition, offset, clock.now_ms(),
+        f"the record fails its checksum on the broker ({error}); send the payment again")]}

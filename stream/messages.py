@@ -6,7 +6,7 @@ An outcome is written to the partition with the message's number; its headers `s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
@@ -25,7 +25,7 @@ class Poison(NamedTuple):
     """A message that can never be scored.
 
     `reason` is not-json, invalid-payment, too-large, null-value, bad-key, id-reused,
-    event-time-ahead or unknown-type; `detail` names field, value and fix.
+    event-time-ahead, unknown-type or corrupt; `detail` names field, value and fix.
     """
 
     reason: str
@@ -52,8 +52,25 @@ class Produced(NamedTuple):
     headers: Headers
 
 
-def parse_message(record: ConsumerRecord) -> Transaction | Poison:
+class CorruptRecord(NamedTuple):
+    """A record that the client refuses, because its batch fails the checksum."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int              # when it was met: its own is not known
+    detail: str
+    key: None = None
+    value: None = None
+
+
+Record: TypeAlias = ConsumerRecord | CorruptRecord
+
+
+def parse_message(record: Record) -> Transaction | Poison:
     """Return the payment of a message, or the reason why it cannot be scored."""
+    if isinstance(record, CorruptRecord):
+        return Poison("corrupt", record.detail)
     value = record.value
     if value is None:
         return Poison("null-value", "the message has no value; send a payment as JSON")
@@ -90,7 +107,7 @@ def _units(cents: int | None) -> float | None:
     return None if cents is None else cents / 100
 
 
-def decision(record: ConsumerRecord, payment: Transaction, answer: StreamAnswer
+def decision(record: Record, payment: Transaction, answer: StreamAnswer
              ) -> Produced:
     """Return the decision on a payment, with the header `duplicate` if its answer was known."""
     headers = _source(record)
@@ -99,7 +116,7 @@ def decision(record: ConsumerRecord, payment: Transaction, answer: StreamAnswer
     return Produced(record.partition, payment.origin.encode(), answer.body, headers)
 
 
-def dead_letter(record: ConsumerRecord, poison: Poison, limit: int) -> Produced:
+def dead_letter(record: Record, poison: Poison, limit: int) -> Produced:
     """Return the dead letter of a message: unchanged, with the reason.
 
     Args:
@@ -121,7 +138,7 @@ def dead_letter(record: ConsumerRecord, poison: Poison, limit: int) -> Produced:
     return Produced(record.partition, key, value, headers)
 
 
-def _source(record: ConsumerRecord) -> Headers:
+def _source(record: Record) -> Headers:
     return [("source-partition", b"%d" % record.partition),
             ("source-offset", b"%d" % record.offset)]
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from stream.messages import Record
 
 MESSAGES = Counter("fraud_stream_messages_total", "Messages whose outcome is committed.")
 BATCHES = Histogram("fraud_stream_batch_messages", "Messages of a transaction.",
@@ -17,3 +22,16 @@ ABORTED = Counter("fraud_stream_aborted_total",
                   "Aborted transactions; their messages are scored again.", ["error"])
 OUTAGES = Counter("fraud_stream_outages_total",
                   "Batches postponed because store or API was unavailable.")
+
+
+def observe(records: Sequence[Record], reasons: Mapping[str, int]) -> None:
+    """Count the messages of a committed batch, and its dead letters by reason."""
+    if not records:
+        return
+    now = time.time()
+    MESSAGES.inc(len(records))
+    BATCHES.observe(len(records))
+    for record in records:
+        LATENCY.observe(now - record.timestamp / 1000)
+    for reason, count in reasons.items():
+        DEAD_LETTERS.labels(reason).inc(count)

@@ -2,7 +2,7 @@
 
 A batch is one Kafka transaction of decisions, dead letters and offsets. The broker accepts offsets
 only from a group member in the generation that polled the batch, so a process that others replaced
-can commit nothing (KIP-447). After any failure the producer is replaced, which aborts its open
+can commit nothing (KIP-447). After any failure both clients are replaced, which aborts the open
 transaction, and reading resumes after the last commit: every failure recovers in the same way.
 """
 
@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 from kafka import (
     ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition)
-from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError
 
+from fraud.errors import FraudError
 from fraud.transaction import Transaction
-from stream import clients, messages, metrics
-from stream.messages import Poison, Produced, StreamAnswer
+from stream import clients, messages, metrics, positions
+from stream.messages import Poison, Produced, Record, StreamAnswer
 from stream.scoring import Scoring, ScoringUnavailable
 from stream.settings import StreamSettings
 from stream.topics import DEAD_LETTER_BYTES
@@ -34,13 +34,14 @@ from stream.topics import DEAD_LETTER_BYTES
 POLL_MS = 500
 FIRST_BACKOFF_SECONDS = 0.1
 LAG_SECONDS = 1.0
+ABANDON_MS = 1_000              # to leave the group after a failure
 log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
     """The messages of one poll."""
 
-    records: list[ConsumerRecord]
+    records: list[Record]           # none if only positions moved, past markers of transactions
     offsets: dict[TopicPartition, OffsetAndMetadata]    # after the batch
     member: ConsumerGroupMetadata                       # that polled it: the broker's fence
 
@@ -64,8 +65,10 @@ class Worker:
         self._settings, self._scoring = settings, scoring
         self._consumer: KafkaConsumer | None = None
         self._producer: KafkaProducer | None = None
+        self._committed: dict[TopicPartition, int] = {}
         self._must_rewind = False           # more was polled than is committed
-        self._refreshed = self._measured = 0.0
+        self._is_checked = False            # that the topics exist
+        self._refreshed = self._measured = self._heard = 0.0
 
     def run(self, stop: Event) -> None:
         """Score until `stop` is set; the current batch is finished then."""
@@ -74,10 +77,17 @@ class Worker:
             try:
                 self._turn()
                 failures = 0
-            except (KafkaError, ScoringUnavailable) as error:
+            except ScoringUnavailable as error:     # no transaction was begun
+                failures += 1
+                self._postpone(error)
+                self._wait(stop, backoff(failures, self._settings.backoff_seconds))
+            except FraudError:
+                self._close()
+                raise
+            except Exception as error:      # Kafka's client raises more than its own errors
                 failures += 1
                 self._give_up(error)
-                self._wait(stop, backoff(failures, self._settings.backoff_seconds))
+                stop.wait(backoff(failures, self._settings.backoff_seconds))
         self._close()
 
     def _turn(self) -> None:
@@ -88,36 +98,44 @@ class Worker:
             outputs = self.score(batch.records)
             self.produce(producer, batch, outputs)
             self.commit(producer)
-            _observe(batch, outputs)
+            self._committed |= {partition: after.offset
+                                for partition, after in batch.offsets.items()}
+            metrics.observe(batch.records, outputs.reasons)
 
     def _connect(self) -> tuple[KafkaConsumer, KafkaProducer]:
         """Return the clients, connected and reading after the last commit."""
         if self._consumer is None:
-            consumer = clients.consumer(self._settings)
-            clients.check_topics(consumer, self._settings)
-            self._consumer = consumer
+            self._consumer = clients.consumer(self._settings)
+            self._heard = time.monotonic()
+        if not self._is_checked:
+            clients.check_topics(self._consumer, self._settings)
+            self._is_checked = True
         if self._producer is None:
             self._producer = clients.transactional(self._settings, self._settings.stream_instance)
             self._producer.init_transactions()
         if self._must_rewind:
-            _rewind(self._consumer)
+            positions.rewind(self._consumer)
             self._must_rewind = False
         return self._consumer, self._producer
 
     def poll(self, consumer: KafkaConsumer) -> Batch | None:
         """Poll messages: in order within a partition, by timestamp across partitions."""
-        polled = consumer.poll(POLL_MS, self._settings.stream_batch)
+        try:
+            polled = consumer.poll(POLL_MS, self._settings.stream_batch)
+        except CorruptRecordError as error:
+            polled = clients.skip_corrupt(consumer, error)
         # At once: a later generation would accept a batch that was polled in an earlier one.
         member = consumer.group_metadata()
-        if not polled:
+        offsets = {partition: OffsetAndMetadata(records[-1].offset + 1)
+                   for partition, records in polled.items()}
+        offsets = offsets or positions.moved(consumer, self._committed)
+        if not offsets:
             return None
         if member.generation_id < 0:
             raise KafkaError("the group dropped this scorer while it polled")
-        offsets = {partition: OffsetAndMetadata(records[-1].offset + 1)
-                   for partition, records in polled.items()}
         return Batch(list(merge(*polled.values(), key=attrgetter("timestamp"))), offsets, member)
 
-    def score(self, records: Sequence[ConsumerRecord]) -> Outputs:
+    def score(self, records: Sequence[Record]) -> Outputs:
         """Return decisions and dead letters; payments that the store refuses are dead letters."""
         parsed = [messages.parse_message(record) for record in records]
         payments = [message for message in parsed if isinstance(message, Transaction)]
@@ -148,31 +166,29 @@ class Worker:
         """Commit the transaction, which makes all of it visible."""
         producer.commit_transaction()
 
-    def _give_up(self, error: KafkaError | ScoringUnavailable) -> None:
+    def _postpone(self, error: ScoringUnavailable) -> None:
         self._must_rewind = True
-        if isinstance(error, ScoringUnavailable):     # no transaction was begun
-            metrics.OUTAGES.inc()
-            log.warning("scoring is postponed: %s", error)
-            return
+        metrics.OUTAGES.inc()
+        log.warning("scoring is postponed: %s", error)
+
+    def _give_up(self, error: Exception) -> None:
         metrics.ABORTED.labels(type(error).__name__).inc()
-        log.warning("resuming after the last commit: %s", error)
-        if self._producer:
-            with suppress(KafkaError):
-                self._producer.close(timeout=0)
-            self._producer = None
+        log.warning("resuming after the last commit: %s: %s", type(error).__name__, error,
+                    exc_info=not isinstance(error, KafkaError))
+        self._close(ABANDON_MS)
+        self._committed.clear()
+        self._must_rewind = False
 
     def _wait(self, stop: Event, seconds: float) -> None:
         """Stay in the group for some time; what is polled meanwhile is polled again."""
+        assert self._consumer is not None       # it polled what is postponed
         end = time.monotonic() + seconds
         while not stop.is_set() and (left := end - time.monotonic()) > 0:
-            if self._consumer is None:
-                stop.wait(left)
-                continue
             try:
                 self._consumer.pause(*self._consumer.assignment())
                 self._consumer.poll(min(round(left * 1000), POLL_MS))
                 self._maintain(self._consumer)
-            except KafkaError as error:
+            except Exception as error:      # the next turn replaces the clients
                 log.warning("waiting for the broker: %s", error)
                 stop.wait(min(left, POLL_MS / 1000))
 
@@ -184,14 +200,28 @@ class Worker:
             self._scoring.refresh()
         if now > self._measured + LAG_SECONDS:
             self._measured = now
-            _measure_lag(consumer)
+            self._check_broker(consumer)
 
-    def _close(self) -> None:
+    def _check_broker(self, consumer: KafkaConsumer) -> None:
+        """Measure the lag, and raise KafkaError if the broker has been silent for a session.
+
+        It may have moved: Kafka's client tries the addresses that it knows for ever.
+        """
+        if positions.measure_lag(consumer):
+            self._heard = time.monotonic()
+        elif time.monotonic() > self._heard + self._settings.session_ms / 1000:
+            raise KafkaError("the brokers have been silent for FRAUD_SESSION_MS")
+
+    def _close(self, timeout_ms: int = clients.REQUEST_MS) -> None:
         """Leave the group, so that others take over at once."""
-        for client in (self._producer, self._consumer):
-            if client:
-                with suppress(KafkaError):
-                    client.close()
+        producer, consumer = self._producer, self._consumer
+        self._producer = self._consumer = None
+        with suppress(Exception):
+            if producer:
+                producer.close(timeout=0)       # nothing is open, or it is to be aborted
+        with suppress(Exception):
+            if consumer:
+                consumer.close(timeout_ms=timeout_ms)
 
 
 def _by_position(parsed: Sequence[Transaction | Poison], answers: Sequence[StreamAnswer | Poison]
@@ -201,29 +231,9 @@ def _by_position(parsed: Sequence[Transaction | Poison], answers: Sequence[Strea
     Raises:
         ValueError: there are more or fewer answers than payments.
     """
-    positions = [position for position, message in enumerate(parsed)
-                 if isinstance(message, Transaction)]
-    return dict(zip(positions, answers, strict=True))
-
-
-def _rewind(consumer: KafkaConsumer) -> None:
-    """Continue reading after the last commit."""
-    for partition in consumer.assignment():
-        committed = consumer.committed(partition, timeout_ms=clients.REQUEST_MS)
-        if committed is None:
-            consumer.seek_to_beginning(partition)
-        else:
-            consumer.seek(partition, committed)
-    consumer.resume(*consumer.paused())
-
-
-def _measure_lag(consumer: KafkaConsumer) -> None:
-    partitions = consumer.assignment()
-    ends = consumer.end_offsets(partitions, timeout_ms=clients.REQUEST_MS)
-    metrics.LAG.clear()             # of partitions that moved to others
-    for partition in partitions:
-        position = consumer.position(partition, timeout_ms=clients.REQUEST_MS)
-        metrics.LAG.labels(partition.partition).set(ends[partition] - (position or 0))
+    of_payments = [position for position, message in enumerate(parsed)
+                   if isinstance(message, Transaction)]
+    return dict(zip(of_payments, answers, strict=True))
 
 
 def backoff(failures: int, limit: float) -> float:
@@ -234,13 +244,3 @@ def backoff(failures: int, limit: float) -> float:
     """
     seconds: float = min(limit, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 30))
     return random.uniform(0.5, 1) * seconds
-
-
-def _observe(batch: Batch, outputs: Outputs) -> None:
-    now = time.time()
-    metrics.MESSAGES.inc(len(batch.records))
-    metrics.BATCHES.observe(len(batch.records))
-    for record in batch.records:
-        metrics.LATENCY.observe(now - record.timestamp / 1000)
-    for reason, count in outputs.reasons.items():
-        metrics.DEAD_LETTERS.labels(reason).inc(count)

@@ -200,8 +200,8 @@ def own_redis(tmp_path_factory):
         pytest.fail("redis-server is missing; install it: apt-get install redis-server")
     servers = []
 
-    def start(*options: str) -> RedisServer:
-        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), *options))
+    def start(*options: str, **address) -> RedisServer:
+        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), *options, **address))
         return servers[-1]
 
     yield start

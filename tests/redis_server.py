@@ -11,11 +11,11 @@ from stream.broker import free_port
 class RedisServer:
     """A redis-server for one test, which can be killed and started again with its data."""
 
-    def __init__(self, directory, *options: str):
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._command = ["redis-server", "--port", str(self.port), "--dir", str(directory),
-                         "--save", "", *options]
+    def __init__(self, directory, *options: str, host: str = "127.0.0.1", port: int = 0):
+        self.port = port or free_port()
+        self.url = f"redis://{host}:{self.port}/0"
+        self._command = ["redis-server", "--bind", host, "--port", str(self.port),
+                         "--dir", str(directory), "--save", "", *options]
         self.start()
 
     def start(self):

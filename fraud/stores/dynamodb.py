@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
 from fraud.history import (
     MAX_GAP_MS, AccountSnapshot, Claim, ClaimResult, KnownFraud, StoreNotEmpty, StoreUnavailable)
@@ -25,6 +25,8 @@ from fraud.stores.dynamodb_items import (
     put, put_snapshot, typed)
 from fraud.transaction import Transaction
 
+CONNECT_SECONDS = 1.0                       # DNS, TLS and credentials, before the first answer
+IDLE_SECONDS = 30.0                         # after which a connection is not trusted
 RETRIES = 3
 RETRY_SECONDS = 0.005                       # longest first wait; doubles with each retry
 TRANSACTION_ITEMS = 100                     # DynamoDB's limit on the items of one transaction
@@ -42,13 +44,16 @@ class DynamoStore:
     Args:
         table: its name; region, credentials and endpoint come from AWS' variables and files.
         id_ttl_ms: time for which an id is known; DynamoDB may forget it later.
-        deadline_ms: of a claim or finish; after it, a call raises `StoreUnavailable`.
+        deadline_ms: of a claim or finish; after it, a call raises `StoreUnavailable`. The first
+            call, also after an idle time, has `CONNECT_SECONDS` if that is longer.
     """
 
     def __init__(self, table: str, id_ttl_ms: int, deadline_ms: float):
         self._table, self._id_ttl_ms, self._deadline = table, id_ttl_ms, deadline_ms / 1000
+        self._longest = max(self._deadline, CONNECT_SECONDS)
+        self._used = float("-inf")
         self._client = botocore.session.get_session().create_client("dynamodb", config=Config(
-            connect_timeout=self._deadline, read_timeout=self._deadline,
+            connect_timeout=self._longest, read_timeout=self._longest,
             retries={"total_max_attempts": 1}, max_pool_connections=PARALLEL_CALLS))
         self._threads = ThreadPoolExecutor(PARALLEL_CALLS, "dynamodb")
         self._since: int | None = None
@@ -96,16 +101,30 @@ class DynamoStore:
         """Run the work on parts of this size, each within the deadline, and return all results."""
         results: list[Result] = []
         for start in range(0, len(arguments), size):
-            end = time.monotonic() + self._deadline
+            seconds = self._seconds_for_a_call()
             part = arguments[start:start + size]
             try:
-                results += self._threads.submit(work, part, end).result(self._deadline)
-            except (Late, BotoCoreError, ClientError) as error:
+                results += self._threads.submit(
+                    work, part, time.monotonic() + seconds).result(seconds)
+            except Late as error:
+                problem = str(error) or f"no answer in {seconds * 1000:.0f} ms"
+                raise self._unavailable(problem) from error
+            except (BotoCoreError, ClientError) as error:
                 raise self._unavailable(error) from error
         return results
 
-    def _unavailable(self, error: Exception) -> StoreUnavailable:
-        problem = str(error) or f"no answer in {self._deadline * 1000:.0f} ms"
+    def _seconds_for_a_call(self) -> float:
+        """Return the deadline of a call; drop connections that may have died while idle.
+
+        The wall clock also runs while Lambda has frozen the process.
+        """
+        before, self._used = self._used, time.time()
+        if before <= self._used < before + IDLE_SECONDS:
+            return self._deadline
+        self._client.close()        # it connects again with the next call
+        return self._longest
+
+    def _unavailable(self, problem: object) -> StoreUnavailable:
         return StoreUnavailable(f"DynamoDB table {self._table}: {problem}")
 
     def _claim(self, payments: Sequence[Transaction], now: int, end: float) -> list[ClaimResult]:
@@ -180,7 +199,7 @@ class DynamoStore:
         items: dict[str, Item] = {}
         request = {self._table: {"Keys": [typed(pk=key) for key in keys], "ConsistentRead": True}}
         while request:
-            reply = self._client.batch_get_item(RequestItems=request)
+            reply = self._call(self._client.batch_get_item, RequestItems=request)
             items |= {item["pk"]: item for item in map(plain, reply["Responses"][self._table])}
             request = reply["UnprocessedKeys"]
         return items
@@ -188,10 +207,20 @@ class DynamoStore:
     def _write(self, kind: str, writes: list[Write]) -> bool:
         """Write all, and return True; or nothing where a condition fails."""
         try:
-            self._client.transact_write_items(TransactItems=[
+            self._call(self._client.transact_write_items, TransactItems=[
                 {kind: {"TableName": self._table, **write}} for write in writes])
         except self._client.exceptions.TransactionCanceledException as error:
             if {reason["Code"] for reason in error.response["CancellationReasons"]} <= _CHANGED:
                 return False
             raise
         return True
+
+    def _call(self, operation: Callable[..., Result], **request: object) -> Result:
+        """Call an operation, once more if the service has closed the connection.
+
+        Both may have been carried out: conditions of writes make that harmless.
+        """
+        try:
+            return operation(**request)
+        except ConnectionClosedError:
+            return operation(**request)

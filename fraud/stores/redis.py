@@ -12,25 +12,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha1
-from time import monotonic
 from typing import Any, TypeVar
-
-from redis import ConnectionPool, RedisError
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, NoScriptError
-from redis.retry import Retry
 
 from fraud.clock import DAY_MS
 from fraud.history import (
     MONTH_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud,
-    StoreMemory, StoreNotEmpty, StoreUnavailable, digest)
+    StoreMemory, StoreNotEmpty, digest)
 from fraud.stores import scripts
 from fraud.stores.account import LIMB, TOTALS_FIELDS, claim_of, contact_bits, encode, totals_of
+from fraud.stores.redis_connection import Command, RedisClient
 from fraud.transaction import Transaction
 
 PREFIX = "fraud:"
 RECORDING = PREFIX + "recording"
-TRIP_PAYMENTS = 100         # of one round trip, which has the deadline
+TRIP_PAYMENTS = 100         # of one round trip
 SCRIPT_PAYMENTS = 25        # of one script: it blocks the server's other clients while it runs
 ACCOUNT_TTL_MS = FRAUD_TTL_MS = MONTH_MS + 2 * DAY_MS
 
@@ -41,7 +36,6 @@ _DIGESTS = {script: sha1(script.encode()).hexdigest()
 _MASK = 2 ** 32 - 1
 
 Item = TypeVar("Item")
-Command = tuple[str | bytes | int, ...]
 
 
 class RedisStore:
@@ -50,14 +44,13 @@ class RedisStore:
     Args:
         url: redis://, rediss:// or unix://, as redis-py takes it.
         id_ttl_ms: time for which an id is known.
-        deadline_ms: of a round trip; after it, a call raises `StoreUnavailable`.
+        deadline_ms: for Redis to reply; after it, a call raises `StoreUnavailable`.
     """
 
     def __init__(self, url: str, id_ttl_ms: int, deadline_ms: float):
-        self._id_ttl_ms, self._deadline = id_ttl_ms, deadline_ms / 1000
-        self._pool = ConnectionPool.from_url(
-            url, protocol=2, retry=Retry(NoBackoff(), 0), redis_connect_func=_set_up,
-            socket_timeout=self._deadline, socket_connect_timeout=self._deadline)
+        self._id_ttl_ms = id_ttl_ms
+        self._client = RedisClient(url, deadline_ms / 1000, _DIGESTS.keys())
+        self._trip = self._client.trip
 
     def claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult]:
         digests = [digest(payment) for payment in payments]
@@ -94,12 +87,11 @@ class RedisStore:
             raise StoreNotEmpty("Redis has been recording already")
 
     def memory(self) -> StoreMemory:
-        [reply] = self._trip([("INFO", "memory")])
-        fields = _fields(reply)
+        fields = self._client.memory()
         return StoreMemory(int(fields["used_memory"]), int(fields["maxmemory"]))
 
     def close(self) -> None:
-        self._pool.disconnect()
+        self._client.close()
 
     def _claim_command(self, part: Sequence[tuple[Transaction, bytes]], now: int) -> Command:
         keys, arguments = [RECORDING], [now, self._id_ttl_ms, ACCOUNT_TTL_MS]
@@ -133,51 +125,6 @@ class RedisStore:
             for reply in self._trip(part):
                 items += reply
         return items
-
-    def _trip(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the replies of one round trip, or of a second one if the connection was dead."""
-        end = monotonic() + self._deadline
-        try:
-            try:
-                return self._exchange(commands, end)
-            except (ConnectionError, NoScriptError):
-                if monotonic() > end - self._deadline / 2:
-                    raise
-                return self._exchange(commands, end)
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"Redis: {error}") from error
-
-    def _exchange(self, commands: Sequence[Command], end: float) -> list[Any]:
-        connection: Any = self._pool.get_connection()       # redis-py has few types
-        try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            return [connection.read_response(timeout=max(end - monotonic(), 0.001))
-                    for _ in commands]
-        except BaseException:
-            connection.disconnect()         # late replies would answer the next command
-            raise
-        finally:
-            self._pool.release(connection)
-
-
-def _set_up(connection: Any) -> None:
-    """Load the scripts on a new connection, and check that the server never evicts keys."""
-    connection.on_connect()
-    for script in _DIGESTS:
-        connection.send_command("SCRIPT", "LOAD", script)
-        connection.read_response()
-    connection.send_command("INFO", "memory")
-    memory = _fields(connection.read_response())
-    policy = memory.get("maxmemory_policy", "unknown")
-    if memory.get("maxmemory") != "0" and policy != "noeviction":
-        raise ConnectionError(f"maxmemory-policy is {policy}: it may forget accounts; set it to "
-                              "noeviction")
-
-
-def _fields(reply: bytes) -> dict[str, str]:
-    """Return the fields of a reply to INFO."""
-    lines = reply.decode().splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def _command(script: str, keys: Sequence[str], arguments: Sequence[bytes | int]) -> Command:

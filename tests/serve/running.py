@@ -1,6 +1,7 @@
 """Runs the server as a user would: a real process, reached over HTTP."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -63,3 +64,15 @@ class Server:
     def stop(self) -> int:
         self.process.terminate()
         return self.process.wait(30)
+
+
+def serving_versions(metrics: str) -> set[str]:
+    """Versions of the models that metrics say to serve."""
+    return set(re.findall(r'fraud_model_info\{.*model_version="(\d+)".*\} 1\.0', metrics))
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,10 +1,13 @@
+import asyncio
 import gzip
 import json
 import os
-import re
+import random
 import signal
 import threading
 import time
+from http.client import HTTPConnection
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,7 +20,8 @@ from fraud.service import Service
 from fraud.settings import Settings
 from fraud.training.registry import publication, rule_publication
 from fraud.transaction import parse
-from tests.serve.running import HASH, KEY, payment
+from serve.app import _drain
+from tests.serve.running import HASH, KEY, payment, serving_versions, wait_for
 
 
 def problem(response: requests.Response) -> tuple[int, str]:
@@ -341,38 +345,56 @@ def test_a_bundle_that_must_not_be_served_is_refused_at_the_start(
     assert "Traceback" not in str(refused.value)
 
 
-def serving_versions(metrics: str) -> set[str]:
-    """Versions of the models that metrics say to serve."""
-    return set(re.findall(r'fraud_model_info\{.*model_version="(\d+)".*\} 1\.0', metrics))
+# Its store.
+
+def test_without_dns_and_redis_every_payment_is_answered_and_marked(serve, own_redis, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SILENT_DNS.format(switch=tmp_path / "silent"))
+    redis = own_redis()
+    server = serve(FRAUD_HISTORY=redis.url.replace("127.0.0.1", "localhost"),
+                   PYTHONPATH=f"{tmp_path}:{os.getcwd()}")
+    assert server.score("before").json()["history"] == "partial"
+    (tmp_path / "silent").touch()
+    redis.kill()
+    for number in range(20):
+        answer = server.score(f"without-{number}")
+        assert answer.json()["history"] == "unavailable" and not answer.json()["idempotent"]
+        assert answer.elapsed.total_seconds() < 5       # of 60 that a lookup takes
+    warnings = [line for line in server.log.read_text().splitlines() if "without history" in line]
+    assert 1 <= len(warnings) < 20
+    redis.start()
+    wait_for(lambda: server.score(os.urandom(8).hex()).json()["history"] == "partial")
 
 
-# Its workers.
+SILENT_DNS = """
+import os, socket, time
+answer = socket.getaddrinfo
+def getaddrinfo(host, *arguments, **options):
+    if os.path.exists("{switch}") and host == "localhost":
+        time.sleep(60)
+    return answer(host, *arguments, **options)
+socket.getaddrinfo = getaddrinfo
+"""
 
-def test_workers_share_history_answers_and_metrics(serve, redis_url, tmp_path, make_bundle):
-    make_bundle(tmp_path / "2", version="2")
-    models = tmp_path / "models"
-    publication.publish(tmp_path / "bundle", "fraud-detector", str(models))
-    server = serve("--workers", "2", FRAUD_HISTORY=redis_url, FRAUD_HISTORY_DEADLINE_MS="2000",
-                   FRAUD_MODEL=str(models), FRAUD_MODEL_REFRESH_SECONDS="0.1")
-    first = requests.post(server.url + "/v1/score", json=payment("same"), timeout=9).content
-    for _ in range(20):         # a connection of its own may reach either worker
-        assert requests.post(server.url + "/v1/score", json=payment("same"),
-                             timeout=9).content == first
-    metrics = requests.get(server.url + "/metrics", timeout=9).text
-    assert "fraud_repeats_total 20.0" in metrics
-    assert serving_versions(metrics) == {"1"}
-    publication.publish(tmp_path / "2", "fraud-detector", str(models))
-    wait_for(lambda: serving_versions(requests.get(server.url + "/metrics", timeout=9).text)
-             == {"2"})
+
+def test_a_full_disk_under_the_decision_log_stops_no_answer(serve):
+    server = serve(FRAUD_DECISION_LOG="/dev/full")
+    assert [server.score(name).status_code for name in "abc"] == [200, 200, 200]
+    assert "fraud_decision_log_waiting_lines 3.0" in server.get("/metrics").text
+    assert "decisions cannot be logged" in server.log.read_text()
     assert server.stop() == 0
+    assert "the log lines of 3 decisions are lost" in server.log.read_text()
+
+
+def test_a_renamed_decision_log_is_followed(serve, tmp_path):
+    path = tmp_path / "decisions.jsonl"
+    server = serve(FRAUD_DECISION_LOG=str(path))
+    server.score("a")
+    path.rename(tmp_path / "decisions.jsonl.1")
+    server.score("b")
+    assert json.loads(path.read_text())["transaction_id"] == "b"
 
 
 # Its end.
-
-def test_a_server_stops_before_all_of_its_workers_have_started(serve, redis_url):
-    server = serve("--workers", "6", FRAUD_HISTORY=redis_url)     # the first of them is ready
-    assert server.stop() == 0
-
 
 def test_after_sigterm_no_accepted_request_is_lost(serve):
     server = serve(FRAUD_DRAIN_SECONDS="60")        # it does not need them: it stops at once
@@ -404,8 +426,33 @@ def test_after_sigterm_no_accepted_request_is_lost(serve):
     assert len(decisions(server)) == len(answered)
 
 
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_busy_keep_alive_callers_leave_before_a_stop_cuts_them_off(serve):
+    server, answers, reconnect = serve(), [], []
+
+    def ask(caller: int) -> None:
+        """Send payments on one connection, with pauses, until the server asks to reconnect."""
+        connection, pauses = HTTPConnection("127.0.0.1", server.port), random.Random(caller)
+        while True:
+            connection.request("POST", "/v1/score", json.dumps(payment(os.urandom(8).hex())))
+            response = connection.getresponse()
+            response.read()
+            answers.append(response.status)
+            if response.headers["connection"] == "close":
+                return reconnect.append(caller)
+            time.sleep(pauses.uniform(0, 0.2))
+
+    callers = [threading.Thread(target=ask, args=[caller]) for caller in range(20)]
+    for caller in callers:
+        caller.start()
+    wait_for(lambda: len(answers) > 200)
+    assert server.stop() == 0
+    for caller in callers:
+        caller.join()
+    assert len(reconnect) == 20 and set(answers) == {200}
+    assert len(decisions(server)) == len(answers)
+
+
+def test_a_stop_without_connections_does_not_wait(app):
+    with patch("serve.app.asyncio.sleep", side_effect=AssertionError):
+        asyncio.run(_drain(app))
+    assert app.ctx.is_stopping

@@ -126,6 +126,11 @@ class Stream:
     def send_raw(self, value: bytes | None, key: bytes | None = None, partition=None) -> None:
         self._producer.send(self.settings.topic_transactions, value, key, partition=partition)
 
+    def renew_producer(self) -> None:
+        """Send what is buffered, and connect anew: the broker may have moved."""
+        self._producer.close(10)
+        self._producer = clients.producer(self.settings)
+
     def scorer(self, *arguments: str, module: str = "stream.scorer", **changes) -> ScorerProcess:
         log = self._directory / f"scorer-{len(self._scorers)}.log"
         scorer = ScorerProcess(["-m", module, *arguments], log,

@@ -5,9 +5,11 @@ import sys
 
 import msgspec
 import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
+from fraud.brokers import connection
 from stream.dead_letters import RepairError, repairs_of
-from tests.stream.running import environment, headers, payment
+from tests.stream.running import PARTITIONS, environment, eventually, headers, payment
 
 
 @pytest.fixture
@@ -38,6 +40,28 @@ def test_repaired_messages_are_put_back_once(stream, command, tmp_path):
     assert sorted(answered) == ["t-0", "t-1"]
     [left] = [msgspec.json.decode(line) for line in command("list", "--json").splitlines()]
     assert msgspec.json.decode(left["value"])["transaction_id"] == "t-2"
+
+
+def test_a_replay_leaves_no_lag_to_those_who_look_from_outside(stream, command):
+    scorer = stream.scorer(FRAUD_CLOCK="wall")
+    stream.send([payment("t-1", event_time=4_000_000_000_000)])
+    stream.dead_letters(1)
+    assert command("replay", "--reason", "event-time-ahead") == "1 replayed\n"
+    stream.dead_letters(2)
+    eventually(lambda: outside_lag(stream) == 0)        # behind the marker of its transaction
+    assert scorer.metrics()["fraud_stream_messages_total",] == 2
+
+
+def outside_lag(stream) -> int:
+    """The lag of the group as Kafka's own tools see it."""
+    with KafkaAdminClient(**connection(stream.settings)) as admin, KafkaConsumer(
+            **connection(stream.settings)) as reader:
+        group = stream.settings.stream_group
+        committed = admin.list_group_offsets({group: None})[group]
+        topic = stream.settings.topic_transactions
+        ends = reader.end_offsets([TopicPartition(topic, number) for number in range(PARTITIONS)])
+        return sum(end - committed[partition].offset if partition in committed else end
+                   for partition, end in ends.items())
 
 
 @pytest.mark.system

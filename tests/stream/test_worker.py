@@ -1,18 +1,27 @@
 """Exactly once, whatever happens to scorers: killed, stopped, replaced, their store unavailable."""
 
+import itertools
 import os
 import random
 import signal
 import time
+from collections import Counter
+from threading import Event, Thread
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
 
 from fraud.training.registry import publication
-from stream.worker import backoff
+from stream import positions
+from stream.broker import Broker, free_port
+from stream.scoring import InProcess
+from stream.worker import Worker, backoff
 from tests.stream.dying import STEPS
 from tests.stream.proof import exactly_once
-from tests.stream.running import PARTITIONS, SESSION_MS, eventually, payments
+from tests.stream.running import PARTITIONS, SESSION_MS, eventually, headers, payments, source
 
 DYING = "tests.stream.dying"
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -125,6 +134,144 @@ def test_a_scorer_outlives_its_broker_and_stops_in_time_without_it(make_stream, 
     asked = time.monotonic()
     assert scorer.stop() in (0, 1)
     assert time.monotonic() - asked < 5
+
+
+@pytest.mark.system
+def test_a_broker_that_returns_at_another_address_is_found(make_stream, own_broker, redis_url,
+                                                           tmp_path):
+    other = free_port()
+    stream = make_stream(f"{own_broker.address},127.0.0.1:{other}", FRAUD_HISTORY=redis_url,
+                         FRAUD_HISTORY_DEADLINE_MS="2000")
+    sent = payments(600)
+    scorer = stream.scorer()
+    stream.send(sent[:300])
+    stream.decisions(300)
+    own_broker.stop()
+    moved = Broker(tmp_path / "kafka", other)
+    try:
+        stream.renew_producer()
+        stream.send(sent[300:])
+        exactly_once(stream, sent)
+        assert scorer.process.poll() is None
+    finally:
+        moved.kill()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("loss", ["raise socket.gaierror(-3, 'no DNS')", "time.sleep(3)"])
+def test_a_scorer_outlives_dns(make_stream, own_broker, redis_url, tmp_path, loss):
+    (tmp_path / "sitecustomize.py").write_text(LOST_DNS.format(lost=tmp_path / "lost", loss=loss))
+    stream = make_stream(own_broker.address, FRAUD_HISTORY=redis_url,
+                         FRAUD_HISTORY_DEADLINE_MS="2000")
+    sent = payments(600)
+    scorer = stream.scorer(
+        KAFKA_BOOTSTRAP_SERVERS=own_broker.address.replace("127.0.0.1", "kafka.test"),
+        PYTHONPATH=f"{tmp_path}:{os.getcwd()}")
+    stream.send(sent[:300])
+    stream.decisions(300)
+    (tmp_path / "lost").touch()
+    own_broker.kill()
+    own_broker.start()
+    eventually(lambda: scorer.said("resuming after the last commit"))
+    time.sleep(SESSION_MS / 1000)
+    (tmp_path / "lost").unlink()
+    stream.renew_producer()
+    stream.send(sent[300:])
+    exactly_once(stream, sent)
+    assert scorer.process.poll() is None
+
+
+LOST_DNS = """
+import os, socket, time
+answer = socket.getaddrinfo
+def getaddrinfo(host, *arguments, **options):
+    if os.path.exists("{lost}"):
+        {loss}
+    return answer("127.0.0.1" if host == "kafka.test" else host, *arguments, **options)
+socket.getaddrinfo = getaddrinfo
+"""
+
+
+@pytest.fixture
+def run_here(stream):
+    """Runs a scorer in a thread of this process, so that its clients can be made to fail."""
+    stop, threads = Event(), []
+
+    def run() -> None:
+        backend = InProcess(msgspec.structs.replace(stream.settings, decision_log=os.devnull))
+        threads.append(Thread(target=Worker(stream.settings, backend).run, args=[stop]))
+        threads[-1].start()
+
+    yield run
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def failing(call, times: int, error: Exception):
+    """A scorer's method that fails in its second call and the following ones, so many times."""
+    calls = itertools.count(1)
+
+    def fail(consumer, *arguments, **options):
+        if consumer.config["group_id"] and 2 <= next(calls) < 2 + times:
+            raise error
+        return call(consumer, *arguments, **options)
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [OSError("defect"), KeyError("defect"), KafkaError("defect")])
+def test_errors_of_the_clients_that_are_not_kafkas_are_recovered_from_too(
+        stream, run_here, monkeypatch, error):
+    monkeypatch.setattr(KafkaConsumer, "poll", failing(KafkaConsumer.poll, 2, error))
+    sent = payments(200)
+    stream.send(sent)
+    run_here()
+    exactly_once(stream, sent)
+
+
+def test_a_lag_that_cannot_be_measured_costs_no_batch(stream, run_here, monkeypatch):
+    end_offsets, aborted = KafkaConsumer.end_offsets, Counter()
+    monkeypatch.setattr(KafkaConsumer, "end_offsets",
+                        failing(end_offsets, 1_000, RuntimeError("no lag")))
+    monkeypatch.setattr("stream.metrics.ABORTED", SimpleNamespace(
+        labels=lambda name: SimpleNamespace(inc=lambda: aborted.update([name]))))
+    sent = payments(200)
+    run_here()
+    stream.send(sent[:100])
+    stream.decisions(100)
+    time.sleep(2 * positions.LAG_MS / 1_000)
+    stream.send(sent[100:])
+    exactly_once(stream, sent)
+    assert not aborted
+
+
+def test_records_that_fail_their_checksum_are_set_aside_and_the_partition_moves_on(
+        make_stream, own_broker, redis_url, tmp_path):
+    stream = make_stream(own_broker.address, FRAUD_HISTORY=redis_url,
+                         FRAUD_HISTORY_DEADLINE_MS="2000")
+    for number in range(3):         # batches of three records, all in one partition
+        for item in payments(3, start=3 * number):
+            stream.send_raw(msgspec.json.encode(item), item["origin"].encode(), 0)
+        stream.renew_producer()
+    own_broker.stop()
+    [segment] = (tmp_path / "kafka/data").glob(f"{stream.settings.topic_transactions}-0/*0.log")
+    content = bytearray(segment.read_bytes())
+    broken = content.index(b'"t-4"') + 1
+    content[broken] ^= 1
+    segment.write_bytes(content)
+    own_broker.start()
+    scorer = stream.scorer()
+    letters = stream.dead_letters(3)
+    assert [(headers(letter)["reason"], source(letter)) for letter in letters] == [
+        ("corrupt", (0, offset)) for offset in (3, 4, 5)]
+    assert all("send the payment again" in headers(letter)["detail"] for letter in letters)
+    answered = [msgspec.json.decode(record.value)["transaction_id"]
+                for record in stream.decisions(6)]
+    assert answered == ["t-0", "t-1", "t-2", "t-6", "t-7", "t-8"]
+    assert scorer.stop() == 0
+    stream.scorer()                                     # nothing is left to do
+    assert len(stream.dead_letters(3)) == 3 and len(stream.decisions(6)) == 6
 
 
 def test_waiting_grows_up_to_a_limit():

@@ -300,6 +300,15 @@ def test_recording_begins_with_the_first_claim(store):
     assert [result.recording_since for result in results] == [NOON + 7, NOON + 7]
 
 
+def test_a_clock_that_jumps_back_an_hour_changes_nothing(store):
+    [first] = claim(store, payment("a"))
+    store.finish([first], [b"yes"])
+    repeat, second = claim(store, payment("a"), payment("b"), now=NOON - HOUR)
+    assert repeat == AlreadyAnswered(b"yes")
+    assert second.recording_since == first.recording_since == NOON
+    assert counts(second)["origin_sent_count_day"] == 1
+
+
 @pytest.mark.parametrize(("since", "windows"), [
     (NOON, 0), (NOON - HOUR + 1, 0), (NOON - HOUR, 1), (NOON - 23 * HOUR + 1, 1),
     (NOON - 23 * HOUR, 2), (MIDNIGHT - 6 * DAY_MS + 1, 2), (MIDNIGHT - 6 * DAY_MS, 3),

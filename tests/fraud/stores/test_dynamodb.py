@@ -3,14 +3,21 @@ contention: tests let another writer interfere between two steps of a claim.
 """
 
 import socket
+import ssl
+import subprocess
 import time
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import botocore.session
 import pytest
+import requests
 
 from fraud.history import AlreadyAnswered, Claim, StoreUnavailable, counts_array
-from fraud.stores.dynamodb import RETRIES
+from fraud.stores.dynamodb import IDLE_SECONDS, RETRIES
 from fraud.stores.dynamodb_items import ACCOUNT_TTL_MS
 from tests import factories
 from tests.factories import NOON
@@ -124,6 +131,107 @@ def test_a_service_that_hangs_makes_the_store_unavailable(dynamodb_url, monkeypa
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         store = opened(dynamodb_url, history_deadline_ms=50.0)
         began = time.monotonic()
-        with pytest.raises(StoreUnavailable, match="50 ms|[Tt]imeout|timed out"):
+        with pytest.raises(StoreUnavailable, match="1000 ms|[Tt]imeout|timed out"):
             claim(store, "a")
         assert time.monotonic() - began < 5
+
+
+# Connections: each behind TLS, whose handshake takes longer than a claim may.
+
+HANDSHAKE_SECONDS, CALL_SECONDS, DEADLINE_MS = 0.5, 0.008, 400.0
+
+
+class TlsProxy(ThreadingHTTPServer):
+    """A server before moto's, as far away as DynamoDB can be; its connections can die."""
+
+    daemon_threads = True
+
+    def __init__(self, target: str, directory: Path):
+        key, self.certificate = str(directory / "key"), str(directory / "certificate")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key,
+                        "-out", self.certificate, "-subj", "/CN=127.0.0.1",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, key)
+        self.target, self.death, self.handshakes = target, "", 0
+        self.dead: set[TlsProxyHandler] = set()
+        self.alive: set[TlsProxyHandler] = set()
+        super().__init__(("127.0.0.1", 0), TlsProxyHandler)
+        self.url = f"https://127.0.0.1:{self.server_port}"
+
+    def kill_connections(self, death: str) -> None:
+        """Make connections of now end without an answer (`closed`), or never answer (`silent`)."""
+        self.death, self.dead = death, set(self.alive)
+
+
+class TlsProxyHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        time.sleep(HANDSHAKE_SECONDS)
+        self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        self.server.handshakes += 1
+        self.server.alive.add(self)
+        super().setup()
+
+    def finish(self):
+        super().finish()
+        self.request.close()        # the server closes the socket beneath TLS
+
+    def do_POST(self):
+        if self in self.server.dead:
+            self.close_connection = True
+            return time.sleep(60) if self.server.death == "silent" else None
+        time.sleep(CALL_SECONDS)
+        body = self.rfile.read(int(self.headers["content-length"]))
+        answer = requests.post(self.server.target + self.path, body, headers=dict(self.headers))
+        self.send_response(answer.status_code)
+        for name in ("content-type", "x-amz-crc32"):
+            if name in answer.headers:
+                self.send_header(name, answer.headers[name])
+        self.send_header("content-length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def proxy(dynamodb_url, moto, tmp_path, monkeypatch):
+    with TlsProxy(moto, tmp_path) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        monkeypatch.setenv("AWS_CA_BUNDLE", proxy.certificate)
+        yield proxy
+        proxy.shutdown()
+
+
+def test_the_first_claims_after_a_cold_start_wait_for_the_connection(proxy, opened, dynamodb_url):
+    store = opened(dynamodb_url, history_deadline_ms=DEADLINE_MS)
+    for number in range(20):
+        result = claim(store, f"{number}")
+        assert sent_before(result) == number
+        store.finish([result], [b"yes"])
+    assert proxy.handshakes < 5
+
+
+@pytest.mark.parametrize("death", ["closed", "silent"])
+def test_connections_that_died_while_idle_are_replaced(
+        proxy, opened, dynamodb_url, monkeypatch, death):
+    store = opened(dynamodb_url, history_deadline_ms=DEADLINE_MS)
+    claim(store, "before")
+    proxy.kill_connections(death)
+    frozen = time.time() + IDLE_SECONDS
+    monkeypatch.setattr("fraud.stores.dynamodb.time", SimpleNamespace(
+        time=lambda: frozen, monotonic=time.monotonic, sleep=time.sleep))
+    assert sent_before(claim(store, "after")) == 1
+
+
+def test_a_connection_that_the_service_closed_is_replaced_within_the_deadline(
+        proxy, opened, dynamodb_url):
+    store = opened(dynamodb_url)
+    first = claim(store, "before")
+    proxy.kill_connections("closed")
+    assert store.finish([first], [b"yes"]) == [b"yes"]
+    assert sent_before(claim(store, "after")) == 1
