@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from types import SimpleNamespace
 from typing import TypeAlias
@@ -16,6 +17,7 @@ from serve import api, docs, health, problems
 from serve.keys import Keys
 from serve.micro_batching import MicroBatcher
 from serve.settings import ServeSettings
+from serve.tracing import open_tracer
 
 App: TypeAlias = "Sanic[Config, SimpleNamespace]"
 
@@ -39,7 +41,7 @@ def create_app(settings: ServeSettings) -> App:
     # A slow store must not block the event loop.
     context.use_threads = not settings.history.startswith("memory://")
     context.batcher = MicroBatcher(partial(api.call, context, context.service.score))
-    context.is_stopping = False
+    context.is_stopping, context.tracer = False, open_tracer(os.environ)
     app.error_handler.add(Exception, problems.from_exception)
     for blueprint in (api.blueprint, health.blueprint, docs.blueprint):
         app.blueprint(blueprint)
@@ -74,3 +76,5 @@ async def _drain(app: App) -> None:
 async def _close(app: App) -> None:
     await app.cancel_task("champion", raise_exception=False)
     app.ctx.service.close()
+    if app.ctx.tracer:
+        app.ctx.tracer.close()

@@ -121,7 +121,9 @@ class Worker:
         """Return decisions and dead letters; payments that the store refuses are dead letters."""
         parsed = [messages.parse_message(record) for record in records]
         payments = [message for message in parsed if isinstance(message, Transaction)]
-        answers = self._scoring.score(payments) if payments else []
+        callers = [messages.caller(record) for record, message in zip(records, parsed, strict=True)
+                   if isinstance(message, Transaction)]
+        answers = self._scoring.score(payments, callers) if payments else []
         outputs = Outputs([], [], Counter())
         answer_of = _by_position(parsed, answers)
         for position, (record, message) in enumerate(zip(records, parsed, strict=True)):
