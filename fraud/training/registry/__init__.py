@@ -7,9 +7,11 @@ folder or s3:// prefix from which serving takes its model (default models). The 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fraud.training.registry import aliases, policy
+from fraud.training.registry.policy_backtest import PolicyChange
 from fraud.training.registry.versions import Versions
 
 
@@ -36,6 +38,12 @@ class Registry(Versions):
         """Mark a version as refused by the gate, see `aliases.name_challenger`."""
         aliases.name_challenger(self, number)
 
-    def change_policy(self, number: str, policy_file: Path, reason: str) -> None:
+    def change_policy(self, number: str, changed: Path | PolicyChange, reason: str,
+                      logs: Sequence[str] = ()) -> None:
         """Give a version other thresholds, see `policy.change_policy`."""
-        policy.change_policy(self, number, policy_file, reason)
+        policy.change_policy(self, number, changed, reason, logs)
+
+    def try_policy(self, number: str, changed: Path | PolicyChange, logs: Sequence[str],
+                   labels: Path | None) -> str:
+        """Report the effect of other thresholds on logged decisions, see `policy.try_policy`."""
+        return policy.try_policy(self, number, changed, logs, labels)
