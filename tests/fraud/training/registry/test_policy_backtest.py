@@ -127,13 +127,13 @@ def champion(place, register):
 
 def test_a_dry_run_changes_nothing_and_publishing_the_same_options_does(champion, capsys):
     before = publication.published("models")
-    options = ["policy", "--alerts-per-day", "3", "--decisions", "decisions"]
+    options = ["policy", "--alerts-per-day", "3.5", "--decisions", "decisions"]
     shown = ran(capsys, *options, "--dry-run")
     assert "reviews a day" in shown and publication.published("models") == before
     ran(capsys, *options, "--reason", "three analysts")
     Registry().export("1", champion / "out")
     written = msgspec.json.decode((champion / "out/policy.json").read_bytes(), type=Policy)
-    assert (written.version, written.alerts_per_day) == ("1.2", 3.0)
+    assert (written.version, written.alerts_per_day) == ("1.2", 3.5)
     assert written.model.review == pytest.approx(0.65)      # of ten a day, the three highest
     assert publication.published("models") != before
     ran(capsys, "policy", "--review", "0.1", "--decline", "0.2", "--reason", "a wave")
