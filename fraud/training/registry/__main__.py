@@ -2,6 +2,8 @@
 
     python -m fraud.training.registry list
     python -m fraud.training.registry show 3
+    python -m fraud.training.registry compare 2 3
+    python -m fraud.training.registry history
     python -m fraud.training.registry export --out bundle --version 3
     python -m fraud.training.registry reference --out monitored --version 3
     python -m fraud.training.registry policy --alerts-per-day 100 --dry-run --decisions log.jsonl
@@ -33,7 +35,8 @@ from fraud.command_line import Arguments, command, parser
 from fraud.rules.active import read_rule_set
 from fraud.training.errors import TrainingError
 from fraud.training.registry import (
-    Registry, backtest, data_version, publication, reference, rule_files, rule_publication)
+    Registry, backtest, change_history, data_version, publication, reference, rule_files,
+    rule_publication, version_comparison)
 from fraud.training.registry.policy_backtest import PolicyChange
 from fraud.training.registry.versions import CHALLENGER, CHAMPION, POLICY_DIGEST, number_of
 
@@ -79,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="list all versions, newest first, and the one that serves")
     show = commands.add_parser("show", help="show the lineage of a version: data, code, runs")
+    compare = commands.add_parser("compare", help="show two versions side by side: test, "
+                                                  "thresholds, features, settings, data")
+    compare.add_argument("version", help="a number, as list shows it")
+    compare.add_argument("other", help="the other one")
+    commands.add_parser("history", help="list the changes of champion, challenger, policies and "
+                                        "rules: by whom, when and why")
     export = commands.add_parser("export", help="copy a bundle into a directory, ready to serve")
     copy = commands.add_parser("reference", help="copy the reference of a version for monitoring")
     policy = commands.add_parser("policy", help="give a version other thresholds, and publish "
@@ -134,6 +143,10 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
             return f"{_list(registry)}\n{_serving(registry)}"
         case "show":
             return _show(registry, options.version)
+        case "compare":
+            return version_comparison.compare(registry, options.version, options.other)
+        case "history":
+            return change_history.as_text(registry.history())
         case "export":
             version = _chosen(options, registry)
             registry.export(version, options.out)
@@ -155,7 +168,7 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
 
 def _challenge(options: argparse.Namespace, registry: Registry) -> str:
     if options.end:
-        registry.end_challenge()
+        registry.end_challenge(options.reason)
         return f"{publication.target()} has no challenger"
     if not (options.version and options.reason):
         raise TrainingError("challenge needs a version and --reason, or --end")

@@ -20,12 +20,15 @@ from fraud.training.registry.versions import BUNDLE, POLICY_DIGEST, Versions, nu
 
 
 def change_policy(versions: Versions, number: str, changed: Path | PolicyChange, reason: str,
-                  logs: Sequence[str] = ()) -> None:
+                  logs: Sequence[str] = ()) -> tuple[str, str]:
     """Give a version other thresholds, and publish them if it is the champion.
 
     Args:
         changed: a policy.json with a new version, or other thresholds of the model.
         logs: decision logs, on which an alert budget finds its threshold.
+
+    Returns:
+        the versions of the policy before and of the new one.
 
     Raises:
         TrainingError: there is no such version, the policy cannot be read or is invalid, its
@@ -51,6 +54,7 @@ def change_policy(versions: Versions, number: str, changed: Path | PolicyChange,
     versions.tag(number, {"policy_version": policy.version, "policy_reason": reason,
                           "policy_versions": " ".join((*used, current.policy.version)),
                           **signature("policy")})
+    return current.policy.version, policy.version
 
 
 def try_policy(versions: Versions, number: str, changed: Path | PolicyChange, logs: Sequence[str],

@@ -33,6 +33,11 @@ class Version(NamedTuple):
     registered_at: int          # ms since the epoch
     tags: Mapping[str, str]
 
+    @property
+    def is_refused(self) -> bool:
+        """The gate refused it."""
+        return self.tags.get(GATE) == REFUSED
+
 
 class Versions:
     """The versions of the model in one MLflow registry, which MLFLOW_TRACKING_URI names."""

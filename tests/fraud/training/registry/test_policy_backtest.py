@@ -10,7 +10,7 @@ from fraud.training.registry import Registry, publication
 from fraud.training.registry.policy_backtest import (
     LoggedScores, PolicyChange, changed_policy, outcome, read_scores, report)
 from tests.fraud.training.registry.test_backtest import NOW, decision
-from tests.fraud.training.registry.test_registry import policy, ran  # noqa: F401
+from tests.fraud.training.registry.test_registry import ran
 
 NOW_POLICY = Policy("7.1", Thresholds(0.5, 0.9), Thresholds(0.5, 0.9), 20.0)
 LOG = [decision("a", 100.0, score=0.95), decision("b", 200.0, score=0.6),
@@ -141,7 +141,7 @@ def test_a_dry_run_changes_nothing_and_publishing_the_same_options_does(champion
     assert (tags["policy_version"], tags["policy_versions"]) == ("1.3", "1.1 1.2")
 
 
-def test_a_file_is_tried_too(champion, capsys, policy):  # noqa: F811
+def test_a_file_is_tried_too(champion, capsys, policy):
     shown = ran(capsys, "policy", "--policy", str(policy("1.9", 0.85)), "--dry-run",
                 "--decisions", "decisions")
     assert [line.split()[-2:] for line in shown.splitlines() if line.startswith("policy")] == [
