@@ -11,8 +11,8 @@ def pair(make_bundle, tags):
     """Two versions that differ in data, settings and metrics."""
     for number, data, depth, f1 in (("1", "d", 6, 0.8), ("2", "e", 9, 0.9)):
         tracking.connect()
-        with tracking.run("a run", {"split.test_days": 5, "floors.test_f1": 0.5}, {}):
-            with tracking.run("xgboost", {"max_depth": depth}, {}, nested=True) as run:
+        with tracking.run("a run", {"split.test_days": 5, "floors.test_f1": 0.5}, {}) as parent:
+            with tracking.run("xgboost", {"max_depth": depth}, {}, parent) as run:
                 tracking.log_metrics({"test_f1": f1, "test_f1_low": f1 - 0.1, "test_f1_high": 0.95,
                                       "test_recall": 0.75})
                 tracking.log_text("a model", "native/model")
