@@ -9,7 +9,6 @@ transaction, and reading resumes after the last commit: every failure recovers i
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -26,13 +25,13 @@ from kafka.errors import KafkaError
 
 from fraud.transaction import Transaction
 from stream import clients, messages, metrics
+from stream.backoff import backoff
 from stream.messages import Poison, Produced, StreamAnswer
 from stream.scoring import Scoring, ScoringUnavailable
 from stream.settings import StreamSettings
 from stream.topics import DEAD_LETTER_BYTES
 
 POLL_MS = 500
-FIRST_BACKOFF_SECONDS = 0.1
 LAG_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
@@ -226,16 +225,6 @@ def _measure_lag(consumer: KafkaConsumer) -> None:
     for partition in partitions:
         position = consumer.position(partition, timeout_ms=clients.REQUEST_MS)
         metrics.LAG.labels(partition.partition).set(ends[partition] - (position or 0))
-
-
-def backoff(failures: int, limit: float) -> float:
-    """Return the seconds to wait after a number of failures in a row.
-
-    They double each time, up to `limit`, less a random part of up to a half, so that scorers do not
-    return all at once.
-    """
-    seconds: float = min(limit, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 30))
-    return random.uniform(0.5, 1) * seconds
 
 
 def _observe(batch: Batch, outputs: Outputs) -> None:

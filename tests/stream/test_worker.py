@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from fraud.training.registry import publication
-from stream.worker import backoff
 from tests.stream.dying import STEPS
 from tests.stream.proof import exactly_once
 from tests.stream.running import PARTITIONS, SESSION_MS, eventually, payments
@@ -125,13 +124,6 @@ def test_a_scorer_outlives_its_broker_and_stops_in_time_without_it(make_stream, 
     asked = time.monotonic()
     assert scorer.stop() in (0, 1)
     assert time.monotonic() - asked < 5
-
-
-def test_waiting_grows_up_to_a_limit():
-    waits = [backoff(failures, limit=10) for failures in range(1, 100)]
-    assert all(0.05 <= wait <= 10 for wait in waits)
-    assert waits[0] <= 0.2 and min(waits[10:]) >= 5
-    assert len(set(waits)) > 90                         # by chance: not all at once
 
 
 @pytest.mark.system
