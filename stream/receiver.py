@@ -54,6 +54,7 @@ class Receiver:
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
             raise SettingsError(f"FRAUD_WEBHOOK_URL is {url!r}; give http://HOST:PORT/PATH or "
                                 "https://HOST/PATH")
+        self.host = parts.hostname      # paths and queries may hold a token: not for logs
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = kind(parts.hostname, port, timeout=seconds)
         self._path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"

@@ -152,7 +152,7 @@ def run(settings: WebhookSettings, retry_refused: bool) -> None:
         raise SettingsError(f"FRAUD_WEBHOOK_METRICS_PORT is {settings.webhook_metrics_port}: "
                             f"{error.strerror}; give each program another port") from error
     logger.info("delivering %s to %s; metrics on http://%s:%s", settings.decision_log,
-                settings.webhook_url, settings.webhook_metrics_host, server.server_port)
+                receiver.host, settings.webhook_metrics_host, server.server_port)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

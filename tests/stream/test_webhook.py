@@ -166,7 +166,7 @@ def write(tmp_path):
     return write
 
 
-def test_reviews_and_declines_arrive_in_order_and_signed(start, receiver, write):
+def test_reviews_and_declines_arrive_in_order_and_signed(start, receiver, write, tmp_path):
     process = start()
     write("a", "b")
     write("c", made="review")
@@ -174,6 +174,7 @@ def test_reviews_and_declines_arrive_in_order_and_signed(start, receiver, write)
     assert receiver.requests[0]["Content-Type"].startswith("application/cloudevents+json")
     eventually(lambda: process.metric("delivered_total") == 3)
     assert process.stop() == 0
+    assert "team=fraud" not in (tmp_path / "webhook.log").read_text()   # it may be a token
 
 
 def test_attempts_are_repeated_until_the_receiver_accepts(start, receiver, write):
