@@ -13,6 +13,7 @@ from fraud.training.registry.versions import Version, Versions
 
 PARENT = "mlflow.parentRunId"       # MLflow's tag of a child run
 INTERVALS = {"test_f1": ("test_f1_low", "test_f1_high")}
+COLUMN = 36                         # characters; longer values stand below each other
 SEPARATE = {"test_f1_low", "test_f1_high"}      # shown with the metric that they bound
 
 
@@ -62,7 +63,8 @@ def _origin(*pair: VersionFacts) -> Iterable[str]:
                  "git_commit", "metaflow_run"):
         yield _line(name, *(getattr(facts.manifest, name) for facts in pair))
     for name in ("trained_at", "tuned_until"):
-        yield _line(name, *(clock.utc_minute(getattr(facts.manifest, name)) for facts in pair))
+        times = [getattr(facts.manifest, name) for facts in pair]
+        yield _line(name, *(clock.utc_minute(time) if time else "" for time in times))
     for name in ("gate", "gate_reason", "promotion_reason"):
         yield _line(name, *(facts.version.tags.get(name, "") for facts in pair))
 
@@ -111,4 +113,6 @@ def _settings(*pair: VersionFacts) -> Iterable[str]:
 
 def _line(name: str, first: str, second: str) -> str:
     mark = " " if first == second else "*"
-    return f"{mark} {name:<34}{first:<36}  {second}".rstrip()
+    if max(len(first), len(second)) > COLUMN:
+        return f"{mark} {name}\n      {first}\n      {second}"
+    return f"{mark} {name:<34}{first:<{COLUMN}}  {second}".rstrip()
