@@ -81,7 +81,8 @@ def write_bodies(model: str, directory: Path) -> None:
     names = bundle.manifest.model.features
     write_lines(directory / "score", [as_sent(payment) for payment in payments])
     write_lines(directory / "plain", [dict(zip(names, row, strict=True)) for row in rows])
-    write_lines(directory / "mlflow", [{"inputs": [row]} for row in rows])
+    write_lines(directory / "mlflow", [
+        {"dataframe_split": {"columns": names, "data": [row]}} for row in rows])
     shutil.copy(directory / "score", directory / "echo")
 
 

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":          # a script sees only its own folder
@@ -24,10 +25,11 @@ from prometheus_client.metrics import MetricWrapperBase  # noqa: E402
 import fraud.metrics  # noqa: E402
 import serve.metrics  # noqa: E402
 import stream.metrics  # noqa: E402
+import stream.webhook_metrics  # noqa: E402
 from fraud.brokers import BrokerSettings  # noqa: E402
 from fraud.settings import Settings  # noqa: E402
 from serve.settings import ServeSettings  # noqa: E402
-from stream.settings import StreamSettings  # noqa: E402
+from stream.settings import StreamSettings, WebhookSettings  # noqa: E402
 
 PAGE = ROOT / "docs/reference.md"
 REPORT_METRICS = ROOT / "monitoring/exposition.py"
@@ -41,12 +43,12 @@ def tables() -> dict[str, str]:
         "settings of the API": _settings(ServeSettings, Settings),
         "settings of Kafka": _settings(BrokerSettings, Settings),
         "settings of the stream": _settings(StreamSettings, BrokerSettings),
+        "settings of the webhook": _settings(WebhookSettings, Settings),
         "metrics of scoring": _metrics(fraud.metrics.ALL),
         "metrics of the API": _metrics(
             metric for metric in serve.metrics.ALL if metric not in fraud.metrics.ALL),
-        "metrics of the stream": _metrics(
-            metric for metric in vars(stream.metrics).values()
-            if isinstance(metric, MetricWrapperBase)),
+        "metrics of the stream": _metrics(_in_module(stream.metrics)),
+        "metrics of the webhook": _metrics(_in_module(stream.webhook_metrics)),
         "metrics of reports": _table(("metric", "labels", "meaning"), _report_metrics()),
     }
 
@@ -88,6 +90,10 @@ def _metrics(metrics: Iterable[MetricWrapperBase]) -> str:
     return _table(("metric", "labels", "meaning"), (
         (f"`{_exposed_name(metric)}`", ", ".join(metric._labelnames), metric._documentation)
         for metric in metrics))
+
+
+def _in_module(module: ModuleType) -> Iterator[MetricWrapperBase]:
+    return (metric for metric in vars(module).values() if isinstance(metric, MetricWrapperBase))
 
 
 def _exposed_name(metric: MetricWrapperBase) -> str:

@@ -134,13 +134,16 @@ class TrainFlow(FlowSpec):
         self.next(self.select)
 
     def _train(self, framework):
+        from fraud import clock
         from fraud.training.models import candidate
         from fraud.training.reports import cards
 
+        began = clock.now_ms()
         self.candidate = candidate.train(
             framework, self.prepared.feature_table, self.features_path,
             self.prepared.transactions, self.ends, Path(self.workspace, framework), self.settings,
             self.tune)
+        self.fit = began, clock.now_ms()
         current.card.extend(cards.training(self.candidate))
 
     @training_step(cpu=1, memory=4_000, has_card=True)
@@ -153,8 +156,9 @@ class TrainFlow(FlowSpec):
         from fraud.training.registry import bundle_writer, reference
         from fraud.training.reports import cards
 
-        self.merge_artifacts(inputs, exclude=["candidate"])
+        self.merge_artifacts(inputs, exclude=["candidate", "fit"])
         self.candidates = {branch.candidate.framework: branch.candidate for branch in inputs}
+        self.fits = {branch.candidate.framework: branch.fit for branch in inputs}
         self.selected = best(self.candidates.values())
         self.bundles = {framework: str(Path(self.workspace, framework, "bundle"))
                         for framework in self.candidates}
@@ -175,7 +179,7 @@ class TrainFlow(FlowSpec):
     def final_test(self):
         """Test both candidates and the incumbent on the test period, which no other step reads."""
         from fraud.training.promotion import final_test
-        from fraud.training.reports import cards, model_card
+        from fraud.training.reports import cards, figure_files, model_card
 
         test = final_test.final_test(
             self.features_path, self.prepared.transactions, self.ends, self.bundles, self.selected,
@@ -188,6 +192,8 @@ class TrainFlow(FlowSpec):
         current.card.extend(cards.decisions(test, self.settings.alerts.alerts_per_day))
         current.card.extend(cards.diagnosis(test, self.settings.alerts.review_cost))
         current.card.append(Markdown(self.model_card))
+        self.figures = str(Path(self.workspace, "figures"))
+        figure_files.write(test, self.candidates.values(), self.settings.alerts, Path(self.figures))
         self.next(self.register)
 
     @training_step(cpu=1, memory=4_000)
@@ -195,10 +201,14 @@ class TrainFlow(FlowSpec):
         """Record the run in MLflow, register its selected candidate, promote it if the gate
         allows."""
         from fraud.training.promotion import registration
+        from fraud.training.registry.tracking import RunTimes
 
+        record = registration.RunRecord(
+            self.model_card, Path(self.reference), Path(self.figures),
+            {framework: RunTimes(*fit) for framework, fit in self.fits.items()}, self.reason)
         self.registered = registration.register(
-            self.candidates, self.selected, self.reports, self.decision, self._lineage(),
-            self.model_card, Path(self.reference), self.settings, self.reason)
+            self.candidates, self.selected, self.reports, self.decision, self._lineage(), record,
+            self.settings)
         self.next(self.end)
 
     def _lineage(self):

@@ -77,6 +77,9 @@ class Decision(msgspec.Struct, frozen=True):
     rules_version: str = ""
     rules_digest: str = ""              # sha256 of the rule set; "" without one
     shadow: ShadowDecision | None = None    # of the challenger, where one scored
+    owner: str = ""                     # of the API key; see `fraud.caller`
+    request_id: str = ""
+    traceparent: str = ""
 
 
 class Answered(NamedTuple):

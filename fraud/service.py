@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 
+from msgspec.structs import replace
+
 from fraud import metrics
 from fraud.bundle import Bundle
+from fraud.caller import UNKNOWN, Caller
 from fraud.champion import Challenger, Champion
-from fraud.decision import Answered, Refused
+from fraud.decision import Answered, Decision, Refused
 from fraud.history import StoreUnavailable
 from fraud.logs import DecisionLog
 from fraud.pseudonym import with_pseudonyms
@@ -67,11 +70,17 @@ class Service:
         metrics.name_rules(self._rules.rules)
         metrics.name_challenger(self._challenger.bundle)
 
-    def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
-        """Score payments, log and count the decisions. Returns and raises as `Scorer.score`."""
+    def score(self, payments: Sequence[Transaction],
+              callers: Sequence[Caller] | None = None) -> list[Answered | Refused]:
+        """Score payments, log and count the decisions. Returns and raises as `Scorer.score`.
+
+        Args:
+            callers: of the payments, for the log; None: unknown.
+        """
         outcomes = self._scorer.score([with_pseudonyms(self._key, payment) for payment in payments])
         metrics.LOG_WAITING.set(self._log.write([
-            outcome.decision for outcome in outcomes
+            _called(outcome.decision, caller) for outcome, caller
+            in zip(outcomes, callers or [UNKNOWN] * len(payments), strict=True)
             if isinstance(outcome, Answered) and outcome.decision]))
         metrics.observe(outcomes)
         return outcomes
@@ -104,6 +113,13 @@ class Service:
         """Close connections and files."""
         self._store.close()
         self._log.close()
+
+
+def _called(decision: Decision, caller: Caller) -> Decision:
+    if caller is UNKNOWN:
+        return decision
+    return replace(decision, owner=caller.owner, request_id=caller.request_id,
+                   traceparent=caller.traceparent)
 
 
 def _shadow(challenger: Challenger) -> ShadowScorer | None:

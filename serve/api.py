@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
+from fraud.caller import Caller
 from fraud.decision import Answered, Refused
 from fraud.history import StoreUnavailable
 from fraud.transaction import InvalidTransaction, Transaction, parse
@@ -35,7 +36,7 @@ async def score(request: Request) -> HTTPResponse:
         payment = parse(_body(request))
     except InvalidTransaction as error:
         raise ProblemError(422, "invalid-payment", str(error)) from error
-    outcome = await request.app.ctx.batcher.score(payment)
+    outcome = await request.app.ctx.batcher.score(payment, request.ctx.caller)
     if isinstance(outcome, Refused):
         raise ProblemError(REFUSAL_STATUS[outcome.code], outcome.code, outcome.message)
     return HTTPResponse(outcome.body, content_type=JSON)
@@ -52,7 +53,7 @@ async def score_batch(request: Request) -> HTTPResponse:
         raise ProblemError(413, "batch-too-large", f"the batch has {len(items)} payments; send at "
                            f"most {context.settings.batch_payments} in a request")
     BATCHES.observe(len(items))
-    bodies = await _score_items(context, [_parsed(item) for item in items])
+    bodies = await _score_items(context, [_parsed(item) for item in items], request.ctx.caller)
     if is_lines:
         return HTTPResponse(b"".join([body + b"\n" for body in bodies]), content_type=NDJSON)
     return HTTPResponse(b"[" + b",".join(bodies) + b"]", content_type=JSON)
@@ -121,13 +122,14 @@ def _parsed(item: bytes | msgspec.Raw) -> Transaction | Problem:
         return problem(422, "invalid-payment", str(error))
 
 
-async def _score_items(context: SimpleNamespace, items: Sequence[Transaction | Problem]
-                       ) -> list[bytes]:
+async def _score_items(context: SimpleNamespace, items: Sequence[Transaction | Problem],
+                       caller: Caller) -> list[bytes]:
     """Return the JSON of each item: the answer to a payment, or a problem."""
     payments = {index: item for index, item in enumerate(items) if isinstance(item, Transaction)}
     bodies = [b"" if isinstance(item, Transaction) else _encode(item) for item in items]
     if payments:
-        outcomes = await call(context, context.service.score, list(payments.values()))
+        outcomes = await call(context, context.service.score, list(payments.values()),
+                              [caller] * len(payments))
         for (index, payment), outcome in zip(payments.items(), outcomes, strict=True):
             bodies[index] = _outcome_body(payment, outcome)
     return bodies

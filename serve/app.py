@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from time import monotonic
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from serve import api, docs, health, problems
 from serve.keys import Keys
 from serve.micro_batching import MicroBatcher
 from serve.settings import ServeSettings
+from serve.tracing import open_tracer
 from serve.workers import stop_with_parent
 
 DRAIN_SECONDS = 2.0         # longer than a busy caller leaves a connection idle
@@ -44,6 +46,7 @@ def create_app(settings: ServeSettings) -> App:
     context.use_threads = not settings.history.startswith("memory://")
     context.batcher = MicroBatcher(partial(api.call, context, context.service.score))
     context.is_stopping, context.connections = False, set()
+    context.tracer = open_tracer(os.environ)
     app.error_handler.add(Exception, problems.from_exception)
     for blueprint in (api.blueprint, health.blueprint, docs.blueprint):
         app.blueprint(blueprint)
@@ -102,3 +105,5 @@ async def _drain(app: App) -> None:
 async def _close(app: App) -> None:
     await app.cancel_task("champion", raise_exception=False)
     app.ctx.service.close()
+    if app.ctx.tracer:
+        app.ctx.tracer.close()

@@ -4,7 +4,7 @@
 
 prints a key, its hash and its entry. Give the key to the caller, who sends Authorization: Bearer
 KEY; the key itself is stored nowhere. FRAUD_API_KEYS is a JSON array of entries, or hashes,
-separated by commas: keys without an owner and with every scope.
+separated by commas: keys without an owner and with the default scopes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from serve.observation import Handler
 from serve.problems import ProblemError
 
 PREFIX = "Bearer "
-Scope = Literal["score", "read"]
+Scope = Literal["score", "labels", "read"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+DEFAULT_SCOPES: tuple[Scope, ...] = ("score", "read")     # labels shape the next model: on request
 Owner = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
 
 
@@ -37,7 +38,7 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults
 
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     owner: Owner | Literal[""] = ""                 # in access lines and metrics
-    scopes: Annotated[Sequence[Scope], Meta(min_length=1)] = SCOPES
+    scopes: Annotated[Sequence[Scope], Meta(min_length=1)] = DEFAULT_SCOPES
     expires: date | None = None                     # the last day, UTC, on which the key works
 
 
@@ -79,7 +80,7 @@ def authenticated(scope: Scope) -> Callable[[Handler], Handler]:
         @wraps(handler)
         async def checked(request: Request, **arguments: Any) -> HTTPResponse:
             if request.app.ctx.keys:
-                request.ctx.owner = _owner(request, scope)
+                request.ctx.caller = request.ctx.caller._replace(owner=_owner(request, scope))
             return await handler(request, **arguments)
 
         return checked
@@ -123,8 +124,8 @@ def _key(number: int, entry: object) -> Key:
 def main(arguments: Arguments) -> None:
     options = parser("python -m serve.keys", __doc__)
     options.add_argument("--owner", default="", help="name of the caller, in logs and metrics")
-    options.add_argument("--scopes", default=",".join(SCOPES),
-                         help="what the key may do, separated by commas (default %(default)s)")
+    options.add_argument("--scopes", default=",".join(DEFAULT_SCOPES),
+                         help=f"what the key may do, of {','.join(SCOPES)} (default %(default)s)")
     options.add_argument("--expires", help="YYYY-MM-DD: the last day on which the key works")
     given = options.parse_args(arguments)
     secret = secrets.token_urlsafe(32)

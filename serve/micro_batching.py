@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from fraud.caller import Caller
 from fraud.decision import Answered, Refused
 from fraud.transaction import Transaction
 
@@ -17,9 +18,10 @@ BATCH_MAX = 64          # payments in a call: bounds the wait for others
 
 
 class _Waiting(NamedTuple):
-    """A payment, and the future that receives its outcome."""
+    """A payment with its caller, and the future that receives its outcome."""
 
     payment: Transaction
+    caller: Caller
     outcome: asyncio.Future[Answered | Refused]
 
 
@@ -27,15 +29,16 @@ class MicroBatcher:
     """Turns concurrent calls with one payment into one call with all. For one event loop.
 
     Args:
-        score: returns the outcomes of payments, in their order.
+        score: returns the outcomes of payments with their callers, in their order.
     """
 
-    def __init__(self, score: Callable[[list[Transaction]], Awaitable[list[Answered | Refused]]]):
+    def __init__(self, score: Callable[[list[Transaction], list[Caller]],
+                                       Awaitable[list[Answered | Refused]]]):
         self._score_all = score
         self._waiting: list[_Waiting] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    async def score(self, payment: Transaction) -> Answered | Refused:
+    async def score(self, payment: Transaction, caller: Caller) -> Answered | Refused:
         """Return the outcome of a payment, or raise the error of its batch.
 
         If the caller disconnects, the payment is scored all the same.
@@ -43,7 +46,7 @@ class MicroBatcher:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._start)     # after the requests that have arrived by now
-        waiting = _Waiting(payment, loop.create_future())
+        waiting = _Waiting(payment, caller, loop.create_future())
         self._waiting.append(waiting)
         return await waiting.outcome
 
@@ -56,7 +59,8 @@ class MicroBatcher:
 
     async def _score(self, batch: list[_Waiting]) -> None:
         try:
-            outcomes = await self._score_all([waiting.payment for waiting in batch])
+            outcomes = await self._score_all([waiting.payment for waiting in batch],
+                                             [waiting.caller for waiting in batch])
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 if not waiting.outcome.done():          # a disconnected caller cancelled it
                     waiting.outcome.set_result(outcome)

@@ -1,9 +1,8 @@
-"""Observation of requests: a request id, an access line and the latency of each."""
+"""Observation of requests: ids, an access line, the latency and, with a tracer, a span of each."""
 
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -14,47 +13,63 @@ from sanic import HTTPResponse, Request
 from sanic.exceptions import RequestCancelled
 from sanic.http import Http
 
-from serve import problems
+from fraud.caller import (
+    REQUEST_ID_HEADER, TRACEPARENT_HEADER, Caller, valid_request_id, valid_traceparent)
+from serve import problems, tracing
 from serve.metrics import OWNED_REQUESTS, REQUESTS
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Handler = Callable[..., Awaitable[HTTPResponse]]
 access = logging.getLogger("serve.access")
 
 
 def instrumented(handler: Handler) -> Handler:
-    """Decorate a handler with a request id, an access line and a measured latency.
+    """Decorate a handler with a caller, an access line and a measured latency.
 
-    Errors become problem details here, so that their responses are observed too.
+    `request.ctx.caller` has the request id and the trace of the request. Errors become problem
+    details here, so that their responses are observed too.
     """
     @wraps(handler)
     async def observed(request: Request, **arguments: Any) -> HTTPResponse:
         started = time.perf_counter()
         if _is_gone(request):
             raise RequestCancelled      # no caller would receive the answer: the server stops
+        route, tracer = _route(request), request.app.ctx.tracer
+        traceparent = valid_traceparent(request.headers.get(TRACEPARENT_HEADER, ""))
+        span = None
+        if tracer:
+            span, traceparent = tracer.start(f"{request.method} {route}", traceparent)
+        request.ctx.caller = Caller("", _request_id(request), traceparent)
         try:
             response = await handler(request, **arguments)
         except Exception as error:
             response = problems.from_exception(request, error)
         if request.app.ctx.is_stopping and isinstance(request.stream, Http):
             request.stream.keep_alive = False       # the caller reconnects, to another server
-        _observe(request, response, time.perf_counter() - started)
+        _observe(request, route, response, time.perf_counter() - started)
+        if span:
+            caller = request.ctx.caller
+            tracing.finish(span, response.status, caller.request_id, caller.owner)
         return response
 
     return observed
 
 
-def _observe(request: Request, response: HTTPResponse, seconds: float) -> None:
+def _route(request: Request) -> str:
     assert request.route is not None        # handlers are called by their routes
-    route = f"/{request.route.path}"
+    return f"/{request.route.path}"
+
+
+def _observe(request: Request, route: str, response: HTTPResponse, seconds: float) -> None:
+    caller: Caller = request.ctx.caller
     REQUESTS.labels(route, response.status).observe(seconds)
-    request_id, owner = _request_id(request), getattr(request.ctx, "owner", "")
-    if owner:
-        OWNED_REQUESTS.labels(owner, response.status).inc()
-    response.headers["x-request-id"] = request_id
+    if caller.owner:
+        OWNED_REQUESTS.labels(caller.owner, response.status).inc()
+    response.headers[REQUEST_ID_HEADER] = caller.request_id
+    if caller.traceparent:
+        response.headers[TRACEPARENT_HEADER] = caller.traceparent
     if access.isEnabledFor(logging.INFO):
         access.info("%s %s", request.method, route, extra={"fields": {
-            "request_id": request_id, "owner": owner, "status": response.status,
+            **caller._asdict(), "status": response.status,
             "milliseconds": round(seconds * 1_000, 3)}})
 
 
@@ -63,5 +78,4 @@ def _is_gone(request: Request) -> bool:
 
 
 def _request_id(request: Request) -> str:
-    given: str = request.headers.get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return valid_request_id(request.headers.get(REQUEST_ID_HEADER, "")) or secrets.token_hex(8)

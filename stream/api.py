@@ -2,7 +2,7 @@
 
 A payment that is sent again keeps its transaction_id and so its answer: after any doubt the request
 is repeated. The API keeps decision log and metrics of scoring; it does not say which answers it
-knew before.
+knew before. A request holds messages of many callers, so it does not carry their ids.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fraud.caller import Caller
 from fraud.settings import SettingsError
 from fraud.transaction import Transaction
 from stream.messages import Poison, StreamAnswer, encode
@@ -54,7 +55,8 @@ class Api:
         if settings.stream_api_key:
             self._headers["Authorization"] = f"Bearer {settings.stream_api_key}"
 
-    def score(self, payments: Sequence[Transaction]) -> list[StreamAnswer | Poison]:
+    def score(self, payments: Sequence[Transaction], callers: Sequence[Caller]
+              ) -> list[StreamAnswer | Poison]:
         status, body = self._post(b"[" + b",".join(map(encode, payments)) + b"]")
         if status != 200:
             raise ScoringUnavailable(f"the API answered {status}: {body[:500]!r}")

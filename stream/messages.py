@@ -1,7 +1,8 @@
 """Messages: a payment or poison comes in, a decision or a dead letter goes out.
 
 An outcome is written to the partition with the message's number; its headers `source-partition` and
-`source-offset` name the message.
+`source-offset` name the message. The headers `x-request-id` and `traceparent` of a message are
+passed on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 from kafka.consumer.fetcher import ConsumerRecord
 
+from fraud.caller import (
+    REQUEST_ID_HEADER, TRACEPARENT_HEADER, UNKNOWN, Caller, valid_request_id, valid_traceparent)
 from fraud.transaction import InvalidTransaction, Payment, Transaction, parse
 
 PAYMENT_BYTES = 65_536          # a payment with the longest names has less than 4,000
@@ -87,6 +90,20 @@ def parse_message(record: Record) -> Transaction | Poison:
     return payment
 
 
+def caller(record: Record) -> Caller:
+    """Return the request id and the trace in the headers of a message; invalid ones are dropped."""
+    if not record.headers:
+        return UNKNOWN
+    headers = dict(record.headers)
+    given = Caller("", valid_request_id(_text(headers.get(REQUEST_ID_HEADER))),
+                   valid_traceparent(_text(headers.get(TRACEPARENT_HEADER))))
+    return UNKNOWN if given == UNKNOWN else given
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("ascii", "replace")
+
+
 def _is_json(value: bytes) -> bool:
     try:
         msgspec.json.decode(value)
@@ -139,8 +156,14 @@ def dead_letter(record: Record, poison: Poison, limit: int) -> Produced:
 
 
 def _source(record: Record) -> Headers:
-    return [("source-partition", b"%d" % record.partition),
-            ("source-offset", b"%d" % record.offset)]
+    headers = [("source-partition", b"%d" % record.partition),
+               ("source-offset", b"%d" % record.offset)]
+    given = caller(record)
+    for name, value in ((REQUEST_ID_HEADER, given.request_id),
+                        (TRACEPARENT_HEADER, given.traceparent)):
+        if value:
+            headers.append((name, value.encode()))
+    return headers
 
 
 _encode = msgspec.json.Encoder().encode

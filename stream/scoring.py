@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from fraud.caller import Caller
 from fraud.decision import Refused
 from fraud.errors import FraudError
 from fraud.history import StoreUnavailable
@@ -21,8 +22,12 @@ class ScoringUnavailable(FraudError):
 class Scoring(Protocol):
     """A scoring backend."""
 
-    def score(self, payments: Sequence[Transaction]) -> list[StreamAnswer | Poison]:
+    def score(self, payments: Sequence[Transaction], callers: Sequence[Caller]
+              ) -> list[StreamAnswer | Poison]:
         """Return the outcome of each payment, in their order.
+
+        Args:
+            callers: of the payments, for the decision log.
 
         Raises:
             ScoringUnavailable: not now; call it again.
@@ -46,9 +51,10 @@ class InProcess:
         self._service = Service(settings, fallback_on_store_error=False)
         self._service.name_model()
 
-    def score(self, payments: Sequence[Transaction]) -> list[StreamAnswer | Poison]:
+    def score(self, payments: Sequence[Transaction], callers: Sequence[Caller]
+              ) -> list[StreamAnswer | Poison]:
         try:
-            outcomes = self._service.score(payments)
+            outcomes = self._service.score(payments, callers)
         except StoreUnavailable as error:
             raise ScoringUnavailable(str(error)) from error
         return [Poison(outcome.code, outcome.message) if isinstance(outcome, Refused)

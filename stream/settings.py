@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from fraud import brokers
 from fraud.brokers import BrokerSettings
-from fraud.settings import Count, Positive
+from fraud.settings import Count, Positive, Settings
 
 
 class StreamSettings(BrokerSettings, frozen=True):
@@ -41,6 +41,28 @@ class StreamSettings(BrokerSettings, frozen=True):
     stream_api_key: Annotated[str, Meta(description="API key, for `--api`")] = ""
     stream_api_seconds: Annotated[Positive, Meta(description=(
         "seconds for the API to answer a batch, above 0"))] = 10.0
+
+
+class WebhookSettings(Settings, frozen=True):
+    """Every field is the environment variable `FRAUD_` with its name in capitals."""
+
+    webhook_url: Annotated[str, Meta(description=(
+        "receiver of reviews and declines, `http://` or `https://`"))] = ""
+    webhook_secret: Annotated[str, Meta(description=(
+        "secrets of the signature from `python -m stream.webhook --new-secret`, separated by "
+        "commas while one replaces another"))] = ""
+    webhook_queue: Annotated[str, Meta(description=(
+        "file of the queue, one for each webhook"))] = "webhook.db"
+    webhook_queue_events: Annotated[Count, Meta(description=(
+        "limit on the events that wait, at least 1; the decision log holds the rest"))] = 100_000
+    webhook_seconds: Annotated[Positive, Meta(description=(
+        "seconds for the receiver to answer, above 0"))] = 10.0
+    webhook_backoff_seconds: Annotated[Positive, Meta(description=(
+        "seconds between attempts, at most, above 0"))] = 60.0
+    webhook_metrics_host: Annotated[str, Meta(description=(
+        "address of the webhook's metrics"))] = "127.0.0.1"
+    webhook_metrics_port: Annotated[int, Meta(ge=0, le=65_535, description=(
+        "port of the webhook's metrics; 0: any free one"))] = 9102
 
 
 def read_stream_settings(environment: Mapping[str, str]) -> StreamSettings:

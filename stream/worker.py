@@ -9,7 +9,6 @@ transaction, and reading resumes after the last commit: every failure recovers i
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -26,13 +25,13 @@ from kafka.errors import CorruptRecordError, KafkaError
 from fraud.errors import FraudError
 from fraud.transaction import Transaction
 from stream import clients, messages, metrics, positions
+from stream.backoff import backoff
 from stream.messages import Poison, Produced, Record, StreamAnswer
 from stream.scoring import Scoring, ScoringUnavailable
 from stream.settings import StreamSettings
 from stream.topics import DEAD_LETTER_BYTES
 
 POLL_MS = 500
-FIRST_BACKOFF_SECONDS = 0.1
 LAG_SECONDS = 1.0
 ABANDON_MS = 1_000              # to leave the group after a failure
 log = logging.getLogger(__name__)
@@ -139,7 +138,9 @@ class Worker:
         """Return decisions and dead letters; payments that the store refuses are dead letters."""
         parsed = [messages.parse_message(record) for record in records]
         payments = [message for message in parsed if isinstance(message, Transaction)]
-        answers = self._scoring.score(payments) if payments else []
+        callers = [messages.caller(record) for record, message in zip(records, parsed, strict=True)
+                   if isinstance(message, Transaction)]
+        answers = self._scoring.score(payments, callers) if payments else []
         outputs = Outputs([], [], Counter())
         answer_of = _by_position(parsed, answers)
         for position, (record, message) in enumerate(zip(records, parsed, strict=True)):
@@ -234,13 +235,3 @@ def _by_position(parsed: Sequence[Transaction | Poison], answers: Sequence[Strea
     of_payments = [position for position, message in enumerate(parsed)
                    if isinstance(message, Transaction)]
     return dict(zip(of_payments, answers, strict=True))
-
-
-def backoff(failures: int, limit: float) -> float:
-    """Return the seconds to wait after a number of failures in a row.
-
-    They double each time, up to `limit`, less a random part of up to a half, so that scorers do not
-    return all at once.
-    """
-    seconds: float = min(limit, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 30))
-    return random.uniform(0.5, 1) * seconds

@@ -13,7 +13,7 @@ from docs import generate_reference
 from fraud.settings import Settings
 from fraud.training.simulate.behaviour import MEANINGS
 from serve.settings import ServeSettings
-from stream.settings import StreamSettings
+from stream.settings import StreamSettings, WebhookSettings
 from tests.tools import ROOT
 
 PROGRAMS = ("flows", "fraud", "serve", "stream", "monitoring", "bench", "docs")
@@ -64,7 +64,7 @@ def read_from_environment() -> set[str]:
 def settings() -> dict[str, object]:
     """Each field of a settings type as a variable, and its default."""
     return {f"FRAUD_{field.upper()}": getattr(kind(), field)
-            for kind in (Settings, ServeSettings, StreamSettings)
+            for kind in (Settings, ServeSettings, StreamSettings, WebhookSettings)
             for field in kind.__struct_fields__}
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -163,6 +164,13 @@ def test_mlflow_has_a_run_with_a_child_for_each_candidate(trained):
     assert children["xgboost"].data.params["rounds"] == "40"
     assert parent.data.params["split.train"] == "0.5"
     assert parent.data.tags["data_digest"]
+    for child in children.values():
+        assert parent.info.start_time <= child.info.start_time < child.info.end_time
+        assert child.info.end_time < parent.info.end_time
+    figures = {Path(file.path).stem for file in client.list_artifacts(
+        parent.info.run_id, "figures")}
+    assert {"gain", "calibration", "learning-xgboost", "learning-tensorflow"} <= figures
+    assert client.get_model_version("fraud-detector", "1").description.startswith("# Model card")
 
 
 @pytest.mark.parametrize(("framework", "tolerance"), [("xgboost", 1e-5), ("tensorflow", 1e-5)])
@@ -182,11 +190,17 @@ def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework
     (parts,) = flow.directory.glob("data/runs/*/features/split=test")
     table = pq.read_table(parts, partitioning=None)
     rows = np.column_stack([table[name] for name in DEFAULT.names])[:2_000]
-    native = mlflow.pyfunc.load_model(model.model_uri).predict(rows).reshape(-1)
+    loaded = mlflow.pyfunc.load_model(model.model_uri)
+    named = pd.DataFrame(rows, columns=DEFAULT.names)
+    native = loaded.predict(named if framework == "xgboost" else rows).reshape(-1)
     onnx = client.download_artifacts(run.info.run_id, "onnx/model.onnx")
     logits = candidate.score_logits(Path(onnx).read_bytes(), rows)
     expected = 1 / (1 + np.exp(-logits)) if framework == "xgboost" else logits
     np.testing.assert_allclose(native, expected, rtol=tolerance, atol=tolerance)
+    assert loaded.metadata.metadata["features"] == list(DEFAULT.names)
+    assert loaded.predict(loaded.input_example).shape[0] == 1
+    if framework == "xgboost":
+        assert loaded.metadata.signature.inputs.input_names() == list(DEFAULT.names)
 
 
 @pytest.mark.parametrize(("step", "words", "pictures"), [

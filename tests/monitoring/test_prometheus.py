@@ -22,7 +22,7 @@ from fraud.rules.rule_set import Condition, Rule, RuleSet, RulesPointer
 from fraud.training.registry import bundle_writer, publication
 from fraud.training.registry.lineage import Lineage
 from monitoring import exposition, report
-from stream import metrics as stream_metrics
+from stream import metrics as stream_metrics, webhook_metrics
 from stream.broker import free_port
 from tests.conftest import linear_candidate
 from tests.monitoring.conftest import write_log
@@ -37,8 +37,8 @@ pytestmark = pytest.mark.system
 
 
 def write_stream_metrics(path: Path, batches: int) -> None:
-    """Metrics of a worker of the stream after some batches; its names are those of
-    stream/metrics.py."""
+    """Metrics of a worker of the stream after some batches, and of a webhook; their names are
+    those of stream/metrics.py and stream/webhook_metrics.py."""
     registry = CollectorRegistry()
     counted = partial(Counter, registry=registry)
     counted("fraud_stream_messages_total", "-").inc(100 * batches)
@@ -51,6 +51,12 @@ def write_stream_metrics(path: Path, batches: int) -> None:
     counted("fraud_stream_dead_letters_total", "-", ["reason"]).labels("id-reused").inc(batches)
     counted("fraud_stream_aborted_total", "-", ["error"]).labels("fenced").inc(batches)
     counted("fraud_stream_outages_total", "-").inc(batches)
+    for name in ("delivered", "refused", "skipped_lines"):
+        counted(f"fraud_webhook_{name}_total", "-").inc(0 if name == "refused" else batches)
+    counted("fraud_webhook_failures_total", "-", ["reason"]).labels("503").inc(batches)
+    Histogram("fraud_webhook_seconds", "-", buckets=(0.1, 1), registry=registry).observe(0.05)
+    for name, value in (("queue_events", 3), ("queue_limit_events", 100), ("unread_bytes", 0)):
+        Gauge(f"fraud_webhook_{name}", "-", registry=registry).set(value)
     write_to_textfile(str(path), registry)
 
 
@@ -261,6 +267,7 @@ def test_the_stream_has_the_metrics_that_stand_for_it_here(tmp_path):
     written = dict(line.split()[2:4] for line in (tmp_path / "stream.prom").read_text().splitlines()
                    if line.startswith("# TYPE") and "_created" not in line)
     its = {described.name + ("_total" if described.type == "counter" else ""): described.type
-           for metric in vars(stream_metrics).values() if isinstance(metric, MetricWrapperBase)
+           for module in (stream_metrics, webhook_metrics)
+           for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)
            for described in metric.describe()}
     assert written == its

@@ -15,7 +15,7 @@ def entries(**fields) -> str:
     return json.dumps([{"sha256": "0" * 64, "owner": "other"}, {"sha256": HASH, **fields}])
 
 
-def test_hashes_are_keys_without_an_owner_and_with_every_scope():
+def test_hashes_are_keys_without_an_owner_and_with_the_default_scopes():
     key = Keys(f"{'0' * 64}, {HASH},").find(f"Bearer {KEY}")
     assert key is not None and (key.owner, tuple(key.scopes)) == ("", ("score", "read"))
 
@@ -25,6 +25,12 @@ def test_an_entry_has_owner_scopes_and_expiry():
         f"Bearer {KEY}")
     assert key is not None and (key.owner, list(key.scopes)) == ("checkout", ["read"])
     assert str(key.expires) == "2999-12-31"
+
+
+def test_a_key_sends_labels_only_if_its_entry_says_so():
+    for scopes, expected in (({}, ["score", "read"]), ({"scopes": ["labels"]}, ["labels"])):
+        key = Keys(entries(**scopes)).find(f"Bearer {KEY}")
+        assert key is not None and list(key.scopes) == expected
 
 
 @pytest.mark.parametrize("header", [
@@ -84,13 +90,27 @@ def test_an_expired_key_is_refused_with_its_day(serve):
     assert "expired after 2020-01-31" in response.json()["detail"]
 
 
-def test_the_owner_is_in_the_access_line_and_the_metrics(serve):
+def test_owner_request_id_and_trace_come_back_and_are_in_access_and_decision_lines(serve):
     server = serve(FRAUD_API_KEYS=entries(owner="checkout"))
-    headers = {**BEARER, "X-Request-ID": "6f1c-4d.2_a"}
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {**BEARER, "X-Request-ID": "6f1c-4d.2_a", "traceparent": trace}
     response = server.post("/v1/score", payment(), headers=headers)
+    server.post("/v1/score/batch", [payment("t-2"), payment("t-3")], headers=headers)
     assert response.headers["x-request-id"] == "6f1c-4d.2_a"
+    assert response.headers["traceparent"] == trace
+    caller = {"owner": "checkout", "request_id": "6f1c-4d.2_a", "traceparent": trace}
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
-    (line,) = [line for line in lines if line.get("request_id") == "6f1c-4d.2_a"]
-    assert line["owner"] == "checkout"
+    accesses = [line for line in lines if line.get("request_id") == "6f1c-4d.2_a"]
+    decisions = [json.loads(line) for line in server.decisions.read_text().splitlines()]
+    assert (len(accesses), len(decisions)) == (2, 3)
+    assert all(line.items() >= caller.items() for line in accesses + decisions)
     metrics = server.get("/metrics").text
-    assert 'fraud_owner_requests_total{owner="checkout",status="200"} 1.0' in metrics
+    assert 'fraud_owner_requests_total{owner="checkout",status="200"} 2.0' in metrics
+
+
+def test_an_invalid_trace_is_dropped_and_a_refused_caller_has_ids_too(serve):
+    server = serve(FRAUD_API_KEYS=entries(owner="checkout"))
+    response = server.post("/v1/score", payment(), headers={
+        "traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01", "X-Request-ID": "a-b"})
+    assert response.status_code == 401
+    assert "traceparent" not in response.headers and response.headers["x-request-id"] == "a-b"

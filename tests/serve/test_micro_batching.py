@@ -11,7 +11,8 @@ class Calls:
     def __init__(self, seconds: float = 0):
         self.sizes, self._seconds = [], seconds
 
-    async def score(self, payments):
+    async def score(self, payments, callers):
+        assert callers == [payment * 100 for payment in payments]
         self.sizes.append(len(payments))
         await asyncio.sleep(self._seconds)
         if 13 in payments:
@@ -22,7 +23,8 @@ class Calls:
 def outcomes(calls: Calls, payments) -> list:
     async def score():
         coalescer = MicroBatcher(calls.score)
-        return await asyncio.gather(*map(coalescer.score, payments), return_exceptions=True)
+        return await asyncio.gather(*(coalescer.score(payment, payment * 100)
+                                      for payment in payments), return_exceptions=True)
 
     return asyncio.run(score())
 
@@ -44,9 +46,9 @@ def test_one_that_comes_later_does_not_wait_for_a_slow_call():
     async def score():
         calls = Calls(seconds=0.2)
         coalescer = MicroBatcher(calls.score)
-        first = asyncio.create_task(coalescer.score(1))
+        first = asyncio.create_task(coalescer.score(1, 100))
         await asyncio.sleep(0.05)
-        second = asyncio.create_task(coalescer.score(2))
+        second = asyncio.create_task(coalescer.score(2, 200))
         await asyncio.sleep(0.05)
         return calls.sizes, await first, await second
 
@@ -57,7 +59,8 @@ def test_who_goes_away_takes_nothing_from_the_others():
     async def score():
         calls = Calls(seconds=0.05)
         coalescer = MicroBatcher(calls.score)
-        gone, stays = (asyncio.create_task(coalescer.score(payment)) for payment in (1, 2))
+        gone, stays = (asyncio.create_task(coalescer.score(payment, payment * 100))
+                       for payment in (1, 2))
         await asyncio.sleep(0.01)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):

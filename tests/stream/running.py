@@ -123,8 +123,9 @@ class Stream:
             self.send_raw(msgspec.json.encode(item), item["origin"].encode())
         self._producer.flush(30)
 
-    def send_raw(self, value: bytes | None, key: bytes | None = None, partition=None) -> None:
-        self._producer.send(self.settings.topic_transactions, value, key, partition=partition)
+    def send_raw(self, value: bytes | None, key: bytes | None = None, partition=None,
+                 headers=None) -> None:
+        self._producer.send(self.settings.topic_transactions, value, key, headers, partition)
 
     def renew_producer(self) -> None:
         """Send what is buffered, and connect anew: the broker may have moved."""

@@ -5,6 +5,7 @@ import subprocess
 import msgspec
 import pytest
 
+from fraud.caller import UNKNOWN
 from fraud.transaction import parse
 from stream.api import Api
 from stream.messages import Poison
@@ -34,7 +35,8 @@ def serve(tmp_path, make_bundle):
 def scored(url: str, items: list[dict], **settings):
     api = Api(url, StreamSettings(**settings))
     try:
-        return api.score([parse(msgspec.json.encode(item)) for item in items])
+        return api.score([parse(msgspec.json.encode(item)) for item in items],
+                         [UNKNOWN] * len(items))
     finally:
         api.close()
 

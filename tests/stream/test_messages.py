@@ -4,16 +4,19 @@ import msgspec
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
+from fraud.caller import UNKNOWN, Caller
 from fraud.transaction import Transaction, parse
 from stream import messages
 from stream.messages import Poison, StreamAnswer
 from tests.stream.running import payment
 
 MIB = 1_048_576
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def record(value: bytes | None, key: bytes | None = b"C1") -> ConsumerRecord:
-    return ConsumerRecord("transactions", 3, 0, 42, 1_000, 0, key, value, [], None, 0, 0, 0)
+def record(value: bytes | None, key: bytes | None = b"C1", headers=()) -> ConsumerRecord:
+    return ConsumerRecord("transactions", 3, 0, 42, 1_000, 0, key, value, list(headers), None, 0, 0,
+                          0)
 
 
 def body(**changes) -> bytes:
@@ -63,6 +66,23 @@ def test_a_decision_lies_under_its_origin_where_its_message_lay():
 def test_an_answer_that_was_known_is_marked():
     produced = messages.decision(record(body()), parse(body()), StreamAnswer(b"answer", True))
     assert ("duplicate", b"true") in produced.headers
+
+
+def test_request_id_and_trace_of_a_message_are_read_and_passed_on():
+    given = [("traceparent", TRACEPARENT.encode()), ("x-request-id", b"6f1c-4d"), ("other", b"x")]
+    message = record(body(), headers=given)
+    assert messages.caller(message) == Caller("", "6f1c-4d", TRACEPARENT)
+    for produced in (messages.decision(message, parse(body()), StreamAnswer(b"answer", False)),
+                     messages.dead_letter(message, Poison("not-json", "why"), MIB)):
+        assert produced.headers[-2:] == [
+            ("x-request-id", b"6f1c-4d"), ("traceparent", TRACEPARENT.encode())]
+
+
+@pytest.mark.parametrize("headers", [
+    [], [("other", b"x")], [("traceparent", b"00-1-2-3"), ("x-request-id", b"two words")],
+    [("traceparent", None)], [("x-request-id", b"\xff")]])
+def test_a_message_without_valid_ids_has_no_caller(headers):
+    assert messages.caller(record(body(), headers=headers)) is UNKNOWN
 
 
 def test_a_dead_letter_is_the_message_with_its_reason():

@@ -34,6 +34,18 @@ def test_a_repeated_payment_repeats_its_answer_and_says_so(stream):
     assert scorer.stop() == 0
 
 
+def test_ids_of_a_message_go_on_to_its_outcome_and_the_decision_log(stream, tmp_path):
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    given = [("x-request-id", b"6f1c-4d"), ("traceparent", trace.encode())]
+    stream.send_raw(msgspec.json.encode(payment()), b"C1", headers=given)
+    stream.send_raw(b"no JSON", b"C1", headers=given)
+    stream.scorer(FRAUD_DECISION_LOG=str(tmp_path / "decisions"))
+    for [record] in (stream.decisions(1), stream.dead_letters(1)):
+        assert headers(record).items() >= {"x-request-id": "6f1c-4d", "traceparent": trace}.items()
+    line = msgspec.json.decode((tmp_path / "decisions").read_bytes())
+    assert (line["owner"], line["request_id"], line["traceparent"]) == ("", "6f1c-4d", trace)
+
+
 def test_poison_of_every_kind_is_set_aside_and_the_partition_moves_on(stream):
     good = msgspec.json.encode(payment("t-good"))
     poison = {                                          # all in one partition, in this order

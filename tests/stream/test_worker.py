@@ -18,7 +18,7 @@ from fraud.training.registry import publication
 from stream import positions
 from stream.broker import Broker, free_port
 from stream.scoring import InProcess
-from stream.worker import Worker, backoff
+from stream.worker import Worker
 from tests.stream.dying import STEPS
 from tests.stream.proof import exactly_once
 from tests.stream.running import PARTITIONS, SESSION_MS, eventually, headers, payments, source
@@ -272,13 +272,6 @@ def test_records_that_fail_their_checksum_are_set_aside_and_the_partition_moves_
     assert scorer.stop() == 0
     stream.scorer()                                     # nothing is left to do
     assert len(stream.dead_letters(3)) == 3 and len(stream.decisions(6)) == 6
-
-
-def test_waiting_grows_up_to_a_limit():
-    waits = [backoff(failures, limit=10) for failures in range(1, 100)]
-    assert all(0.05 <= wait <= 10 for wait in waits)
-    assert waits[0] <= 0.2 and min(waits[10:]) >= 5
-    assert len(set(waits)) > 90                         # by chance: not all at once
 
 
 @pytest.mark.system

@@ -13,6 +13,7 @@ from fraud.training.models.candidate import Candidate
 from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.registry import Registry, bundle_writer, tracking
 from fraud.training.registry.lineage import Lineage
+from fraud.training.registry.tracking import RunTimes
 from fraud.training.registry.versions import GATE, PASSED, REFUSED
 from fraud.training.settings import TrainingSettings
 
@@ -26,27 +27,41 @@ class Registered:
     promoted: bool
 
 
+@dataclass(frozen=True)
+class RunRecord:
+    """The record of a run for people and monitoring."""
+
+    model_card: str             # Markdown
+    reference: Path             # file of the selected candidate's `reference.write`
+    figures: Path               # folder of the final test's figures
+    fits: Mapping[str, RunTimes]    # of each framework
+    reason: str = ""            # why the run was started; a tag of the run and of the version
+
+
 def register(candidates: Mapping[str, Candidate], selected: str, reports: Mapping[str, TestReport],
-             decision: PromotionDecision, lineage: Lineage, model_card: str, reference: Path,
-             settings: TrainingSettings, reason: str = "") -> Registered:
+             decision: PromotionDecision, lineage: Lineage, record: RunRecord,
+             settings: TrainingSettings) -> Registered:
     """Log everything, register the selected candidate, and promote it if the gate allows it.
 
     Args:
         selected: the framework of the selected candidate.
-        reference: file of the selected candidate's `reference.write`.
-        reason: why the run was started; a tag of the run and of the version.
 
     Nothing stays registered if any part of it fails.
     """
     registry = Registry()
     candidate, report = candidates[selected], reports[selected]
-    tags = _lineage_tags(lineage, reason)
-    with tracking.run(lineage.metaflow_run, _parameters(settings), tags) as run_id:
+    tags = _lineage_tags(lineage, record.reason)
+    with tracking.run(lineage.metaflow_run, _parameters(settings), tags,
+                      times=RunTimes(lineage.trained_at, None)) as run_id:
         logged = {
-            framework: tracking.log_candidate(candidates[framework], reports[framework].all_metrics)
+            framework: tracking.log_candidate(
+                candidates[framework], reports[framework].all_metrics, run_id, lineage,
+                record.fits.get(framework))
             for framework in candidates}
         tracking.log_metrics({**candidate.metrics, **report.all_metrics})
-        tracking.log_text(model_card, "model-card.md")
+        tracking.log_dataset(run_id, lineage, candidate.model.manifest.features)
+        tracking.log_text(record.model_card, "model-card.md")
+        tracking.log_figures(record.figures)
 
         def assemble(number: str, directory: Path) -> str:
             final = replace(lineage, version=number, mlflow_run=logged[selected].run_id)
@@ -54,7 +69,8 @@ def register(candidates: Mapping[str, Candidate], selected: str, reports: Mappin
 
         version_tags = {**tags, **_decision_tags(selected, report, decision)}
         with registry.registered(logged[selected], version_tags, assemble) as version:
-            registry.keep_reference(version, reference)
+            registry.describe(version, record.model_card)
+            registry.keep_reference(version, record.reference)
             if decision.promote:
                 registry.promote(version, decision.reason)
             else:

@@ -7,35 +7,76 @@ folder or s3:// prefix from which serving takes its model (default models). The 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from fraud.training.registry import aliases, policy
-from fraud.training.registry.versions import Versions
+from fraud.bundle import CHALLENGER_FILE, POINTER_FILE
+from fraud.training.registry import aliases, change_history, policy, publication, rule_publication
+from fraud.training.registry.change_history import Action, Change
+from fraud.training.registry.policy_backtest import PolicyChange
+from fraud.training.registry.versions import Versions, number_of
 
 
 class Registry(Versions):
-    """The registry of MLFLOW_TRACKING_URI. Changes of the champion are published too."""
+    """The registry of MLFLOW_TRACKING_URI.
+
+    Changes of the champion are published too. Every change is kept in the history.
+    """
 
     def promote(self, number: str, reason: str, force: bool = False) -> None:
         """Make a version the champion, see `aliases.promote`."""
+        before, is_refused = number_of(self.champion()), self.version(number).is_refused
         aliases.promote(self, number, reason, force)
+        self._record("promote", before, number, reason, forced=is_refused)
 
     def rollback(self, reason: str) -> str:
         """Restore the previous champion and return its number, see `aliases.rollback`."""
-        return aliases.rollback(self, reason)
+        before = number_of(self.champion())
+        previous = aliases.rollback(self, reason)
+        self._record("rollback", before, previous, reason)
+        return previous
 
     def challenge(self, number: str, reason: str) -> None:
         """Let a version score in shadow, see `aliases.challenge`."""
+        before = self._challenger()
         aliases.challenge(self, number, reason)
+        self._record("challenge", before, number, reason)
 
-    def end_challenge(self) -> None:
+    def end_challenge(self, reason: str = "") -> None:
         """Let no version score in shadow."""
+        before = self._challenger()
         aliases.end_challenge()
+        if before:
+            self._record("end-challenge", before, "", reason)
 
     def name_challenger(self, number: str) -> None:
         """Mark a version as refused by the gate, see `aliases.name_challenger`."""
         aliases.name_challenger(self, number)
 
-    def change_policy(self, number: str, policy_file: Path, reason: str) -> None:
+    def change_policy(self, number: str, changed: Path | PolicyChange, reason: str,
+                      logs: Sequence[str] = ()) -> None:
         """Give a version other thresholds, see `policy.change_policy`."""
-        policy.change_policy(self, number, policy_file, reason)
+        before, after = policy.change_policy(self, number, changed, reason, logs)
+        self._record("policy", before, after, reason, model_version=number)
+
+    def try_policy(self, number: str, changed: Path | PolicyChange, logs: Sequence[str],
+                   labels: Path | None) -> str:
+        """Report the effect of other thresholds on logged decisions, see `policy.try_policy`."""
+        return policy.try_policy(self, number, changed, logs, labels)
+
+    def history(self) -> list[Change]:
+        """Return the changes of champion, challenger, policies and rules, oldest first."""
+        return change_history.read({publication.target(), rule_publication.target()})
+
+    def _challenger(self) -> str:
+        """Return the version that scores in shadow; "" without one."""
+        pointer = publication.published(publication.target(), CHALLENGER_FILE)
+        return pointer.version if pointer else ""
+
+    def _record(self, action: Action, before: str, after: str, reason: str,
+                model_version: str = "", forced: bool = False) -> None:
+        file = CHALLENGER_FILE if action == "challenge" else POINTER_FILE
+        pointer = publication.published(publication.target(), file)
+        change_history.record(
+            publication.target(), action, before, after, reason, model_version, forced,
+            file=pointer.folder if pointer and pointer.version == (model_version or after) else "")

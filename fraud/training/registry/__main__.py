@@ -2,8 +2,12 @@
 
     python -m fraud.training.registry list
     python -m fraud.training.registry show 3
+    python -m fraud.training.registry compare 2 3
+    python -m fraud.training.registry history
     python -m fraud.training.registry export --out bundle --version 3
     python -m fraud.training.registry reference --out monitored --version 3
+    python -m fraud.training.registry policy --alerts-per-day 100 --dry-run --decisions log.jsonl
+    python -m fraud.training.registry policy --review 500 --decline 0.4 --reason "fewer reviews"
     python -m fraud.training.registry policy --policy changed/policy.json --reason "fewer reviews"
     python -m fraud.training.registry rules --rules rules.toml --dry-run --decisions decisions.jsonl
     python -m fraud.training.registry rules --rules rules.toml --reason "gift card wave"
@@ -23,13 +27,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from fraud import clock
+from fraud.bundle import ReviewBy
 from fraud.command_line import Arguments, command, parser
 from fraud.rules.active import read_rule_set
 from fraud.training.errors import TrainingError
 from fraud.training.registry import (
-    Registry, backtest, data_version, publication, reference, rule_files, rule_publication)
+    Registry, backtest, change_history, data_version, publication, reference, rule_files,
+    rule_publication, version_comparison)
+from fraud.training.registry.policy_backtest import PolicyChange
 from fraud.training.registry.versions import CHALLENGER, CHAMPION, POLICY_DIGEST, number_of
 
 
@@ -74,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="list all versions, newest first, and the one that serves")
     show = commands.add_parser("show", help="show the lineage of a version: data, code, runs")
+    compare = commands.add_parser("compare", help="show two versions side by side: test, "
+                                                  "thresholds, features, settings, data")
+    compare.add_argument("version", help="a number, as list shows it")
+    compare.add_argument("other", help="the other one")
+    commands.add_parser("history", help="list the changes of champion, challenger, policies and "
+                                        "rules: by whom, when and why")
     export = commands.add_parser("export", help="copy a bundle into a directory, ready to serve")
     copy = commands.add_parser("reference", help="copy the reference of a version for monitoring")
     policy = commands.add_parser("policy", help="give a version other thresholds, and publish "
@@ -87,8 +101,18 @@ def _parser() -> argparse.ArgumentParser:
     for command_ in (export, copy):
         command_.add_argument("--out", type=Path, required=True, metavar="DIRECTORY",
                               help="made if absent")
-    policy.add_argument("--policy", type=Path, required=True, metavar="FILE",
-                        help="a policy.json with a new version")
+    policy.add_argument("--policy", type=Path, metavar="FILE",
+                        help="a policy.json with a new version; or thresholds of the model:")
+    policy.add_argument("--review", type=float, metavar="RANK",
+                        help="score, or score times amount, from which payments are reviewed")
+    policy.add_argument("--review-by", choices=get_args(ReviewBy), help="rank for review")
+    policy.add_argument("--decline", type=float, metavar="SCORE",
+                        help="score from which payments are declined")
+    policy.add_argument("--decline-from", type=float, metavar="AMOUNT",
+                        help="amount below which no payment is declined")
+    policy.add_argument("--alerts-per-day", type=float, metavar="N", help="the alert budget; "
+                        "finds the review threshold on --decisions, unless --review gives it")
+    policy.add_argument("--reason", default="", help="recorded with the version; needed to publish")
     challenge.add_argument("version", nargs="?", help="its number, as list shows it")
     challenge.add_argument("--end", action="store_true", help="let none score in shadow")
     challenge.add_argument("--reason", default="", help="recorded with the version; needed unless "
@@ -96,18 +120,19 @@ def _parser() -> argparse.ArgumentParser:
     rules.add_argument("--rules", type=Path, metavar="FILE", help="TOML; replaces all rules")
     rules.add_argument("--lists", type=Path, metavar="FILE", help="CSV; replaces all list entries")
     rules.add_argument("--reason", default="", help="recorded with the rules; needed to publish")
-    rules.add_argument("--dry-run", action="store_true",
-                       help="publish nothing; show what they would have done to --decisions")
-    rules.add_argument("--decisions", nargs="+", metavar="LOG", default=[],
-                       help="decision logs of the champion, for --dry-run")
-    rules.add_argument("--labels", type=Path, metavar="FILE",
-                       help="CSV or Parquet with transaction_id, is_fraud and label_time")
+    for command_ in (policy, rules):
+        command_.add_argument("--dry-run", action="store_true",
+                              help="publish nothing; show the effect on --decisions")
+        command_.add_argument("--decisions", nargs="+", metavar="LOG", default=[],
+                              help="decision logs of the version, for --dry-run")
+        command_.add_argument("--labels", type=Path, metavar="FILE",
+                              help="CSV or Parquet with transaction_id, is_fraud and label_time")
     for command_ in (show, promote):
         command_.add_argument("version", help="its number, as list shows it")
     for command_ in (export, copy, policy):
         command_.add_argument("--version", help="(default: the champion)")
     promote.add_argument("--force", action="store_true", help="even if the gate refused it")
-    for command_ in (policy, promote, rollback):
+    for command_ in (promote, rollback):
         command_.add_argument("--reason", required=True, help="recorded with the version")
     return root
 
@@ -118,6 +143,10 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
             return f"{_list(registry)}\n{_serving(registry)}"
         case "show":
             return _show(registry, options.version)
+        case "compare":
+            return version_comparison.compare(registry, options.version, options.other)
+        case "history":
+            return change_history.as_text(registry.history())
         case "export":
             version = _chosen(options, registry)
             registry.export(version, options.out)
@@ -127,7 +156,7 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
             registry.copy_reference(version, options.out)
             return f"the reference of version {version} is {options.out / reference.FILE}"
         case "policy":
-            registry.change_policy(_chosen(options, registry), options.policy, options.reason)
+            return _policy(options, registry)
         case "challenge":
             return _challenge(options, registry)
         case "promote":
@@ -139,12 +168,28 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
 
 def _challenge(options: argparse.Namespace, registry: Registry) -> str:
     if options.end:
-        registry.end_challenge()
+        registry.end_challenge(options.reason)
         return f"{publication.target()} has no challenger"
     if not (options.version and options.reason):
         raise TrainingError("challenge needs a version and --reason, or --end")
     registry.challenge(options.version, options.reason)
     return f"version {options.version} scores in shadow at {publication.target()}"
+
+
+def _policy(options: argparse.Namespace, registry: Registry) -> str:
+    """Publish or try other thresholds: those of a file, or those of the options."""
+    number = _chosen(options, registry)
+    change = PolicyChange(*(getattr(options, name) for name in PolicyChange._fields))
+    if bool(options.policy) == (change != PolicyChange()):
+        raise TrainingError("give --policy FILE, or thresholds such as --review and --decline")
+    if options.dry_run:
+        return registry.try_policy(number, options.policy or change, options.decisions,
+                                   options.labels)
+    if not options.reason:
+        raise TrainingError("--reason is missing; say why the thresholds change, it is kept with "
+                            "them")
+    registry.change_policy(number, options.policy or change, options.reason, options.decisions)
+    return _serving(registry)
 
 
 def _rules(options: argparse.Namespace) -> str:

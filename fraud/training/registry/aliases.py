@@ -10,7 +10,7 @@ from fraud.training.errors import TrainingError
 from fraud.training.registry import publication
 from fraud.training.registry.bundle_writer import NAME
 from fraud.training.registry.versions import (
-    CHALLENGER, CHAMPION, GATE, REFUSED, Version, Versions, number_of, signature)
+    CHALLENGER, CHAMPION, Version, Versions, number_of, signature)
 
 
 def promote(versions: Versions, number: str, reason: str, force: bool = False) -> None:
@@ -24,13 +24,12 @@ def promote(versions: Versions, number: str, reason: str, force: bool = False) -
             the champion stays.
     """
     previous, version = number_of(versions.champion()), versions.version(number)
-    is_refused = version.tags.get(GATE) == REFUSED
-    if is_refused and not force:
+    if version.is_refused and not force:
         raise TrainingError(f"version {number} was refused by the gate "
                             f"({version.tags['gate_reason']}); use --force to promote it "
                             "all the same")
     tags = {} if previous == number else {"previous_champion": previous}
-    if is_refused:
+    if version.is_refused:
         tags["promotion_forced"] = "yes"
     set_champion(versions, version, reason, tags)
 

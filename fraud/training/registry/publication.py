@@ -23,6 +23,8 @@ from fraud.settings import Settings
 from fraud.training.errors import TrainingError
 from fraud.training.files import not_writable, reason
 
+PARTIAL = ".partial"        # suffix of a local file that is being written
+
 
 def target() -> str:
     """Return the folder or s3:// prefix that FRAUD_MODEL names, from which serving reads."""
@@ -106,6 +108,26 @@ def write_files(destination: str, contents: Mapping[str, bytes]) -> None:
         raise not_writable(Path(destination), error) from error
 
 
+def read_files(destination: str) -> dict[str, bytes]:
+    """Return the content of each file in a folder, by name; nothing if there is no folder.
+
+    Raises:
+        TrainingError: the folder cannot be read.
+    """
+    filesystem, root = _opened(destination)
+    try:
+        entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        contents = {}
+        for entry in entries:
+            if entry.is_file and not entry.base_name.endswith(PARTIAL):
+                with filesystem.open_input_stream(entry.path) as stream:
+                    contents[entry.base_name] = stream.read()
+        return contents
+    except (OSError, pa.ArrowException) as error:
+        raise TrainingError(f"{destination}: cannot be read ({reason(error)}); check the location "
+                            "and its permissions") from error
+
+
 def _opened(destination: str) -> tuple[fs.FileSystem, str]:
     try:
         if "://" in destination:
@@ -129,7 +151,7 @@ def _add(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
 def _replace(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
     """Write a file so that a reader sees the whole old file or the whole new one."""
     is_local = isinstance(filesystem, fs.LocalFileSystem)
-    written = path + ".partial" if is_local else path     # an S3 object appears whole
+    written = path + PARTIAL if is_local else path     # an S3 object appears whole
     with filesystem.open_output_stream(written) as stream:
         stream.write(content)
     if is_local:

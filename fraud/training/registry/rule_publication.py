@@ -9,9 +9,10 @@ import msgspec
 from fraud import bundle, clock
 from fraud.features import FeatureTable
 from fraud.published import PublishedFolder
+from fraud.rules.active import read_rule_set
 from fraud.rules.rule_set import (
     POINTER_FILE, ListEntry, Rule, RulesError, RuleSet, RulesPointer, check, key_check)
-from fraud.training.registry import publication
+from fraud.training.registry import change_history, compare_and_set, publication
 from fraud.training.registry.versions import user
 
 
@@ -38,17 +39,32 @@ def changed(before: RuleSet | None, rules: tuple[Rule, ...] | None,
 def publish(rule_set: RuleSet, destination: str) -> RulesPointer:
     """Check a rule set against the champion and publish it: file first, then the pointer.
 
+    The version of the rule set must follow the published one: `changed` saw that one.
+
     Raises:
-        RulesError: there is no champion, or the rules do not fit it; the old rules stay.
+        RulesError: there is no champion, the rules do not fit it, or others were published
+            meanwhile; the old rules stay.
         TrainingError: the destination cannot be written to.
     """
     check(rule_set, champion_features(), clock.now_ms())
     content = msgspec.json.encode(rule_set)
     digest = bundle.sha256(content)
     pointer = RulesPointer(rule_set.version, f"rules-{rule_set.version}-{digest[:8]}.json", digest)
-    publication.write_files(destination, {pointer.file: content, POINTER_FILE: msgspec.json.format(
-        msgspec.json.encode(pointer), indent=2)})
+    publication.write_files(destination, {pointer.file: content})
+    if not compare_and_set.replace_if(
+            destination, POINTER_FILE, lambda present: _version(present) == rule_set.version - 1,
+            msgspec.json.format(msgspec.json.encode(pointer), indent=2)):
+        raise RulesError(f"{destination}: other rules were published meanwhile "
+                         f"({summary(read_rule_set(destination))}); look at them with `registry "
+                         "rules`, then publish again")
+    change_history.record(destination, "rules", str(rule_set.version - 1 or ""),
+                          str(rule_set.version), rule_set.reason, file=pointer.file)
     return pointer
+
+
+def _version(pointer: bytes | None) -> int:
+    """Return the version that a pointer names; 0 without one."""
+    return int(msgspec.json.decode(pointer, type=RulesPointer).version) if pointer else 0
 
 
 def champion_features() -> FeatureTable:

@@ -22,6 +22,10 @@ GATE, PASSED, REFUSED = "gate", "passed", "refused"      # a tag of each version
 GATE_USES = "gate_uses_"    # a tag of the model for each window, with the start of its digest
 BUNDLE_DIGEST, POLICY_DIGEST = "bundle_sha256", "policy_sha256"     # tags of each version
 BUNDLE, REFERENCE = "bundle", "reference"      # artifacts of a version's run
+DESCRIPTION_CHARACTERS = 5_000      # MLflow's limit
+SHORTENED = "\n\nThe rest is in `model-card.md` of the training run."
+ABOUT = ("Scores payments as they are authorised: the calibrated probability of fraud. The version "
+         "with the alias `champion` serves; `registry history` says who promoted it and why.")
 NO_SUCH_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")    # MLflow's error codes
 
 
@@ -32,6 +36,11 @@ class Version(NamedTuple):
     run_id: str
     registered_at: int          # ms since the epoch
     tags: Mapping[str, str]
+
+    @property
+    def is_refused(self) -> bool:
+        """The gate refused it."""
+        return self.tags.get(GATE) == REFUSED
 
 
 class Versions:
@@ -119,6 +128,13 @@ class Versions:
                 raise TrainingError(f"version {number}: sha256 of its {file} is {digest}, but "
                                     f"{registered} was registered; its artifacts were changed")
 
+    def describe(self, number: str, model_card: str) -> None:
+        """Make a model card the description of a version, and its limits that of the model."""
+        _, _, limits = model_card.partition("## Limits")
+        self.client.update_registered_model(NAME, f"{ABOUT}\n\n## Limits\n\n{limits.strip()}"
+                                            if limits else ABOUT)
+        self.client.update_model_version(NAME, number, _shortened(model_card))
+
     def keep_reference(self, number: str, file: Path) -> None:
         """Log the reference of a version, from `reference.write`, as an artifact of its run."""
         with tempfile.TemporaryDirectory() as directory:
@@ -172,6 +188,14 @@ class Versions:
         """Set tags of a version."""
         for name, value in tags.items():
             self.client.set_model_version_tag(NAME, number, name, value)
+
+
+def _shortened(text: str) -> str:
+    """Return a text without the lines that do not fit into a description."""
+    if len(text) <= DESCRIPTION_CHARACTERS:
+        return text
+    kept = text[:DESCRIPTION_CHARACTERS - len(SHORTENED)]
+    return kept[:kept.rindex("\n")] + SHORTENED
 
 
 def number_of(version: Version | None) -> str:

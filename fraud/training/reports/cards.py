@@ -17,7 +17,7 @@ from fraud.training.leakage.checks import Leakage
 from fraud.training.models.candidate import Candidate
 from fraud.training.promotion.final_test import Contestant, FinalTest
 from fraud.training.promotion.gate import PromotionDecision
-from fraud.training.reports import figures
+from fraud.training.reports import figure_files, figures
 from fraud.training.settings import Audit
 
 METRICS = {"f1": "F1", "precision": "precision", "recall": "recall", "auprc": "AUPRC",
@@ -192,16 +192,7 @@ def _levels(kind: str, ranks: np.ndarray, rows: Rows, names: dict[float, str]) -
 
 def diagnosis(test: FinalTest, review_cost: float) -> list:
     """Show figures of the selected candidate on the test period."""
-    score, report, rows = test.selected.scores, test.selected.report, test.rows
-    scores = {contestant.name: contestant.scores for contestant in test.contestants}
-    policy = test.selected.bundle.policy.model
-    return [_image(figure) for figure in (
-        figures.precision_recall(scores, rows.label, "Test period"),
-        figures.thresholds(score, rows.label, rows.amount, review_cost, policy.decline),
-        figures.calibration(score, rows.label, policy),
-        figures.importance(test.importance),
-        figures.confusion(report.confusion),
-        figures.recall_by_type(report.recall_by_type))]
+    return [_image(figure) for figure in figure_files.diagnosis(test, review_cost).values()]
 
 
 def _money(report: TestReport) -> list[str]:

@@ -1,5 +1,6 @@
 """That all of it is logged is shown on the trained flow, in tests/flows."""
 
+import json
 import tomllib
 from types import SimpleNamespace
 
@@ -8,19 +9,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fraud.features import DEFAULT
 from fraud.training import settings
 from fraud.training.errors import TrainingError
 from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.promotion import registration
 from fraud.training.promotion.gate import PromotionDecision
+from fraud.training.promotion.registration import RunRecord
 from fraud.training.registry import Registry, publication, reference, tracking
 from fraud.training.registry.lineage import Lineage
+from fraud.training.registry.tracking import RunTimes
 from tests.tools import ROOT
 
 pytestmark = pytest.mark.usefixtures("place")
 
-LINEAGE = Lineage("d" * 64, "c" * 40, "TrainFlow/7")
+CARD = "# The model card\n\n## Limits\n\n- It has learned the past."
+LINEAGE = Lineage("d" * 64, "c" * 40, "TrainFlow/7", data_file="data/payments.csv",
+                  data_md5="e" * 32, trained_at=1_000)
 SETTINGS = settings.parse(tomllib.loads(
     (ROOT / "flows/train_flow.toml").read_text()))
 REPORT = TestReport("xgboost", {"test_f1": 0.8, "test_auprc": 0.75}, (0.7, 0.9), {},
@@ -38,10 +44,13 @@ def register(make_candidate, monkeypatch, tmp_path):
     monkeypatch.setattr(tracking, "_log_native", log_native)
     candidate, validated = make_candidate(), tmp_path / "validated.parquet"
     pq.write_table(pa.table({"score": [0.25, 0.5]}), validated)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/gain.png").write_bytes(b"a figure")
+    record = RunRecord(CARD, validated, tmp_path / "figures", {"xgboost": RunTimes(2_000, 9_000)},
+                       "F1 fell")
     return lambda promote: registration.register(
         {"xgboost": candidate}, "xgboost", {"xgboost": REPORT},
-        PromotionDecision(promote, "the reason"), LINEAGE, "# The model card", validated,
-        SETTINGS, "F1 fell")
+        PromotionDecision(promote, "the reason"), LINEAGE, record, SETTINGS)
 
 
 def test_a_version_that_may_is_promoted(register):
@@ -52,7 +61,7 @@ def test_a_version_that_may_is_promoted(register):
     assert champion.tags["started_because"] == "F1 fell"
     assert (champion.tags["test_f1"], champion.tags["gate"]) == ("0.800000", "passed")
     assert mlflow.artifacts.load_text(
-        f"runs:/{registered.mlflow_run}/model-card.md") == "# The model card"
+        f"runs:/{registered.mlflow_run}/model-card.md") == CARD
     assert publication.published("models").version == "1"
 
 
@@ -110,3 +119,44 @@ def test_a_run_that_cannot_publish_registers_nothing(register, monkeypatch):
         register(promote=True)
     assert Registry().versions() == []
     assert Registry().champion() is None
+
+
+def test_pages_of_model_and_version_hold_the_model_card(register):
+    register(promote=True)
+    client = tracking.connect()
+    version = client.get_model_version("fraud-detector", "1")
+    assert version.description == CARD
+    model = client.get_registered_model("fraud-detector")
+    assert model.description.startswith("Scores payments")
+    assert model.description.endswith("## Limits\n\n- It has learned the past.")
+
+
+def test_a_long_model_card_is_cut_at_a_line_and_says_where_the_rest_is(register):
+    register(promote=False)
+    card = "\n".join(f"line {number} " + "x" * 90 for number in range(100))
+    Registry().describe("1", card)
+    kept = tracking.connect().get_model_version("fraud-detector", "1").description
+    assert 4_800 < len(kept) <= 5_000
+    lines, _, rest = kept.partition("\n\n")
+    assert card.startswith(lines + "\n") and rest.startswith("The rest is in `model-card.md`")
+
+
+def test_runs_have_their_data_their_figures_and_the_times_of_the_work(register):
+    registered = register(promote=True)
+    client = tracking.connect()
+    parent = client.get_run(registered.mlflow_run)
+    child = client.get_run(Registry().champion().run_id)
+    assert parent.info.start_time == 1_000 and parent.info.end_time > 1_000_000
+    assert (child.info.start_time, child.info.end_time) == (2_000, 9_000)
+    for run in (parent, child):
+        [logged] = run.inputs.dataset_inputs
+        data = logged.dataset
+        assert (data.name, data.digest, data.source_type) == ("payments.csv", "d" * 36, "local")
+        assert json.loads(data.source) == {"uri": "data/payments.csv"}
+        assert json.loads(data.profile)["sha256"] == "d" * 64
+        names = [column["name"] for column in json.loads(data.schema)["mlflow_colspec"]]
+        assert names == list(DEFAULT.names)
+        assert [(tag.key, tag.value) for tag in logged.tags] == [
+            ("mlflow.data.context", "training")]
+    assert [file.path for file in client.list_artifacts(parent.info.run_id, "figures")] == [
+        "figures/gain.png"]

@@ -172,19 +172,6 @@ def test_what_the_champion_saw_is_copied_unless_another_version_is_named(capsys,
         assert kept.schema.metadata[reference.VERSION] == version.encode()
 
 
-@pytest.fixture
-def policy(place):
-    """Writes a policy.json of a version with a threshold of one's choice."""
-    def write(version: str, decline: float):
-        thresholds = {"review": 0.1, "decline": decline}
-        path = place / "policy.json"
-        path.write_text(json.dumps({"version": version, "model": thresholds,
-                                    "fallback": thresholds}))
-        return path
-
-    return write
-
-
 def test_the_champion_gets_other_thresholds_without_retraining(capsys, place, register, policy):
     register()
     Registry().promote("1", "first")

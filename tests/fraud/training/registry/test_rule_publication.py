@@ -116,3 +116,13 @@ def test_rules_are_not_published_without_a_reason(models, capsys):
 
 def test_no_rules_have_a_summary():
     assert summary(None) == "there are no rules or lists"
+
+
+def test_of_two_rule_sets_at_once_the_second_is_refused(models):
+    ours, theirs = (changed(None, (LARGE,), None, reason) for reason in ("ours", "theirs"))
+    publish(theirs, "models")
+    with pytest.raises(RulesError, match="other rules were published meanwhile .version 1: .*thei"):
+        publish(ours, "models")
+    assert read_rule_set("models").reason == "theirs"
+    publish(changed(read_rule_set("models"), None, (ENTRY,), "ours"), "models")
+    assert (read_rule_set("models").version, read_rule_set("models").rules) == (2, (LARGE,))
