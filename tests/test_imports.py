@@ -165,7 +165,7 @@ def sources() -> dict[str, str]:
     ("fraud/training/replay.py", "from flows.train_flow import TrainFlow"),
     ("fraud/training/data/dataset.py", "from fraud.training.simulate import simulator"),
     ("fraud/training/features/splits.py", "from fraud.training.models import candidate"),
-    ("fraud/training/registry/versions.py", "from fraud.training.promotion.gate import decide"),
+    ("fraud/training/registry/versions.py", "from fraud.training.promotion import final_test"),
     ("fraud/training/errors.py", "from fraud.training.files import write_parquet"),
     ("fraud/bundle.py", "from tests import anything"),
     ("fraud/__init__.py", "from fraud import bundle"),

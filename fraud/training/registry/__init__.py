@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fraud.training.registry import aliases, policy
+from fraud.training.registry import aliases, canary, policy
+from fraud.training.registry.aliases import GateOverride
 from fraud.training.registry.versions import Versions
 
 
 class Registry(Versions):
     """The registry of MLFLOW_TRACKING_URI. Changes of the champion are published too."""
 
-    def promote(self, number: str, reason: str, force: bool = False) -> None:
-        """Make a version the champion, see `aliases.promote`."""
-        aliases.promote(self, number, reason, force)
+    def promote(self, number: str, reason: str, share: float = canary.WHOLE, *,
+                force: bool = False, evidence: Path | None = None) -> None:
+        """Make a version the champion, or the canary, see `aliases.promote`."""
+        aliases.promote(self, number, reason, share, GateOverride(force, evidence))
 
     def rollback(self, reason: str) -> str:
-        """Restore the previous champion and return its number, see `aliases.rollback`."""
+        """End the canary or restore the previous champion, see `aliases.rollback`."""
         return aliases.rollback(self, reason)
 
     def challenge(self, number: str, reason: str) -> None:
