@@ -35,6 +35,14 @@ SHADOW = Counter("fraud_shadow_decisions_total", "Payments that a challenger sco
 DROPPED = Counter("fraud_shadow_dropped_total", "Challengers that failed or were slow.", ["reason"])
 CHALLENGER = Gauge("fraud_challenger_info", "1 for the version that scores in shadow.",
                    ["model_version"], multiprocess_mode="livemax")
+CANARY = Gauge("fraud_canary_share", "Percent of the accounts for which a canary decides; 0: none.",
+               multiprocess_mode="livemostrecent")
+MODEL_SECONDS = Histogram("fraud_model_seconds",
+                          "Seconds of a call of a model, measured while there is a canary.",
+                          ["model_version"], buckets=SECONDS)
+MODEL_ERRORS = Counter("fraud_model_errors_total",
+                       "Calls of a model that failed, counted while there is a canary.",
+                       ["model_version"])
 REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
 HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the history store.",
                             ["trip"], buckets=SECONDS)
@@ -57,7 +65,7 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
        HISTORY_MEMORY, HISTORY_MEMORY_LIMIT, MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION,
-       DECIDED_BY, SHADOW, DROPPED, CHALLENGER)
+       DECIDED_BY, SHADOW, DROPPED, CHALLENGER, CANARY, MODEL_SECONDS, MODEL_ERRORS)
 
 
 class TimedStore:
@@ -152,6 +160,27 @@ def name_challenger(bundle: Bundle | None, before: Bundle | None = None) -> None
     for challenger, value in ((before, 0), (bundle, 1)):
         if challenger:
             CHALLENGER.labels(challenger.manifest.version).set(value)
+
+
+def name_canary(share: float, *versions: str) -> None:
+    """Publish the share of the canary; 0 without one.
+
+    Args:
+        versions: of the champion and the canary, whose errors are counted from zero on.
+    """
+    CANARY.set(share)
+    for version in versions:
+        MODEL_ERRORS.labels(version)
+
+
+class ModelCalls:
+    """A `fraud.canary.CallObserver`: calls of both versions as metrics."""
+
+    def scored(self, version: str, seconds: float) -> None:
+        MODEL_SECONDS.labels(version).observe(seconds)
+
+    def failed(self, version: str) -> None:
+        MODEL_ERRORS.labels(version).inc()
 
 
 def count_dropped_challenger(reason: str) -> None:

@@ -7,7 +7,8 @@ from time import monotonic
 
 from fraud import metrics
 from fraud.bundle import Bundle
-from fraud.champion import Challenger, Champion
+from fraud.canary import Canary
+from fraud.champion import CanaryBundle, Challenger, Champion
 from fraud.decision import Answered, Refused
 from fraud.logs import DecisionLog
 from fraud.rules.active import ActiveRules
@@ -41,6 +42,8 @@ class Service:
         self._store = metrics.TimedStore(open_store(settings))
         self._scorer = Scorer(self._store, self._champion.bundle, settings, fallback_on_store_error)
         self._scorer.rules = self._rules.rules
+        self._canary = CanaryBundle(settings.model)
+        self._scorer.canary = _canary(self._canary)
         self._challenger = Challenger(settings.model)
         self._scorer.shadow = _shadow(self._challenger)
         self._log = DecisionLog(settings.decision_log)
@@ -56,6 +59,7 @@ class Service:
         metrics.name_model(self.bundle)
         metrics.name_rules(self._rules.rules)
         metrics.name_challenger(self._challenger.bundle)
+        self._name_canary()
 
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Score payments, log and count the decisions. Returns and raises as `Scorer.score`."""
@@ -81,6 +85,9 @@ class Service:
         if self._champion.refresh():
             self._scorer.bundle = self.bundle
             metrics.name_model(self.bundle, before)
+        if self._canary.refresh():
+            self._scorer.canary = _canary(self._canary)
+            self._name_canary()
         challenger = self._challenger.bundle
         if self._challenger.refresh():
             self._scorer.shadow = _shadow(self._challenger)
@@ -89,10 +96,23 @@ class Service:
             self._scorer.rules = self._rules.rules
             metrics.name_rules(self._rules.rules)
 
+    def _name_canary(self) -> None:
+        bundle, pointer = self._canary.bundle, self._canary.pointer
+        if bundle and pointer:
+            metrics.name_canary(pointer.share, self.bundle.manifest.version, pointer.version)
+        else:
+            metrics.name_canary(0.0)
+
     def close(self) -> None:
         """Close connections and files."""
         self._store.close()
         self._log.close()
+
+
+def _canary(source: CanaryBundle) -> Canary | None:
+    if source.bundle is None or source.pointer is None:
+        return None
+    return Canary(source.bundle, source.pointer.share, metrics.ModelCalls())
 
 
 def _shadow(challenger: Challenger) -> ShadowScorer | None:

@@ -24,7 +24,7 @@ LAYERS = (
     {"bundle", "stores"},
     {"champion", "inference", "rules"},
     {"pending"},
-    {"shadow"},
+    {"canary", "shadow"},
     {"decision"},
     {"scorer"},
     {"logs", "metrics", "training"},
