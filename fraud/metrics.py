@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import product
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.bundle import Bundle
-from fraud.decision import Answered, Refused
+from fraud.decision import Answered, History, Refused
 from fraud.history import AccountSnapshot, Claim, ClaimResult, Store, StoreMemory, StoreUnavailable
-from fraud.rules.ruling import Rules
+from fraud.rules.ruling import STRICTNESS, Rules
 from fraud.transaction import Transaction
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -157,6 +159,8 @@ def name_rules(rules: Rules) -> None:
 
 def name_challenger(bundle: Bundle | None, before: Bundle | None = None) -> None:
     """Publish the version that scores in shadow now, in place of the one before."""
+    for reason in ("error", "slow"):
+        DROPPED.labels(reason)          # from zero on: Prometheus sees no increase to a first value
     for challenger, value in ((before, 0), (bundle, 1)):
         if challenger:
             CHALLENGER.labels(challenger.manifest.version).set(value)
@@ -166,11 +170,15 @@ def name_canary(share: float, *versions: str) -> None:
     """Publish the share of the canary; 0 without one.
 
     Args:
-        versions: of the champion and the canary, whose errors are counted from zero on.
+        versions: of the champion and the canary. Their counts begin at zero: Prometheus sees no
+            increase up to the first value of a series.
     """
     CANARY.set(share)
     for version in versions:
         MODEL_ERRORS.labels(version)
+        MODEL_SECONDS.labels(version)
+        for decision, history in product(STRICTNESS, get_args(History)):
+            DECISIONS.labels(decision, history, version)
 
 
 class ModelCalls:

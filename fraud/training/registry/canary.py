@@ -9,6 +9,7 @@ import msgspec
 
 from fraud import clock
 from fraud.bundle import CANARY_FILE, CanaryPointer
+from fraud.training import files
 from fraud.training.errors import TrainingError
 from fraud.training.registry import publication
 from fraud.training.registry.bundle_writer import NAME
@@ -60,11 +61,17 @@ def end(versions: Versions, reason: str) -> str | None:
     Raises:
         TrainingError: the pointer cannot be removed, or the reason cannot be recorded.
     """
+    from mlflow.exceptions import MlflowException
+
     pointer = running()
     if pointer is None:
         return None
     remove()
-    versions.tag(pointer.version, {**signature("canary_ended"), "canary_end_reason": reason})
+    try:
+        versions.tag(pointer.version, {**signature("canary_ended"), "canary_end_reason": reason})
+    except MlflowException as error:
+        raise TrainingError(f"canary {pointer.version} is ended, but the registry does not record "
+                            f"why ({files.reason(error)}); check MLFLOW_TRACKING_URI") from error
     return pointer.version
 
 
