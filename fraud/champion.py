@@ -1,7 +1,7 @@
-"""The bundles that serve and score in shadow: loaded from FRAUD_MODEL, followed by their pointers.
+"""The bundles that decide or score in shadow: loaded from FRAUD_MODEL, followed by their pointers.
 
 FRAUD_MODEL names a bundle directory, which never changes, or a folder or s3:// prefix with a
-`champion.json` and perhaps a `challenger.json`, which `refresh` reads again.
+`champion.json` and perhaps a `canary.json` and a `challenger.json`, which `refresh` reads again.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
 
 from fraud import bundle
 from fraud.bundle import (
-    CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, POLICY_FILE, Bundle, BundleError, Pointer)
+    CANARY_FILE, CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, POLICY_FILE, Bundle, BundleError,
+    CanaryPointer, Pointer)
 from fraud.errors import FraudError
 from fraud.published import PublishedError, PublishedFolder
 
 log = logging.getLogger(__name__)
+Kind = TypeVar("Kind", bound=Pointer)
 
 
 class Champion:
@@ -51,37 +53,53 @@ class Champion:
         return True
 
 
-class Challenger:
-    """The bundle that scores in shadow, if there is one that can be used.
+class SecondBundle(Generic[Kind]):
+    """A bundle next to the champion, if there is one that can be used.
 
-    A challenger never stops a program: one that cannot be used is logged, and none scores.
+    It never stops a program: one that cannot be used is logged, and there is none.
     """
+
+    role: ClassVar[str]
+    file: ClassVar[str]             # its pointer
+    kind: type[Kind]                # of pointer
 
     def __init__(self, location: str):
         self._source = _source(location)
-        self._pointer: Pointer | None = None
+        self.pointer: Kind | None = None
         self.bundle: Bundle | None = None
         self.refresh()
 
     def refresh(self) -> bool:
-        """Load the bundle that the pointer names now; return True if another one, or none, scores.
+        """Load the bundle that the pointer names now; return True if it is another one, or none.
         """
         try:
-            raw = self._source.folder.read(CHALLENGER_FILE)
-            pointer = _parse_pointer(CHALLENGER_FILE, raw) if raw is not None else None
+            raw = self._source.folder.read(self.file)
+            pointer = _parse_pointer(self.file, raw, self.kind) if raw is not None else None
         except FraudError as error:
-            log.error("the challenger is not known to have changed: %s", error)
+            log.error("the %s is not known to have changed: %s", self.role, error)
             return False
-        if pointer == self._pointer:
+        if pointer == self.pointer:
             return False
-        self._pointer, self.bundle = pointer, None
+        self.pointer, self.bundle = pointer, None
         try:
             self.bundle = _load(self._source, pointer) if pointer else None
         except BundleError as error:
-            log.error("there is no challenger: %s", error)
-        log.info("the challenger is now version %s",
+            log.error("there is no %s: %s", self.role, error)
+        log.info("the %s is now version %s", self.role,
                  self.bundle.manifest.version if self.bundle else "none")
         return True
+
+
+class Challenger(SecondBundle[Pointer]):
+    """The bundle that scores in shadow."""
+
+    role, file, kind = "challenger", CHALLENGER_FILE, Pointer
+
+
+class CanaryBundle(SecondBundle[CanaryPointer]):
+    """The bundle that decides for a share of the accounts."""
+
+    role, file, kind = "canary", CANARY_FILE, CanaryPointer
 
 
 class _BundleSource(Protocol):
@@ -115,9 +133,9 @@ def _load(source: _BundleSource, pointer: Pointer | None) -> Bundle:
     return loaded
 
 
-def _parse_pointer(location: str, raw: bytes) -> Pointer:
+def _parse_pointer(location: str, raw: bytes, kind: type[Kind]) -> Kind:
     try:
-        pointer = msgspec.json.decode(raw, type=Pointer)
+        pointer = msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
         raise BundleError(f"{location}: {error}; promote a version again") from error
     if Path(pointer.folder).name != pointer.folder:
@@ -139,7 +157,7 @@ class _Directory:
     def pointer(self) -> Pointer | None:
         path = self._root / POINTER_FILE
         try:
-            return _parse_pointer(str(path), path.read_bytes())
+            return _parse_pointer(str(path), path.read_bytes(), Pointer)
         except FileNotFoundError as error:
             if (self._root / MANIFEST_FILE).is_file():
                 return None
@@ -160,7 +178,8 @@ class _S3Prefix:
         self.folder = PublishedFolder(location)
 
     def pointer(self) -> Pointer:
-        return _parse_pointer(f"{self.folder.location}/{POINTER_FILE}", self._read(POINTER_FILE))
+        return _parse_pointer(f"{self.folder.location}/{POINTER_FILE}", self._read(POINTER_FILE),
+                              Pointer)
 
     def fetch(self, folder: str, directory: Path) -> Path:
         raw = self._read(f"{folder}/{MANIFEST_FILE}")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import product
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from fraud.bundle import Bundle
-from fraud.decision import Answered, Refused
+from fraud.decision import Answered, History, Refused
 from fraud.history import (
     AccountSnapshot, Claim, ClaimResult, KnownFraud, Store, StoreMemory, StoreUnavailable)
-from fraud.rules.ruling import Rules
+from fraud.rules.ruling import STRICTNESS, Rules
 from fraud.transaction import Transaction
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -36,6 +38,14 @@ SHADOW = Counter("fraud_shadow_decisions_total", "Payments that a challenger sco
 DROPPED = Counter("fraud_shadow_dropped_total", "Challengers that failed or were slow.", ["reason"])
 CHALLENGER = Gauge("fraud_challenger_info", "1 for the version that scores in shadow.",
                    ["model_version"], multiprocess_mode="livemax")
+CANARY = Gauge("fraud_canary_share", "Percent of the accounts for which a canary decides; 0: none.",
+               multiprocess_mode="livemostrecent")
+MODEL_SECONDS = Histogram("fraud_model_seconds",
+                          "Seconds of a call of a model, measured while there is a canary.",
+                          ["model_version"], buckets=SECONDS)
+MODEL_ERRORS = Counter("fraud_model_errors_total",
+                       "Calls of a model that failed, counted while there is a canary.",
+                       ["model_version"])
 REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
 HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the history store.",
                             ["trip"], buckets=SECONDS)
@@ -61,7 +71,7 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
        HISTORY_MEMORY, HISTORY_MEMORY_LIMIT, MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION,
-       DECIDED_BY, SHADOW, DROPPED, CHALLENGER, LOG_WAITING)
+       DECIDED_BY, SHADOW, DROPPED, CHALLENGER, LOG_WAITING, CANARY, MODEL_SECONDS, MODEL_ERRORS)
 
 
 class TimedStore:
@@ -157,9 +167,36 @@ def name_rules(rules: Rules) -> None:
 
 def name_challenger(bundle: Bundle | None, before: Bundle | None = None) -> None:
     """Publish the version that scores in shadow now, in place of the one before."""
+    for reason in ("error", "slow"):
+        DROPPED.labels(reason)          # from zero on: Prometheus sees no increase to a first value
     for challenger, value in ((before, 0), (bundle, 1)):
         if challenger:
             CHALLENGER.labels(challenger.manifest.version).set(value)
+
+
+def name_canary(share: float, *versions: str) -> None:
+    """Publish the share of the canary; 0 without one.
+
+    Args:
+        versions: of the champion and the canary. Their counts begin at zero: Prometheus sees no
+            increase up to the first value of a series.
+    """
+    CANARY.set(share)
+    for version in versions:
+        MODEL_ERRORS.labels(version)
+        MODEL_SECONDS.labels(version)
+        for decision, history in product(STRICTNESS, get_args(History)):
+            DECISIONS.labels(decision, history, version)
+
+
+class ModelCalls:
+    """A `fraud.canary.CallObserver`: calls of both versions as metrics."""
+
+    def scored(self, version: str, seconds: float) -> None:
+        MODEL_SECONDS.labels(version).observe(seconds)
+
+    def failed(self, version: str) -> None:
+        MODEL_ERRORS.labels(version).inc()
 
 
 def count_dropped_challenger(reason: str) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from fraud import pending
 from fraud.bundle import Bundle
+from fraud.canary import Arm, Canary
 from fraud.clock import now_ms
 from fraud.decision import Answered, Decision, Refused, answered
 from fraud.history import (
@@ -35,8 +36,8 @@ class Scorer:
 
     It knows accounts by the names that payments have here: in a service, these are pseudonyms.
 
-    `bundle`, `rules` and `shadow` may be replaced at any time: a batch is finished with those it
-    began with.
+    `bundle`, `canary`, `rules` and `shadow` may be replaced at any time: a batch is finished with
+    those it began with.
 
     Args:
         fallback_on_store_error: when the store is unavailable, answer without history and without
@@ -46,6 +47,7 @@ class Scorer:
     def __init__(self, store: Store, bundle: Bundle, settings: Settings,
                  fallback_on_store_error: bool):
         self.bundle, self.rules = bundle, NO_RULES
+        self.canary: Canary | None = None
         self.shadow: ShadowScorer | None = None
         self._store, self._fallback_on_store_error = store, fallback_on_store_error
         self._max_clock_skew_ms = round(settings.max_clock_skew_minutes * MINUTE_MS)
@@ -120,8 +122,20 @@ class Scorer:
 
     def _decide(self, bundle: Bundle, rules: Rules, cases: list[Pending]) -> list[Decision]:
         now, shadow = now_ms(), self.shadow
+        if (canary := self.canary) is None:
+            return self._decisions(Arm(bundle, cases, pending.score(bundle, cases)), rules, shadow,
+                                   now)
+        decisions: dict[int, Decision] = {}         # by index of a case
+        for arm in canary.arms(bundle, cases):
+            decided = self._decisions(arm, rules, shadow, now)
+            decisions.update(zip((case.index for case in arm.cases), decided, strict=True))
+        return [decisions[case.index] for case in cases]
+
+    def _decisions(self, arm: Arm, rules: Rules, shadow: ShadowScorer | None, now: int
+                   ) -> list[Decision]:
+        bundle, cases = arm.bundle, arm.cases
         decisions = [self._decision(bundle, case, result, now)
-                     for case, result in zip(cases, pending.score(bundle, cases), strict=True)]
+                     for case, result in zip(cases, arm.results, strict=True)]
         if shadow:
             of_challenger = shadow.score(cases)
             decisions = [replace(decision, shadow=of_challenger.get(case.index))

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from fraud import metrics
 from fraud.bundle import Bundle
 from fraud.caller import UNKNOWN, Caller
-from fraud.champion import Challenger, Champion
+from fraud.canary import Canary
+from fraud.champion import CanaryBundle, Challenger, Champion
 from fraud.decision import Answered, Decision, Refused
 from fraud.history import StoreUnavailable
 from fraud.logs import DecisionLog
@@ -48,6 +49,8 @@ class Service:
         self._store = metrics.TimedStore(open_store(settings))
         self._scorer = Scorer(self._store, self._champion.bundle, settings, fallback_on_store_error)
         self._scorer.rules = self._rules.rules
+        self._canary = CanaryBundle(settings.model)
+        self._scorer.canary = _canary(self._canary)
         self._challenger = Challenger(settings.model)
         self._scorer.shadow = _shadow(self._challenger)
         self._key = settings.account_key.encode() or secrets.token_bytes(32)
@@ -69,6 +72,7 @@ class Service:
         metrics.name_model(self.bundle)
         metrics.name_rules(self._rules.rules)
         metrics.name_challenger(self._challenger.bundle)
+        self._name_canary()
 
     def score(self, payments: Sequence[Transaction],
               callers: Sequence[Caller] | None = None) -> list[Answered | Refused]:
@@ -101,6 +105,9 @@ class Service:
         if self._champion.refresh():
             self._scorer.bundle = self.bundle
             metrics.name_model(self.bundle, before)
+        if self._canary.refresh():
+            self._scorer.canary = _canary(self._canary)
+            self._name_canary()
         challenger = self._challenger.bundle
         if self._challenger.refresh():
             self._scorer.shadow = _shadow(self._challenger)
@@ -108,6 +115,13 @@ class Service:
         if self._rules.refresh():
             self._scorer.rules = self._rules.rules
             metrics.name_rules(self._rules.rules)
+
+    def _name_canary(self) -> None:
+        bundle, pointer = self._canary.bundle, self._canary.pointer
+        if bundle and pointer:
+            metrics.name_canary(pointer.share, self.bundle.manifest.version, pointer.version)
+        else:
+            metrics.name_canary(0.0)
 
     def close(self) -> None:
         """Close connections and files."""
@@ -120,6 +134,12 @@ def _called(decision: Decision, caller: Caller) -> Decision:
         return decision
     return replace(decision, owner=caller.owner, request_id=caller.request_id,
                    traceparent=caller.traceparent)
+
+
+def _canary(source: CanaryBundle) -> Canary | None:
+    if source.bundle is None or source.pointer is None:
+        return None
+    return Canary(source.bundle, source.pointer.share, metrics.ModelCalls())
 
 
 def _shadow(challenger: Challenger) -> ShadowScorer | None:

@@ -52,8 +52,8 @@ class Settings(msgspec.Struct, frozen=True):
         "key of the HMAC that replaces account names in logs; empty: a random one for each process"
         ))] = ""
     model_refresh_seconds: Annotated[Positive, Meta(description=(
-        "seconds between checks of `champion.json`, `challenger.json` and `rules.json`, above 0"
-        ))] = 1.0
+        "seconds between checks of `champion.json`, `canary.json`, `challenger.json` and "
+        "`rules.json`, above 0"))] = 1.0
     drain_seconds: Annotated[Positive, Meta(description=(
         "seconds to finish accepted payments after SIGTERM, above 0"))] = 15.0
     decision_log: Annotated[str, Meta(description=(

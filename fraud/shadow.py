@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from fraud.bundle import Bundle
+from fraud.bundle import Bundle, Thresholds
 from fraud.inference import rows_with_history, rows_without_history
 from fraud.pending import Pending
 
@@ -27,6 +27,8 @@ class ShadowDecision(msgspec.Struct, frozen=True):
 
     model_version: str
     model_digest: str           # sha256 of bundle.json
+    policy_digest: str          # sha256 of policy.json
+    thresholds: Thresholds      # of that policy, for the model that scored
     score: float
     decision: str
 
@@ -76,7 +78,7 @@ class ShadowScorer:
                     else rows_without_history(bundle.features, payments))
             for case, score in zip(part, model.scores(rows).tolist(), strict=True):
                 decisions[case.index] = ShadowDecision(
-                    bundle.manifest.version, bundle.digest, score,
+                    bundle.manifest.version, bundle.digest, bundle.policy_digest, thresholds, score,
                     thresholds.decide(score, case.payment.amount_cents))
         return decisions
 

@@ -62,7 +62,7 @@ def of_drift(drift: Drift, thresholds: DriftThresholds, reference: pd.DataFrame,
              current: pd.DataFrame, summary: str, path: Path) -> None:
     """Write the drift page: a summary, a table of all columns, then Evidently's detail of each."""
     if drift.why:
-        path.write_text(_with(BARE, "Drift", summary))
+        path.write_text(with_summary(BARE, "Drift", summary))
         return
     evidently = _evidently()
     _register_method({column.name: column.share_moved for column in drift.columns})
@@ -75,8 +75,9 @@ def of_drift(drift: Drift, thresholds: DriftThresholds, reference: pd.DataFrame,
         column=column.name, method=METHOD,
         threshold=column.least_share if column.drifted else 1.0) for column in drift.columns])
     details = _run(report, definition, _dated(reference), _dated(current))
-    path.write_text(_with(details, "Drift", summary, sections.drift_table(drift, thresholds),
-                          "<h2>Distributions of each column</h2>"))
+    path.write_text(with_summary(
+        details, "Drift", summary, sections.drift_table(drift, thresholds),
+        "<h2>Distributions of each column</h2>"))
 
 
 def of_performance(performance: Performance, days: Sequence[DayOutcomes], alert_budget: float,
@@ -100,7 +101,7 @@ def of_performance(performance: Performance, days: Sequence[DayOutcomes], alert_
                                evidently.metrics.F1Score(conf_matrix=True)])
     details = _run(report, definition, None if reference is None else _outcomes(reference),
                    _outcomes(current))
-    path.write_text(_with(
+    path.write_text(with_summary(
         details, "Performance", summary, sections.performance_summary(performance),
         sections.performance_by_day(days, alert_budget), "<h2>Declines against labels</h2>"))
 
@@ -145,7 +146,7 @@ def _run(report, definition, reference: pd.DataFrame | None, current: pd.DataFra
     return report.run(*sides).get_html_str(as_iframe=False)
 
 
-def _with(page: str, title: str, summary: str, *parts: str) -> str:
+def with_summary(page: str, title: str, summary: str, *parts: str) -> str:
     """Return a page that begins with a title, a summary (text) and parts (HTML)."""
     begin = f"{STYLE}<main><h1>{title}</h1><pre>{escape(summary)}</pre>{''.join(parts)}</main>"
     return page.replace("<head>", f"<head><title>{title}</title>", 1).replace(

@@ -30,8 +30,8 @@ def drift_table(drift: Drift, thresholds: DriftThresholds) -> str:
         f"{thresholds.false_discovery_rate:g}. Each point is a window of whole days with at least "
         f"{thresholds.min_payments:,} payments, compared with the same hours of the week in the "
         "reference.</p>"
-        + _table(["Column", "Moved", "Limit", "p, corrected", f"Moved by window {span}", "Drift"],
-                 rows, "drift") + "</section>")
+        + table(["Column", "Moved", "Limit", "p, corrected", f"Moved by window {span}", "Drift"],
+                rows, "drift") + "</section>")
 
 
 def performance_summary(performance: Performance) -> str:
@@ -43,7 +43,7 @@ def performance_summary(performance: Performance) -> str:
     return ("<section><h2>Labelled payments</h2>"
             "<p>A decline counts as a prediction of fraud. An incident is stopped by its first "
             "declined payment; money before that payment is missed.</p>"
-            + _table(["", *sides], rows) + "</section>")
+            + table(["", *sides], rows) + "</section>")
 
 
 def performance_by_day(outcomes: Sequence[DayOutcomes], alert_budget: float) -> str:
@@ -119,10 +119,10 @@ def _section(title: str, text: str, chart: str, outcomes: Sequence[DayOutcomes],
     sums = days.total(outcomes)
     rows.append(["All days", *(cell(sums) for cell in cells.values())])
     return (f"<section><h2>{escape(title)} by day</h2><p>{escape(text)}</p>{chart}"
-            + _table(["Day (UTC)", *cells], rows, "days") + "</section>")
+            + table(["Day (UTC)", *cells], rows, "days") + "</section>")
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
     """Return a table of cells that are HTML."""
     head = "".join(f"<th>{heading}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)

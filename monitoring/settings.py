@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -51,6 +51,42 @@ class RetrainingTriggers(Strict, frozen=True):
     drift_share: Share              # of the columns that drifted
     f1_fall: Share
     max_age_days: Positive
+
+
+class MostTimes(Strict, frozen=True):
+    """[most] of canary.toml: times as often as the champion."""
+
+    errors: Positive
+    slow_calls: Positive
+    reviews: Positive
+    declines: Positive
+    false_declines: Positive
+
+    def by_name(self) -> dict[str, float]:
+        """Return the limits by the name of the rate."""
+        return msgspec.structs.asdict(self)
+
+
+class LeastTimes(Strict, frozen=True):
+    """[least] of canary.toml: times as often as the champion."""
+
+    reviews: Positive
+    declines: Positive
+
+    def by_name(self) -> dict[str, float]:
+        """Return the limits by the name of the rate."""
+        return msgspec.structs.asdict(self)
+
+
+class CanaryLimits(Strict, frozen=True):
+    """canary.toml: when the guard ends a canary."""
+
+    window_hours: Positive
+    false_alarm: Share
+    design_effect: Annotated[float, msgspec.Meta(ge=1)]
+    slow_seconds: Positive
+    most: MostTimes
+    least: LeastTimes
 
 
 Kind = TypeVar("Kind", bound=Strict)

@@ -65,6 +65,7 @@ class CorruptRecord(NamedTuple):
     detail: str
     key: None = None
     value: None = None
+    headers: tuple[()] = ()
 
 
 Record: TypeAlias = ConsumerRecord | CorruptRecord

@@ -10,12 +10,13 @@ A bundle needs no training framework where it serves, and no pickle is loaded: o
 
 from fraud.bundle.loading import Bundle, load, model_files
 from fraud.bundle.manifest import (
-    CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, BundleError, Calibration, Manifest, ModelManifest,
-    Pointer, sha256)
+    CANARY_FILE, CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, BundleError, Calibration,
+    CanaryPointer, Manifest, ModelManifest, Pointer, sha256)
 from fraud.bundle.onnx_model import MAX_REASONS, OnnxModel, calibrated, open_session
 from fraud.bundle.policy import HIGHEST_RANK, POLICY_FILE, Policy, ReviewBy, Thresholds
 
 __all__ = [
+    "CANARY_FILE",
     "CHALLENGER_FILE",
     "HIGHEST_RANK",
     "MANIFEST_FILE",
@@ -25,6 +26,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "Calibration",
+    "CanaryPointer",
     "Manifest",
     "ModelManifest",
     "OnnxModel",

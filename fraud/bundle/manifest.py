@@ -12,6 +12,7 @@ from fraud.transaction import TYPES
 MANIFEST_FILE = "bundle.json"
 POINTER_FILE = "champion.json"  # next to the bundles of a published folder
 CHALLENGER_FILE = "challenger.json"     # a `Pointer` too: the bundle that scores in shadow
+CANARY_FILE = "canary.json"             # a `CanaryPointer`
 
 
 class BundleError(FraudError):
@@ -69,6 +70,13 @@ class Pointer(msgspec.Struct, frozen=True):
     folder: str                   # next to the pointer
     sha256: str                   # of bundle.json, which holds the digests of the models
     policy_sha256: str
+
+
+class CanaryPointer(Pointer, frozen=True):
+    """canary.json: the bundle that decides for a share of the accounts."""
+
+    share: float                  # percent, above 0 and below 100
+    since: int                    # ms since the epoch: it decides from then on
 
 
 def sha256(content: bytes) -> str:

@@ -2,11 +2,12 @@ import json
 import logging
 import shutil
 
+import msgspec
 import pytest
 
 from fraud import bundle
-from fraud.bundle import BundleError
-from fraud.champion import Challenger, Champion
+from fraud.bundle import BundleError, CanaryPointer
+from fraud.champion import CanaryBundle, Challenger, Champion
 from fraud.training.registry import publication
 
 
@@ -199,3 +200,35 @@ def test_a_pointer_that_cannot_be_read_leaves_the_challenger(source, caplog):
     (source / "models/challenger.json").write_bytes(b"broken")
     assert challenger.refresh() is False and challenger.bundle.manifest.version == "2"
     assert "the challenger is not known to have changed" in caplog.text
+
+
+# The canary.
+
+def start_canary(source, location, share, version="2"):
+    pointer = publication.add_bundle(source / version, "fraud-detector", location)
+    publication.write_pointer(CanaryPointer(
+        **msgspec.structs.asdict(pointer), share=share, since=7), location, "canary.json")
+
+
+def test_a_canary_follows_its_pointer_and_share_until_it_ends(source, location):
+    canary = CanaryBundle(location)
+    assert canary.bundle is canary.pointer is None
+    for share in (10.0, 25.0):
+        start_canary(source, location, share)
+        assert canary.refresh() is True and canary.refresh() is False
+        assert (canary.bundle.manifest.version, canary.pointer.share) == ("2", share)
+    assert Champion(location).bundle.manifest.version == "1"
+    publication.remove(location, "canary.json")
+    assert canary.refresh() is True and canary.bundle is None
+
+
+def test_a_canary_that_cannot_be_used_is_logged_and_decides_nothing(source, caplog):
+    location = str(source / "models")
+    publish(source, location, "1")
+    publication.write_pointer(CanaryPointer("2", "gone", "d", "d", share=10, since=7), location,
+                              "canary.json")
+    assert CanaryBundle(location).bundle is None
+    assert "there is no canary: " in caplog.text
+    (source / "models/canary.json").write_bytes(b'{"version": "2"}')
+    assert CanaryBundle(location).bundle is None
+    assert "the canary is not known to have changed" in caplog.text

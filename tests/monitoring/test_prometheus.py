@@ -17,11 +17,13 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 from prometheus_client.metrics import MetricWrapperBase
 
-from fraud.bundle import sha256
+from fraud.bundle import CanaryPointer, sha256
 from fraud.rules.rule_set import Condition, Rule, RuleSet, RulesPointer
+from fraud.training.errors import TrainingError
 from fraud.training.registry import bundle_writer, publication
 from fraud.training.registry.lineage import Lineage
-from monitoring import exposition, report
+from monitoring import canary_rates, exposition, report
+from monitoring.canary_rates import VersionPair
 from stream import metrics as stream_metrics, webhook_metrics
 from stream.broker import free_port
 from tests.conftest import linear_candidate
@@ -83,15 +85,20 @@ class Files:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     directory = tmp_path_factory.mktemp("server")
-    bundle_writer.write(linear_candidate(directory), Lineage(
-        "d" * 64, "c" * 40, "TrainFlow/7", version="1", trained_at=1_704_103_200_000),
-        directory / "bundle")
+    models = str(directory / "models")
+    for version, file in (("1", "champion.json"), ("2", "challenger.json")):
+        bundle_writer.write(linear_candidate(directory), Lineage(
+            "d" * 64, "c" * 40, "TrainFlow/7", version=version, trained_at=1_704_103_200_000),
+            directory / version)
+        pointer = publication.publish(directory / version, "fraud-detector", models, file)
+    publication.write_pointer(CanaryPointer(**msgspec.structs.asdict(pointer), share=50, since=0),
+                              models, "canary.json")
     rule = Rule("large", "decline", "why", "ana", (Condition("amount", ">=", 5.0),))
     content = msgspec.json.encode(RuleSet(1, 0, "ana", "why", (rule,)))
     publication.write_files(str(directory / "rules"), {
         "rules-1.json": content, "rules.json": msgspec.json.encode(
             RulesPointer(1, "rules-1.json", sha256(content)))})
-    server = Server(directory, FRAUD_MODEL=str(directory / "bundle"),
+    server = Server(directory, FRAUD_MODEL=models,
                     FRAUD_RULES=str(directory / "rules"))
     yield server
     server.process.kill()
@@ -137,7 +144,8 @@ def configuration(api: int, files: int, directory: Path) -> Path:
 class Prometheus:
     def __init__(self, configuration: Path, directory: Path):
         port = free_port()
-        self._api = f"http://127.0.0.1:{port}/api/v1"
+        self.url = f"http://127.0.0.1:{port}"
+        self._api = f"{self.url}/api/v1"
         self._log = open(directory / "log", "wb")
         self.process = subprocess.Popen(
             [program("prometheus"), f"--config.file={configuration}",
@@ -187,8 +195,8 @@ def traffic(server: Server, round_: int) -> None:
         server.score(f"{round_}-{place}", amount=amount)
     server.score(f"{round_}-0", amount=0.01)
     assert server.score(f"{round_}-0", amount=0.02).status_code == 409
-    server.post("/v1/score/batch", [payment(f"{round_}-b{number}", amount=0.02)
-                                    for number in range(3)])
+    server.post("/v1/score/batch", [
+        payment(f"{round_}-b{number}", amount=0.02, origin=f"C{number}") for number in range(20)])
 
 
 def is_ready(prometheus: Prometheus) -> bool:
@@ -235,7 +243,18 @@ def test_alerts_fire_on_what_is_wrong_here_and_on_nothing_else(prometheus):
     pending = {sample["metric"]["alertname"] for sample in prometheus.ask("ALERTS")}
     assert pending == {
         "FraudModelOld", "FraudHistoryShort", "FraudDeadLetters", "FraudStreamAborts",
-        "FraudStreamPaused"}
+        "FraudStreamPaused", "FraudCanaryOverdue"}
+
+
+def test_the_guard_reads_the_rates_of_champion_and_canary(prometheus):
+    versions = VersionPair(canary="2", champion="1")
+    rates = canary_rates.of_prometheus(prometheus.url, versions, 600, 0.025)
+    assert set(rates) == {"errors", "slow_calls", "reviews", "declines"}
+    for pair in rates.values():
+        assert min(rate.trials for rate in pair) > 0
+    assert rates["errors"].canary.events == rates["errors"].champion.events == 0
+    with pytest.raises(TrainingError, match="slow_seconds is 0.03, and fraud_model_seconds has no"):
+        canary_rates.of_prometheus(prometheus.url, versions, 600, 0.03)
 
 
 def test_prometheus_can_evaluate_every_rule(prometheus):

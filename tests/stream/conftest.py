@@ -1,7 +1,11 @@
 """Topics, and who writes and scores them, on a real broker."""
 
+import msgspec
 import pytest
 
+from fraud.bundle import CanaryPointer, sha256
+from fraud.rules.rule_set import Condition, Rule, RuleSet, RulesPointer
+from fraud.training.registry import publication
 from stream.broker import Broker
 from tests.stream.running import Stream
 
@@ -33,3 +37,19 @@ def make_stream(tmp_path, make_bundle):
 def stream(broker, make_stream, redis_url):
     """Topics of its own, a bundle and a Redis without data."""
     return make_stream(broker, FRAUD_HISTORY=redis_url, FRAUD_HISTORY_DEADLINE_MS="2000")
+
+
+@pytest.fixture
+def busy_folder(tmp_path, make_bundle) -> str:
+    """Champion 1 with challenger and canary 2 and a rule, which declines what is approved."""
+    folder = str(tmp_path / "busy")
+    for version, file in (("1", "champion.json"), ("2", "challenger.json")):
+        make_bundle(tmp_path / f"busy-{version}", version)
+        pointer = publication.publish(tmp_path / f"busy-{version}", "fraud-detector", folder, file)
+    publication.write_pointer(CanaryPointer(**msgspec.structs.asdict(pointer), share=30, since=0),
+                              folder, "canary.json")
+    rule = Rule("nothing", "decline", "why", "ana", (Condition("amount", "==", 0.0),))
+    content = msgspec.json.encode(RuleSet(1, 0, "ana", "why", (rule,)))
+    publication.write_files(folder, {"rules-1.json": content, "rules.json": msgspec.json.encode(
+        RulesPointer(1, "rules-1.json", sha256(content)))})
+    return folder

@@ -1,6 +1,7 @@
 """Proof of exactly once, checked against the broker and the store."""
 
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 import redis
@@ -22,6 +23,25 @@ def exactly_once(stream: Stream, sent: list[dict], seconds: float = 60) -> None:
     client = redis.Redis.from_url(stream.settings.history)
     assert int(client.hget(RECORDING, "sequence")) == len(sent)
     assert counted(client) == expected(sent)
+
+
+def all_take_part(stream: Stream, sent: list[dict]) -> None:
+    """Champion, canary and the rule of `busy_folder` decided, one version for each account, and
+    the challenger scored; repeats in the log are alike."""
+    answers = [msgspec.json.decode(record.value) for record in stream.decisions(len(sent))]
+    origins = {item["transaction_id"]: item["origin"] for item in sent}
+    versions: dict[str, set[str]] = {}
+    for answer in answers:
+        versions.setdefault(origins[answer["transaction_id"]], set()).add(answer["model_version"])
+    assert {version for each in versions.values() for version in each} == {"1", "2"}
+    assert all(len(each) == 1 for each in versions.values())
+    by_rule = {answer["transaction_id"] for answer in answers if answer["decided_by"] == "rule"}
+    assert by_rule == {item["transaction_id"] for item in sent if item["amount"] == 0}
+    lines = [msgspec.json.decode(line) for line
+             in Path(stream.settings.decision_log).read_bytes().splitlines()]
+    scored = {line["transaction_id"]: line["shadow"]["model_version"] for line in lines
+              if line["shadow"]}
+    assert len(scored) > len(sent) / 2 and set(scored.values()) == {"2"}
 
 
 def counted(client: redis.Redis) -> dict[str, tuple[int, ...]]:

@@ -20,14 +20,18 @@ from stream.broker import Broker, free_port
 from stream.scoring import InProcess
 from stream.worker import Worker
 from tests.stream.dying import STEPS
-from tests.stream.proof import exactly_once
+from tests.stream.proof import all_take_part, exactly_once
 from tests.stream.running import PARTITIONS, SESSION_MS, eventually, headers, payments, source
 
 DYING = "tests.stream.dying"
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
-def test_a_scorer_killed_at_each_step_doubles_and_loses_nothing(stream):
+def test_a_scorer_killed_at_each_step_doubles_and_loses_nothing(
+        broker, make_stream, redis_url, busy_folder, tmp_path):
+    """Challenger, canary and rules are on."""
+    stream = make_stream(broker, FRAUD_HISTORY=redis_url, FRAUD_HISTORY_DEADLINE_MS="2000",
+                         FRAUD_MODEL=busy_folder, FRAUD_DECISION_LOG=str(tmp_path / "log"))
     sent = payments(3_000)
     stream.send(sent)
     for step in STEPS:
@@ -35,6 +39,7 @@ def test_a_scorer_killed_at_each_step_doubles_and_loses_nothing(stream):
         assert scorer.process.wait(30) == -signal.SIGKILL, step
     stream.scorer()
     exactly_once(stream, sent)
+    all_take_part(stream, sent)
 
 
 @pytest.mark.parametrize("step", [
@@ -276,10 +281,11 @@ def test_records_that_fail_their_checksum_are_set_aside_and_the_partition_moves_
 
 @pytest.mark.system
 @pytest.mark.acceptance
-def test_crash_proof(make_stream, own_broker, own_redis, acceptance, record_property):
+def test_crash_proof(make_stream, own_broker, own_redis, busy_folder, tmp_path, acceptance,
+                     record_property):
     """Kills at random and at each step, a restart of the broker and one of the store, under load.
 
-    Its long form is make crash-proof.
+    Challenger, canary and rules are on. Its long form is make crash-proof.
     """
     count, kills = (50_000, 20) if acceptance else (10_000, 6)
     record_property("messages", count)
@@ -289,7 +295,8 @@ def test_crash_proof(make_stream, own_broker, own_redis, acceptance, record_prop
     dice = random.Random(seed)
     store = own_redis(*DURABLE)
     stream = make_stream(own_broker.address, FRAUD_HISTORY=store.url,
-                         FRAUD_HISTORY_DEADLINE_MS="500")
+                         FRAUD_HISTORY_DEADLINE_MS="500", FRAUD_MODEL=busy_folder,
+                         FRAUD_DECISION_LOG=str(tmp_path / "log"))
     sent = payments(count, accounts=500)
     share = count // (kills + 1)
     for number in range(kills):
@@ -310,3 +317,4 @@ def test_crash_proof(make_stream, own_broker, own_redis, acceptance, record_prop
         assert dying.process.wait(60) == -signal.SIGKILL, step
     stream.scorer()
     exactly_once(stream, sent, seconds=300)
+    all_take_part(stream, sent)

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from fraud.bundle import Bundle, BundleError
-from fraud.training.evaluation import paired_bootstrap, test_report
+from fraud.training.evaluation import gate, paired_bootstrap, test_report
+from fraud.training.evaluation.gate import Comparison, PromotionDecision
 from fraud.training.evaluation.importance import permutation_importance
 from fraud.training.evaluation.paired_bootstrap import ScoredModel
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.features import splits
 from fraud.training.features.splits import Rows
-from fraud.training.promotion import gate
-from fraud.training.promotion.gate import Comparison, PromotionDecision
 from fraud.training.registry import Registry
 from fraud.training.settings import TrainingSettings
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.models.candidate import Candidate
-from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.registry import Registry, bundle_writer, tracking
 from fraud.training.registry.lineage import Lineage
 from fraud.training.registry.tracking import RunTimes

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fraud.bundle import CHALLENGER_FILE, POINTER_FILE
-from fraud.training.registry import aliases, change_history, policy, publication, rule_publication
+from fraud.training.registry import (
+    aliases, canary, change_history, policy, publication, rule_publication)
+from fraud.training.registry.aliases import GateOverride
 from fraud.training.registry.change_history import Action, Change
 from fraud.training.registry.policy_backtest import PolicyChange
 from fraud.training.registry.versions import Versions, number_of
@@ -23,18 +25,26 @@ class Registry(Versions):
     Changes of the champion are published too. Every change is kept in the history.
     """
 
-    def promote(self, number: str, reason: str, force: bool = False) -> None:
-        """Make a version the champion, see `aliases.promote`."""
+    def promote(self, number: str, reason: str, share: float = canary.WHOLE, *,
+                force: bool = False, evidence: Path | None = None) -> None:
+        """Make a version the champion, or the canary, see `aliases.promote`."""
         before, is_refused = number_of(self.champion()), self.version(number).is_refused
-        aliases.promote(self, number, reason, force)
-        self._record("promote", before, number, reason, forced=is_refused)
+        aliases.promote(self, number, reason, share, GateOverride(force, evidence))
+        if share == canary.WHOLE:
+            self._record("promote", before, number, reason, forced=force and is_refused)
+        else:
+            self._record("canary", before, number, f"{share:g} % of the accounts: {reason}",
+                         forced=force and is_refused)
 
     def rollback(self, reason: str) -> str:
-        """Restore the previous champion and return its number, see `aliases.rollback`."""
-        before = number_of(self.champion())
-        previous = aliases.rollback(self, reason)
-        self._record("rollback", before, previous, reason)
-        return previous
+        """End the canary or restore the previous champion, see `aliases.rollback`."""
+        before, running = number_of(self.champion()), canary.running()
+        champion = aliases.rollback(self, reason)
+        if running:
+            self._record("end-canary", running.version, "", reason)
+        else:
+            self._record("rollback", before, champion, reason)
+        return champion
 
     def challenge(self, number: str, reason: str) -> None:
         """Let a version score in shadow, see `aliases.challenge`."""

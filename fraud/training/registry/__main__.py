@@ -14,9 +14,13 @@
     python -m fraud.training.registry challenge 4 --reason "more transfers in its training data"
     python -m fraud.training.registry challenge --end
     python -m fraud.training.registry promote 3 --reason "fewer false alarms in the pilot"
+    python -m fraud.training.registry promote 4 --share 10 --reason "passed in shadow" \\
+        --evidence shadow/report.json
     python -m fraud.training.registry rollback --reason "alarms tripled since noon"
 
-A version that the gate refused is promoted only with --force. Without a file, `rules` shows those
+A version that the gate refused is promoted only with --evidence, a report of monitoring.shadow on
+which it passes, or with --force. With --share it decides for a share of the accounts; rollback ends
+that. Without a file, `rules` shows those
 in force; --rules and --lists each replace their part. Formats: docs/rules.md.
 
 MLFLOW_TRACKING_URI names the MLflow server or file (default sqlite:///mlflow.db), FRAUD_MODEL the
@@ -35,7 +39,7 @@ from fraud.command_line import Arguments, command, parser
 from fraud.rules.active import read_rule_set
 from fraud.training.errors import TrainingError
 from fraud.training.registry import (
-    Registry, backtest, change_history, data_version, publication, reference, rule_files,
+    Registry, backtest, canary, change_history, data_version, publication, reference, rule_files,
     rule_publication, version_comparison)
 from fraud.training.registry.policy_backtest import PolicyChange
 from fraud.training.registry.versions import CHALLENGER, CHAMPION, POLICY_DIGEST, number_of
@@ -74,7 +78,9 @@ def _serving(registry: Registry) -> str:
     elif pointer and champion and pointer.policy_sha256 != champion.tags.get(
             POLICY_DIGEST, pointer.policy_sha256):
         line += ", but with another policy than the registry has: promote it again"
-    return line
+    running = canary.running()
+    return f"{line}, and {running.version} for {running.share:g} % of the accounts" if (
+        running) else line
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,10 +100,12 @@ def _parser() -> argparse.ArgumentParser:
                                                 "them if it is the champion")
     rules = commands.add_parser("rules", help="publish rules and lists of accounts, try them on "
                                               "logged decisions, or show those in force")
-    promote = commands.add_parser("promote", help="make a version the champion and publish it")
+    promote = commands.add_parser("promote", help="make a version the champion, at once "
+                                                  "or for a share of the accounts first")
     challenge = commands.add_parser("challenge", help="let a version score in shadow: on live "
                                                       "payments, without a say in the answers")
-    rollback = commands.add_parser("rollback", help="restore the previous champion")
+    rollback = commands.add_parser("rollback", help="end the canary, or restore the previous "
+                                                    "champion")
     for command_ in (export, copy):
         command_.add_argument("--out", type=Path, required=True, metavar="DIRECTORY",
                               help="made if absent")
@@ -131,7 +139,13 @@ def _parser() -> argparse.ArgumentParser:
         command_.add_argument("version", help="its number, as list shows it")
     for command_ in (export, copy, policy):
         command_.add_argument("--version", help="(default: the champion)")
-    promote.add_argument("--force", action="store_true", help="even if the gate refused it")
+    promote.add_argument("--share", type=float, default=canary.WHOLE, metavar="PERCENT",
+                         help="decide for so many of the accounts, the champion for the others "
+                              "(default: 100, all)")
+    door = promote.add_mutually_exclusive_group()
+    door.add_argument("--force", action="store_true", help="even if the gate refused it")
+    door.add_argument("--evidence", type=Path, metavar="FILE",
+                      help="a report.json of monitoring.shadow, on which it passes the gate")
     for command_ in (promote, rollback):
         command_.add_argument("--reason", required=True, help="recorded with the version")
     return root
@@ -160,7 +174,8 @@ def _run(options: argparse.Namespace, registry: Registry) -> str:
         case "challenge":
             return _challenge(options, registry)
         case "promote":
-            registry.promote(options.version, options.reason, options.force)
+            registry.promote(options.version, options.reason, options.share, force=options.force,
+                             evidence=options.evidence)
         case "rollback":
             registry.rollback(options.reason)
     return _serving(registry)

@@ -20,7 +20,8 @@ from fraud.training.registry import publication
 from fraud.training.registry.versions import user
 
 FOLDER = "history"
-Action = Literal["promote", "rollback", "challenge", "end-challenge", "policy", "rules"]
+Action = Literal[
+    "promote", "canary", "end-canary", "rollback", "challenge", "end-challenge", "policy", "rules"]
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,6 +2,7 @@
 
     champion.json                    `fraud.bundle.Pointer`: replaced in one move
     challenger.json                  the same for the bundle that scores in shadow, if there is one
+    canary.json                      the same for the bundle that decides for some of the accounts
     fraud-detector-<N>-<digest>/     a bundle of version N, written before the pointer names it
 
 A published folder never changes: its name holds a digest of the model and its policy.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -24,6 +26,7 @@ from fraud.training.errors import TrainingError
 from fraud.training.files import not_writable, reason
 
 PARTIAL = ".partial"        # suffix of a local file that is being written
+Kind = TypeVar("Kind", bound=Pointer)
 
 
 def target() -> str:
@@ -36,10 +39,24 @@ def publish(directory: Path, name: str, destination: str,
     """Copy a bundle, then move the pointer: readers see the old bundle or the new one.
 
     Args:
+        directory, name, destination: see `add_bundle`.
+        pointer_file: champion.json, or challenger.json for a bundle that scores in shadow.
+
+    Raises:
+        BundleError, TrainingError: see `add_bundle`.
+    """
+    pointer = add_bundle(directory, name, destination)
+    write_pointer(pointer, destination, pointer_file)
+    return pointer
+
+
+def add_bundle(directory: Path, name: str, destination: str) -> Pointer:
+    """Copy a bundle; returns the pointer to it, which is not written.
+
+    Args:
         directory: holds the bundle; it is loaded first, so an invalid one is not published.
         name: of the model, the first part of the published folder's name.
         destination: a folder, made if absent, or an s3:// prefix.
-        pointer_file: champion.json, or challenger.json for a bundle that scores in shadow.
 
     Raises:
         BundleError: the directory holds no valid bundle.
@@ -58,11 +75,18 @@ def publish(directory: Path, name: str, destination: str,
         filesystem.create_dir(f"{root}/{pointer.folder}")
         for file in directory.iterdir():
             _add(filesystem, f"{root}/{pointer.folder}/{file.name}", file.read_bytes())
-        _replace(filesystem, f"{root}/{pointer_file}",
-                 msgspec.json.format(msgspec.json.encode(pointer), indent=2))
     except (OSError, pa.ArrowException) as error:
         raise not_writable(Path(destination), error) from error
     return pointer
+
+
+def write_pointer(pointer: Pointer, destination: str, file: str) -> None:
+    """Write a pointer; its bundle is published from then on.
+
+    Raises:
+        TrainingError: the destination cannot be written to.
+    """
+    write_files(destination, {file: msgspec.json.format(msgspec.json.encode(pointer), indent=2)})
 
 
 def remove(destination: str, name: str) -> None:
@@ -79,14 +103,15 @@ def remove(destination: str, name: str) -> None:
         raise not_writable(Path(destination), error) from error
 
 
-def published(destination: str, pointer_file: str = bundle.POINTER_FILE) -> Pointer | None:
+def published(destination: str, pointer_file: str = bundle.POINTER_FILE,
+              kind: type[Kind] = Pointer) -> Kind | None:      # type: ignore[assignment]
     """Return the pointer; None without one."""
     filesystem, root = _opened(destination)
     path = f"{root}/{pointer_file}"
     if filesystem.get_file_info(path).type != fs.FileType.File:
         return None
     with filesystem.open_input_stream(path) as stream:
-        return msgspec.json.decode(stream.read(), type=Pointer)
+        return msgspec.json.decode(stream.read(), type=kind)
 
 
 def write_files(destination: str, contents: Mapping[str, bytes]) -> None:

@@ -10,13 +10,13 @@ from fraud.training.data.dataset import Prepared
 from fraud.training.data.periods import TrainingPeriod
 from fraud.training.data.validation import REASONS
 from fraud.training.evaluation import decision_tables
+from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.paired_bootstrap import RESAMPLES
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.features.splits import Rows
 from fraud.training.leakage.checks import Leakage
 from fraud.training.models.candidate import Candidate
 from fraud.training.promotion.final_test import Contestant, FinalTest
-from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.reports import figure_files, figures
 from fraud.training.settings import Audit
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from fraud.training.data.dataset import Prepared
 from fraud.training.data.periods import TrainingPeriod
+from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.leakage.checks import Leakage
 from fraud.training.models.candidate import Candidate
-from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.promotion.registration import Registered
 from fraud.training.registry import publication, tracking
 

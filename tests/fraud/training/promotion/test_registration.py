@@ -12,10 +12,10 @@ import pytest
 from fraud.features import DEFAULT
 from fraud.training import settings
 from fraud.training.errors import TrainingError
+from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.promotion import registration
-from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.promotion.registration import RunRecord
 from fraud.training.registry import Registry, publication, reference, tracking
 from fraud.training.registry.lineage import Lineage

@@ -352,3 +352,76 @@ def test_a_challenge_needs_a_version_and_a_reason(register, capsys):
     with pytest.raises(SystemExit):
         command.main(["challenge", register()])
     assert "challenge needs a version and --reason, or --end" in capsys.readouterr().err
+
+
+# Canaries.
+
+def canary() -> tuple[str, float] | None:
+    pointer = publication.published("models", "canary.json", bundle.CanaryPointer)
+    return (pointer.version, pointer.share) if pointer else None
+
+
+def test_a_version_decides_for_a_share_until_it_is_promoted_to_all(register, capsys):
+    Registry().promote(register(), "good")
+    second = register()
+    out = ran(capsys, "promote", second, "--share", "10", "--reason", "good in shadow")
+    assert out == "models serves 1, and 2 for 10 % of the accounts\n"
+    assert (champion(), serving(), canary()) == ("1", "1", ("2", 10.0))
+    tags = Registry().version(second).tags
+    assert (tags["canary_by"], tags["canary_share"], tags["canary_reason"]) == (
+        "ann", "10", "good in shadow")
+    ran(capsys, "promote", second, "--share", "25", "--reason", "no alarms")
+    assert canary() == ("2", 25.0)
+    assert ran(capsys, "promote", second, "--share", "100", "--reason", "whole") == (
+        "models serves 2\n")
+    assert (champion(), canary()) == ("2", None)
+    assert Registry().rollback("worse") == serving() == "1"
+
+
+def test_rollback_ends_the_canary_and_leaves_the_champion(register, capsys):
+    Registry().promote(register(), "good")
+    Registry().promote(register(), "better", 10)
+    assert ran(capsys, "rollback", "--reason", "declines doubled") == "models serves 1\n"
+    assert (champion(), canary()) == ("1", None)
+    tags = Registry().version("2").tags
+    assert (tags["canary_ended_by"], tags["canary_end_reason"]) == ("ann", "declines doubled")
+
+
+def test_promotion_of_another_version_ends_the_canary(register):
+    Registry().promote(register(), "good")
+    Registry().promote(register(), "better", 10)
+    Registry().promote(register(), "retrained")
+    assert (serving(), canary()) == ("3", None)
+
+
+def test_a_canary_that_the_gate_refused_passes_once(register, tags):
+    Registry().promote(register(), "good")
+    tags |= {"gate": "refused", "gate_reason": "too few incidents"}
+    second = register()
+    with pytest.raises(TrainingError, match="refused by the gate"):
+        Registry().promote(second, "why", 10)
+    assert canary() is None
+    Registry().promote(second, "by hand", 10, force=True)
+    assert Registry().version(second).tags["promotion_forced"] == "yes"
+    Registry().promote(second, "no alarms")
+    assert serving() == second
+
+
+@pytest.mark.parametrize(("share", "problem"), [
+    (0, "share is 0; give a percentage above 0"), (-1, "share is -1"), (101, "share is 101"),
+    (float("nan"), "share is nan")])
+def test_a_share_is_a_percentage(register, share, problem):
+    Registry().promote(register(), "good")
+    with pytest.raises(TrainingError, match=problem):
+        Registry().promote(register(), "why", share)
+    assert canary() is None
+
+
+def test_the_champion_is_no_canary_and_without_one_there_is_none(register):
+    first = register()
+    with pytest.raises(TrainingError, match="the champion is none; promote it without --share"):
+        Registry().promote(first, "why", 10)
+    Registry().promote(first, "good")
+    with pytest.raises(TrainingError, match="the champion is 1; promote it without --share"):
+        Registry().promote(first, "why", 10)
+    assert canary() is None

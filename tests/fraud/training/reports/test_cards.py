@@ -6,10 +6,10 @@ from metaflow.cards import Markdown, Table
 from msgspec import structs
 
 from fraud.bundle import Thresholds
+from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.test_report import load_bundle, report
 from fraud.training.features.splits import Rows
 from fraud.training.promotion.final_test import Contestant, FinalTest
-from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.reports import cards
 from tests.factories import prepared
 

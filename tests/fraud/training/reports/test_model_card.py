@@ -5,11 +5,11 @@ import pytest
 from msgspec import structs
 
 from fraud.bundle import Thresholds
+from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.test_report import load_bundle, report
 from fraud.training.features.splits import Rows
 from fraud.training.leakage.checks import Leakage, Score
 from fraud.training.promotion.final_test import Contestant, FinalTest
-from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.registry.lineage import Lineage
 from fraud.training.reports.model_card import model_card
 from tests.factories import prepared

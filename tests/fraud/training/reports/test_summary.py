@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.leakage.checks import Leakage, Score
-from fraud.training.promotion.gate import PromotionDecision
 from fraud.training.promotion.registration import Registered
 from fraud.training.reports import summary
 from tests.factories import prepared

@@ -14,8 +14,6 @@ from fraud.training.evaluation.paired_bootstrap import Differences
 from fraud.training.evaluation.test_report import TestReport
 from fraud.training.settings import Floors, Gate
 
-FLOOR_METRICS = {"test_f1": "test F1", "test_auprc": "test AUPRC"}
-
 
 @dataclass(frozen=True)
 class PromotionDecision:
@@ -38,25 +36,34 @@ class Comparison:
 
 def decide(candidate: TestReport, comparison: Comparison | None, floors: Floors,
            gate: Gate) -> PromotionDecision:
+    """Decide by the test period, see `decide_by`."""
+    f1, auprc = (candidate.metrics[name] for name in ("test_f1", "test_auprc"))
+    return decide_by("test", f1, auprc, comparison, floors, gate)
+
+
+def decide_by(period: str, f1: float, auprc: float, comparison: Comparison | None, floors: Floors,
+              gate: Gate) -> PromotionDecision:
     """Compare a candidate with the floors, then with the incumbent.
 
     Args:
+        period: name of the payments that the candidate was measured on, such as `test`.
+        f1, auprc: of the candidate on them.
         comparison: None without an incumbent.
     """
     reached = []
-    for name, title in FLOOR_METRICS.items():
-        value, floor = candidate.metrics[name], getattr(floors, name)
+    for name, value, floor in (("F1", f1, floors.test_f1), ("AUPRC", auprc, floors.test_auprc)):
         if value < floor:
             return PromotionDecision(
-                False, f"{title} {value:.4f} is below its floor of {floor:g} in "
+                False, f"{period} {name} {value:.4f} is below its floor of {floor:g} in "
                        "flows/train_flow.toml")
-        reached.append(f"{title} {value:.4f} reaches its floor of {floor:g}")
+        reached.append(f"{period} {name} {value:.4f} reaches its floor of {floor:g}")
     if comparison is None:
         return PromotionDecision(True, f"there is no champion yet, and {', '.join(reached)}")
-    return _compared(comparison, gate)
+    return decide_between(comparison, gate)
 
 
-def _compared(comparison: Comparison, gate: Gate) -> PromotionDecision:
+def decide_between(comparison: Comparison, gate: Gate) -> PromotionDecision:
+    """Decide by a non-inferiority test alone."""
     incumbent, incidents = comparison.incumbent, comparison.incidents
     differences = comparison.differences
     if differences is None or incidents < gate.incidents:

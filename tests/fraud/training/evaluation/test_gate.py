@@ -1,10 +1,10 @@
 import pytest
 
 from fraud.clock import DAY_MS
+from fraud.training.evaluation.gate import Comparison, decide
 from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.paired_bootstrap import Differences, compare
 from fraud.training.evaluation.test_report import TestReport
-from fraud.training.promotion.gate import Comparison, decide
 from fraud.training.settings import Floors, Gate
 from tests.fraud.training.evaluation.test_paired_bootstrap import period, scores
 
