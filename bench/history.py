@@ -30,7 +30,7 @@ import msgspec
 
 from fraud.champion import Champion
 from fraud.clock import HOUR_MS
-from fraud.history import Claim, Store
+from fraud.history import DAY_HOURS, MONTH_DAYS, Claim, Store
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -110,8 +110,9 @@ def account_bytes(payments: Iterator[list[Transaction]]) -> float:
 
 
 def busy() -> Iterator[list[Transaction]]:
-    """Accounts that send and receive in every hour of a day."""
-    for hour in range(24):
+    """Accounts that send and receive on every day of a month, and in every hour of its last day."""
+    last_day = DAY_HOURS * (MONTH_DAYS - 1)
+    for hour in (*range(0, last_day, DAY_HOURS), *range(last_day, last_day + DAY_HOURS)):
         yield [Transaction(f"{hour}-{account}", simulator.START + hour * HOUR_MS + account,
                            "TRANSFER", 123_456_789, f"C{account:010}",
                            f"C{(account + 1) % BUSY_ACCOUNTS:010}", 0, 0)
@@ -151,7 +152,7 @@ def measure_memory(payments: list[bytes]) -> None:
         row(f"memory: claims a second, {size} at a time", f"{speed:,.0f}", f">= {wanted}")
     row("memory: bytes of an active account, of the simulation",
         f"{account_bytes(batches(payments, BATCH)):,.0f}", "<= 1,536")
-    row("memory: bytes of an account that sends and receives in every hour of a day",
+    row("memory: bytes of an account with payments in all of its buckets",
         f"{account_bytes(busy()):,.0f}")
 
 

@@ -54,7 +54,7 @@ def main() -> None:
         row(f"{size:,}", f"{payment:,.0f}", f"{account:,.0f}")
     with redis_server() as url:
         payment, account = kept_bytes(url, busy())
-    row("accounts that send and receive in every hour of a day", f"{payment:,.0f}",
+    row("accounts with payments in all of their buckets", f"{payment:,.0f}",
         f"{account:,.0f}")
 
 

@@ -2,7 +2,7 @@
 
 One addition counts a payment, one subtraction forgets a bucket. From the lowest bit: count (32
 bits) and cents (96 bits) of sent payments, then the same of received ones. No field overflows: 96
-bits hold the cents of 10^14 of the largest payments, 32 bits the payments of a day at 49,000 a
+bits hold the cents of 10^14 of the largest payments, 32 bits the payments of a month at 1,600 a
 second.
 """
 

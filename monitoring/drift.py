@@ -4,8 +4,9 @@ Drift is reported when a change is both statistically significant and large enou
 Significance is a test for each column, corrected for their number by the false discovery rate
 (Y. Benjamini, Y. Hochberg, "Controlling the false discovery rate", 1995). Size is the share of
 payments that would have to move to make both distributions equal: the Kolmogorov-Smirnov distance
-of numbers, the total variation distance of categories. With a million payments every difference is
-significant, and with two thousand every difference looks large.
+of numbers, the total variation distance of categories. What is not known is one more category, or
+a number below all others. With a million payments every difference is significant, and with two
+thousand every difference looks large.
 """
 
 from __future__ import annotations
@@ -172,15 +173,14 @@ def _least(name: str, shares: LeastShare) -> float:
 
 
 def _numbers(reference: pd.Series, current: pd.Series) -> tuple[float, float]:
-    reference, current = reference.dropna(), current.dropna()      # NaN: not known
-    if reference.empty or current.empty:
-        return (0.0, 1.0) if reference.empty and current.empty else (1.0, 0.0)
-    test = stats.ks_2samp(reference, current, method="asymp")
+    levels = (side.fillna(-np.inf) for side in (reference, current))    # NaN: not known
+    test = stats.ks_2samp(*levels, method="asymp")
     return float(test.statistic), float(test.pvalue)
 
 
 def _categories(reference: pd.Series, current: pd.Series) -> tuple[float, float]:
-    counts = pd.concat([side.value_counts() for side in (reference, current)], axis=1).fillna(0)
+    counts = pd.concat([side.value_counts(dropna=False) for side in (reference, current)],
+                       axis=1).fillna(0)
     counts = counts[counts.sum(axis=1) > 0].to_numpy()
     shares = counts / counts.sum(axis=0)
     share = float(np.abs(shares[:, 0] - shares[:, 1]).sum() / 2)

@@ -45,8 +45,8 @@ ANSWER_EXAMPLE = {
     "reasons": [{
         "code": "amount-against-balance", "text": "Takes all of the 181,000.50 the sender holds",
         "logit_drop": 6.55, "value": {"balance_left": 0.0}, "reference": {"balance_left": 2.7e6}}],
-    "history": "partial", "late": False, "idempotent": True, "model_version": "1",
-    "policy_version": "1.1", "rules_version": "",
+    "history": "short", "unknown_windows": ["hour", "day", "week", "month"], "late": False,
+    "idempotent": True, "model_version": "1", "policy_version": "1.1", "rules_version": "",
 }
 PROBLEM_EXAMPLE = {"type": "invalid-payment", "title": "Invalid payment", "status": 422,
                    "detail": "amount is missing; give a number from 0 to 1,000,000,000,000, in "

@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module of `fraud` imports only modules of earlier layers, and its own package.
 LAYERS = (
-    {"errors", "caller", "clock", "packing", "pseudonym"},
+    {"errors", "caller", "clock", "packing"},
     {"command_line", "published"},
     {"transaction", "settings"},
-    {"history", "brokers"},
+    {"history", "brokers", "pseudonym"},
     {"feature_inputs", "topics"},
+    {"feature_definitions"},
     {"features"},
     {"reasons"},
     {"bundle", "stores"},
@@ -35,7 +36,8 @@ TRAINING_LAYERS = (
     {"errors", "quiet"},
     {"settings", "java", "files", "workspace"},
     {"decision_log", "label_table"},
-    {"data", "simulate"},
+    {"data"},
+    {"simulate"},
     {"acquire", "features"},
     {"evaluation"},
     {"models"},

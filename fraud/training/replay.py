@@ -206,7 +206,7 @@ def main(arguments: Arguments) -> int:
     options = parser("python -m fraud.training.replay", __doc__)
     options.add_argument("transaction_id", help="of the payment")
     options.add_argument("--decisions", nargs="+", required=True, metavar="LOG",
-                         help="decision logs, of that day and the day before")
+                         help="decision logs, of that day and the month before")
     options.add_argument("--models", type=Path, default=Path("models"),
                          help="a bundle, or a directory of bundles (default %(default)s)")
     chosen = options.parse_args(arguments)

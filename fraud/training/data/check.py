@@ -148,7 +148,7 @@ def _cautions(payments: pa.Table, of_periods: Sequence[TrainingPeriod]) -> list[
         cautions.append("all payments are at midnight: the hours of a day are not known, and the "
                         "windows of history see whole days")
     elif (times[-1] - times[0]) < 2 * clock.DAY_MS:
-        cautions.append("the payments span less than two days; features look back one day")
+        cautions.append("the payments span less than two days; features look back a month")
     test = of_periods[-1]
     if test.incidents < FEW_INCIDENTS:
         cautions.append(f"the test period has {test.incidents} incidents; its F1 will have a wide "

@@ -23,7 +23,7 @@ SIDE_NAMES = tuple(f"{direction}_{name}" for direction in ("sent", "received")
 
 
 class Entries(NamedTuple):
-    """What one account has to do with a payment or a label: arrays of one length."""
+    """Payments and labels, an entry for each of their accounts: arrays of one length."""
 
     account: np.ndarray         # int64: a code
     time: np.ndarray            # int64, ms since the epoch: event_time, or label_time of a label
