@@ -41,6 +41,9 @@ class DecisionSource(Protocol):
     def read(self, positions: dict[str, int]) -> Iterator[LogPart]:
         """Yield what is new after the positions, and end."""
 
+    def close(self) -> None:
+        """Close connections."""
+
 
 class Intake:
     """Follows the decision logs that FRAUD_DESK_DECISIONS names."""
@@ -61,6 +64,12 @@ class Intake:
                           exc_info=not isinstance(error, FraudError))
                 pause = RETRY_SECONDS
             stop.wait(pause)
+        self.close()
+
+    def close(self) -> None:
+        """Close connections."""
+        for source in self._sources:
+            source.close()
 
     def read(self, stop: threading.Event | None = None) -> int:
         """Take in what is new now, and return the number of lines."""

@@ -55,6 +55,9 @@ class LogFiles:
             except (OSError, EOFError):     # renamed meanwhile, or still being compressed
                 continue
 
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
     def _files(self) -> list[Path]:
         folder, name = self._path.parent, self._path.name
         files = [path for path in folder.glob("*") if path.is_file() and (
@@ -96,6 +99,8 @@ def _is_shorter(file: BinaryIO, position: int) -> bool:
 
 def _opened(path: Path) -> BinaryIO:
     file = open(path, "rb")
-    compressed = file.read(2) == GZIP_MAGIC
-    file.seek(0)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if compressed else file
+    if file.read(2) != GZIP_MAGIC:
+        file.seek(0)
+        return file
+    file.close()
+    return cast(BinaryIO, gzip.open(path))

@@ -35,12 +35,12 @@ class LogTopic:
                                   [record.value or b"" for record in records],
                                   records[-1].offset + 1)
         except KafkaError as error:
-            self._close()
+            self.close()
             raise TopicError(f"topic {self._topic!r} cannot be read from {self._settings.brokers} "
                              f"({error}); check that the brokers run and that {BROKERS} names them"
                              ) from error
         except BaseException:
-            self._close()       # also when the reader fails: it asks again from its position
+            self.close()       # also when the reader fails: it asks again from its position
             raise
 
     def _open(self, positions: dict[str, int]) -> Any:
@@ -66,7 +66,8 @@ class LogTopic:
     def _source(self, number: int) -> str:
         return f"{self._topic}/{number}"
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the connection to the brokers."""
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None

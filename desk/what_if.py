@@ -151,7 +151,7 @@ def _rank(step: int, review_by: str) -> float:
 
 
 def _score(step: int) -> float:
-    return float(f"{1 / (1 + math.exp(-_at(step, LOGITS))):.4g}")
+    return float(f"{1 / (1 + math.exp(-_at(step, LOGITS))):.7g}")
 
 
 def _at(step: int, ends: tuple[float, float]) -> float:

@@ -180,12 +180,14 @@ def take_next(session: Session, settings: DeskSettings, person: Person, filters:
     """Take the free case with the highest expected loss; None if there is none."""
     if filters.view not in ("reviews", "approve", "decline"):
         filters = replace(filters, view="reviews")
-    candidates = session.scalars(
-        _matching(filters, person, now).with_only_columns(Case.id)
-        .where(or_(Case.claimed_by.is_(None), Case.claimed_until < now))
-        .order_by(Case.expected_loss.desc(), Case.id.desc()).limit(CANDIDATES))
-    return next((case_id for case_id in list(candidates)
-                 if claim(session, settings, person, case_id, now)), None)
+    query = (_matching(filters, person, now).with_only_columns(Case.id)
+             .where(or_(Case.claimed_by.is_(None), Case.claimed_until < now))
+             .order_by(Case.expected_loss.desc(), Case.id.desc()).limit(CANDIDATES))
+    while candidates := session.scalars(query).all():
+        for case_id in candidates:
+            if claim(session, settings, person, case_id, now):
+                return case_id
+    return None
 
 
 def _changed(session: Session, statement: Any) -> bool:
