@@ -118,3 +118,36 @@ def browser(tmp_path):
     driver = webdriver.Chrome(options, webdriver.ChromeService(program("chromedriver")))
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def champion(tmp_path, make_bundle, monkeypatch):
+    """A registered version that is published to `models`."""
+    import mlflow
+
+    from fraud.training.registry import Registry, tracking
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("FRAUD_MODEL", str(tmp_path / "models"))
+    tracking.connect()
+    with tracking.run("a run", {}, {}) as run_id:
+        mlflow.log_text("a model", "native/model")
+    logged = tracking.Logged(run_id, None, f"runs:/{run_id}/native")
+    tags = {"framework": "xgboost", "test_f1": "0.9", "test_auprc": "0.9", "gate_reason": "good",
+            "data_digest": "d" * 64, "git_commit": "c" * 40, "metaflow_run": "TrainFlow/7"}
+    with Registry().registered(logged, tags, lambda number, directory: make_bundle(
+            directory, version=number)) as version:
+        pass
+    Registry().promote(version, "first")
+    return version
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory) -> str:
+    """axe-core, which finds faults of accessibility, from npm."""
+    directory = tmp_path_factory.mktemp("axe")
+    subprocess.run([program("npm"), "pack", "--silent", "axe-core@4.14.1"], cwd=directory,
+                   check=True, capture_output=True)
+    shutil.unpack_archive(directory / "axe-core-4.14.1.tgz", directory)
+    return (directory / "package/axe.min.js").read_text()

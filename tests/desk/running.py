@@ -133,5 +133,3 @@ class Client:
 
     def wait_for_cases(self, count: int) -> list[int]:
         return eventually(lambda: (ids := self.case_ids()) and len(ids) == count and ids)
-
-

@@ -40,7 +40,8 @@ def test_pages_hold_every_case_once_in_order(queue, database, ana):
 
 
 @pytest.mark.parametrize(("given", "matches"), [
-    ({"least": "3"}, [5, 4, 3]), ({"most": "2.00"}, [2, 1]), ({"type": "TRANSFER"}, [5, 4, 3, 2, 1]),
+    ({"least": "3"}, [5, 4, 3]), ({"most": "2.00"}, [2, 1]),
+    ({"type": "TRANSFER"}, [5, 4, 3, 2, 1]),
     ({"type": "PAYMENT"}, []), ({"rule": "night"}, [5, 4, 3, 2, 1]), ({"rule": "%"}, []),
     ({"account": account("C1")}, [5, 4, 3, 2, 1]), ({"account": account("C9")}, []),
     ({"view": "closed"}, []), ({"view": "approve"}, [])])
