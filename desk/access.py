@@ -179,7 +179,7 @@ def check_proxy(request: Request) -> None:
         Refusal: this one does.
     """
     proxy = request.app.ctx.settings.desk_proxy_address
-    if proxy and _normal(request.ip) != _normal(proxy):
+    if proxy and not _is_inside(request.ip, proxy):
         raise Refusal(403, "This desk is reached through its proxy only.")
 
 
@@ -233,9 +233,10 @@ def refused(request: Request, error: Exception) -> HTTPResponse:
                              settings=request.app.ctx.settings), status)
 
 
-def _normal(address: str) -> str:
+def _is_inside(address: str, network: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return address
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+    return mapped in ipaddress.ip_network(network)

@@ -74,6 +74,13 @@ class Database:
         with self._readers() as session:
             yield session
 
+    def analyze(self) -> None:
+        """Let SQLite count its rows, by which it chooses indexes; PostgreSQL does so by itself."""
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.begin() as connection:
+                connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+                connection.exec_driver_sql("ANALYZE")
+
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()

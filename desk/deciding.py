@@ -50,8 +50,8 @@ def decide(session: Session, settings: DeskSettings, person: Person, case_ids: l
         needs_second = 0 < settings.desk_four_eyes_amount * 100 <= case.amount_cents
         changed = _update(session, case_id, *free_for(person, now), values={
             "status": SECOND if needs_second else CLOSED, "outcome": outcome, "note": note,
-            "decided_by": person.id, "decided_at": now, "claimed_by": None,
-            "claimed_until": None})
+            "decided_by": person.id, "decided_at": now, "taken_by": None,
+            "taken_until": None})
         if not changed:
             continue
         trail.record(session, person.name, "proposed" if needs_second else "decided",
@@ -97,8 +97,8 @@ def undo(session: Session, settings: DeskSettings, person: Person, case_ids: lis
         if not _update(session, case_id, Case.status != OPEN, mine, Case.decided_at > since,
                        values={"status": OPEN, "outcome": None, "decided_by": None,
                                "decided_at": None, "confirmed_by": None,
-                               "claimed_by": person.id,
-                               "claimed_until": now + int(settings.desk_claim_minutes * 60_000)}):
+                               "taken_by": person.id,
+                               "taken_until": now + int(settings.desk_taken_minutes * 60_000)}):
             raise DecidingError(
                 f"case {case_id} cannot be undone: only your own decisions can, for "
                 f"{settings.desk_undo_seconds:g} seconds; reopen it and decide it again")

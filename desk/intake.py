@@ -28,6 +28,7 @@ from fraud.decision import Decision
 from fraud.errors import FraudError
 
 BATCH = 500             # lines of a transaction: others write between two of them
+ANALYZE_LINES = 5_000   # after which the database counts its rows again
 IDLE_SECONDS = 0.3
 RETRY_SECONDS = 5.0     # after the database, or a topic, could not be reached
 
@@ -50,6 +51,7 @@ class Intake:
 
     def __init__(self, settings: DeskSettings, database: Database):
         self._settings, self._database = settings, database
+        self._since_analysis = 0        # lines
         self._sources = [_source(name.strip(), settings)
                          for name in settings.desk_decisions.split(",") if name.strip()]
 
@@ -90,6 +92,10 @@ class Intake:
                                                       position=part.position))
                     positions[part.source] = part.position
                     count += len(lines)
+        self._since_analysis += count
+        if self._since_analysis >= ANALYZE_LINES:
+            self._database.analyze()
+            self._since_analysis = 0
         return count
 
     def add(self, session: Session, lines: Sequence[bytes], name: str) -> None:

@@ -62,7 +62,7 @@ def case_page(visit: Visit, case_id: int) -> HTTPResponse:
 @action(blueprint, "/cases/<case_id:int>/take")
 def take(visit: Visit, case_id: int) -> HTTPResponse:
     """Take a case."""
-    if not worklist.claim(visit.session, visit.settings, visit.person, case_id, now_ms()):
+    if not worklist.take(visit.session, visit.settings, visit.person, case_id, now_ms()):
         raise Refusal(409, "Somebody else has this case, or it is decided. Take the next one.")
     return to(f"/cases/{case_id}")
 

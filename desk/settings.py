@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated
 
 from msgspec import Meta
@@ -39,7 +40,7 @@ class DeskSettings(BrokerSettings, frozen=True):
         ))] = 150
     desk_due_hours: Annotated[Positive, Meta(description=(
         "hours in which a case is to be decided, above 0"))] = 24.0
-    desk_claim_minutes: Annotated[Positive, Meta(description=(
+    desk_taken_minutes: Annotated[Positive, Meta(description=(
         "minutes after which a case that was taken and not decided is free again, above 0"
         ))] = 15.0
     desk_undo_seconds: Annotated[float, Meta(ge=0, le=1e6, description=(
@@ -51,8 +52,8 @@ class DeskSettings(BrokerSettings, frozen=True):
     desk_session_hours: Annotated[Positive, Meta(description=(
         "hours after which people must sign in again, above 0"))] = 12.0
     desk_proxy_address: Annotated[str, Meta(description=(
-        "IP address of the proxy that ends TLS; requests of others are then refused; "
-        "empty: none"))] = ""
+        "IP address or network (10.1.0.0/24) of the proxy that ends TLS; requests of others are "
+        "then refused; empty: none"))] = ""
     desk_proxy_header: Annotated[str, Meta(description=(
         "header in which that proxy names a person who has signed in with it; empty: passwords"
         ))] = ""
@@ -90,6 +91,11 @@ def read_desk_settings(environment: Mapping[str, str]) -> DeskSettings:
         raise SettingsError(f"FRAUD_DESK_PROXY_HEADER is {settings.desk_proxy_header!r} and "
                             "FRAUD_DESK_PROXY_ADDRESS is empty, so that anyone could be anyone; "
                             "give the IP address of the proxy")
+    try:
+        ip_network(settings.desk_proxy_address or "::1")
+    except ValueError as error:
+        raise SettingsError(f"FRAUD_DESK_PROXY_ADDRESS is {settings.desk_proxy_address!r}, which "
+                            "is not an IP address or network; give that of the proxy") from error
     if bool(settings.desk_tls_certificate) != bool(settings.desk_tls_key):
         raise SettingsError("FRAUD_DESK_TLS_CERTIFICATE and FRAUD_DESK_TLS_KEY go together; "
                             "set both or neither")

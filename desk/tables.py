@@ -85,8 +85,8 @@ class Case(Base):
     rules: Mapped[str]                      # `,list:NAME,rule:NAME,`
     opened_at: Mapped[int]
     due_at: Mapped[int]
-    claimed_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
-    claimed_until: Mapped[int | None]
+    taken_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    taken_until: Mapped[int | None]
     outcome: Mapped[str | None]
     note: Mapped[str] = mapped_column(default="")
     decided_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
@@ -94,13 +94,14 @@ class Case(Base):
     confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
 
     payment: Mapped[DecidedPayment] = relationship(lazy="joined", innerjoin=True)
-    claimant: Mapped[Person | None] = relationship(foreign_keys=[claimed_by], lazy="joined")
+    taker: Mapped[Person | None] = relationship(foreign_keys=[taken_by], lazy="joined")
     decider: Mapped[Person | None] = relationship(foreign_keys=[decided_by], lazy="joined")
 
-    __table_args__ = (Index("cases_by_loss", "status", "kind", "expected_loss", "id"),
+    __table_args__ = (Index("cases_by_loss", "status", "kind", "expected_loss", "id", "type",
+                            "amount_cents", "rules"),      # filters read nothing but the index
                       Index("cases_by_due_time", "status", "kind", "due_at"),
                       Index("cases_by_opening", "opened_at"),
-                      Index("cases_by_claimant", "claimed_by"))
+                      Index("cases_by_taker", "taken_by"))
 
 
 class Person(Base):

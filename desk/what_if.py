@@ -26,7 +26,7 @@ from fraud.errors import FraudError
 from fraud.published import PublishedFolder
 
 STEPS = 1_000               # of a slider
-MOST_PAYMENTS = 200_000     # the newest
+MOST_PAYMENTS = 100_000     # the newest
 FRESH_SECONDS = 60.0        # for which loaded payments are used again
 LOSSES = (0.0, 7.0)         # powers of ten that the slider of expected losses spans
 LOGITS = (-9.0, 9.0)        # that those of scores span

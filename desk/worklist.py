@@ -1,4 +1,4 @@
-"""The queue: cases by expected loss, filters, and claims, so that two people never decide one."""
+"""The queue: cases by expected loss, filters, and taking, so that two never decide one case."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fraud.errors import FraudError
 
 PAGE = 50
 CANDIDATES = 20         # of the next case: others take some of them meanwhile
+NEWEST = 1_000          # payments of an account on each side that a filter looks through
 VIEWS = {"reviews": "Reviews", "mine": "Mine", "second": "Second person",
          "approve": "Sampled approvals", "decline": "Sampled declines", "closed": "Decided"}
 
@@ -88,6 +89,8 @@ def find(session: Session, filters: Filters, person: Person, now: int,
     """
     key = Case.decided_at if filters.view == "closed" else Case.expected_loss
     query = _matching(filters, person, now).order_by(key.desc(), Case.id.desc()).limit(PAGE + 1)
+    if filters.account:     # its payments first: SQLite would walk through the whole queue
+        query = query.where(Case.transaction_id.in_(_newest_payments(session, filters.account)))
     if after:
         value, _, number = after.partition(":")
         try:
@@ -112,18 +115,22 @@ def _matching(filters: Filters, person: Person, now: int) -> Select[Case]:
         query = query.where(Case.amount_cents >= round(filters.least * 100))
     if filters.most is not None:
         query = query.where(Case.amount_cents <= round(filters.most * 100))
-    if filters.account:
-        query = query.where(Case.transaction_id.in_(
-            select(DecidedPayment.transaction_id).where(or_(
-                DecidedPayment.origin == filters.account,
-                DecidedPayment.destination == filters.account))))
     return query
+
+
+def _newest_payments(session: Session, account: str) -> list[str]:
+    """Return the ids of the newest payments of an account."""
+    ids: list[str] = []
+    for side in (DecidedPayment.origin, DecidedPayment.destination):
+        ids += session.scalars(select(DecidedPayment.transaction_id).where(side == account)
+                               .order_by(DecidedPayment.event_time.desc()).limit(NEWEST))
+    return ids
 
 
 def _of_view(view: str, person: Person, now: int) -> tuple[ColumnElement[bool], ...]:
     match view:
         case "mine":
-            return Case.claimed_by == person.id, Case.claimed_until > now, Case.status == OPEN
+            return Case.taken_by == person.id, Case.taken_until > now, Case.status == OPEN
         case "second":
             return (Case.status == SECOND,)
         case "closed":
@@ -150,16 +157,16 @@ def _count(session: Session, *conditions: ColumnElement[bool]) -> int:
 
 def free_for(person: Person, now: int) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions on cases that a person may take or decide."""
-    return Case.status == OPEN, or_(Case.claimed_by.is_(None), Case.claimed_by == person.id,
-                                    Case.claimed_until < now)
+    return Case.status == OPEN, or_(Case.taken_by.is_(None), Case.taken_by == person.id,
+                                    Case.taken_until < now)
 
 
-def claim(session: Session, settings: DeskSettings, person: Person, case_id: int,
-          now: int) -> bool:
+def take(session: Session, settings: DeskSettings, person: Person, case_id: int,
+         now: int) -> bool:
     """Take a case, or keep it for longer; return False if somebody else has it."""
-    until = now + int(settings.desk_claim_minutes * 60_000)
+    until = now + int(settings.desk_taken_minutes * 60_000)
     taken = _changed(session, update(Case).where(Case.id == case_id, *free_for(person, now))
-                     .values(claimed_by=person.id, claimed_until=until))
+                     .values(taken_by=person.id, taken_until=until))
     if taken:
         trail.record(session, person.name, "taken", case_id=case_id)
     return taken
@@ -168,8 +175,8 @@ def claim(session: Session, settings: DeskSettings, person: Person, case_id: int
 def give_back(session: Session, person: Person, case_id: int) -> bool:
     """Free a case that a person has taken."""
     freed = _changed(session, update(Case).where(
-        Case.id == case_id, Case.claimed_by == person.id, Case.status == OPEN)
-        .values(claimed_by=None, claimed_until=None))
+        Case.id == case_id, Case.taken_by == person.id, Case.status == OPEN)
+        .values(taken_by=None, taken_until=None))
     if freed:
         trail.record(session, person.name, "given-back", case_id=case_id)
     return freed
@@ -181,11 +188,11 @@ def take_next(session: Session, settings: DeskSettings, person: Person, filters:
     if filters.view not in ("reviews", "approve", "decline"):
         filters = replace(filters, view="reviews")
     query = (_matching(filters, person, now).with_only_columns(Case.id)
-             .where(or_(Case.claimed_by.is_(None), Case.claimed_until < now))
+             .where(or_(Case.taken_by.is_(None), Case.taken_until < now))
              .order_by(Case.expected_loss.desc(), Case.id.desc()).limit(CANDIDATES))
     while candidates := session.scalars(query).all():
         for case_id in candidates:
-            if claim(session, settings, person, case_id, now):
+            if take(session, settings, person, case_id, now):
                 return case_id
     return None
 

@@ -54,7 +54,7 @@ def test_a_case_is_decided_once(database, settings, ana, ben):
 
 def test_a_case_that_somebody_else_has_taken_is_not_decided(database, settings, ana, ben):
     with database.writing() as session:
-        worklist.claim(session, settings, ben, 2, NOW)
+        worklist.take(session, settings, ben, 2, NOW)
     assert decide(database, settings, ana, [1, 2, 3]) == [1, 3]
     assert case(database, 2).status == "open"
 

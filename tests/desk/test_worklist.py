@@ -60,13 +60,13 @@ def test_a_case_is_free_again_after_its_time(queue, database, settings, ana, ben
     queue(1)
     later = NOW + 16 * 60_000
     with database.writing() as session:
-        assert worklist.claim(session, settings, ana, 1, NOW)
-        assert not worklist.claim(session, settings, ben, 1, NOW)
-        assert worklist.claim(session, settings, ana, 1, NOW)
-        assert worklist.claim(session, settings, ben, 1, later)
+        assert worklist.take(session, settings, ana, 1, NOW)
+        assert not worklist.take(session, settings, ben, 1, NOW)
+        assert worklist.take(session, settings, ana, 1, NOW)
+        assert worklist.take(session, settings, ben, 1, later)
         assert not worklist.give_back(session, ana, 1)
         assert worklist.give_back(session, ben, 1)
-        assert worklist.claim(session, settings, ana, 1, later)
+        assert worklist.take(session, settings, ana, 1, later)
 
 
 def test_twenty_people_at_once_take_different_cases(queue, database, settings):
