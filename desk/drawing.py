@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from desk.accounts import MoneyFlow, Movement
 
-WIDTH, HEIGHT = 640, 180        # of charts and timelines, in units of the picture
+CHART = (360, 130)              # width and height, in units of the picture
+TIMELINE = (900, 130)
 MARGIN = 24
 SIZE = 480                      # of the picture of money
 RINGS = (70, 140, 205)          # radii: the accounts of the case, one hop, two hops
@@ -37,10 +38,10 @@ class Picture:
     title: str
     bars: list[Bar]
     base: float
-    first: str                  # labels of both ends of the axis
-    last: str
-    width: int = WIDTH
-    height: int = HEIGHT
+    size: tuple[int, int]
+    first: str = ""             # labels of both ends of the axis, and of the highest bar
+    last: str = ""
+    most: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ def bar_chart(title: str, labels: Sequence[str], values: Sequence[float | None],
               unit: str = "") -> Picture:
     """Return a bar for each value; None has no bar."""
     most = max((value for value in values if value is not None), default=0) or 1
-    step = (WIDTH - 2 * MARGIN) / max(len(values), 1)
-    base = HEIGHT - MARGIN
+    step = (CHART[0] - 2 * MARGIN) / max(len(values), 1)
+    base = CHART[1] - MARGIN
     bars = []
     for index, (label, value) in enumerate(zip(labels, values, strict=True)):
         if value is None:
@@ -89,7 +90,8 @@ def bar_chart(title: str, labels: Sequence[str], values: Sequence[float | None],
         bars.append(Bar(round(MARGIN + index * step, 1), round(base - height, 1),
                         round(max(step - 2, 1), 1), round(max(height, 0.5), 1), "bar",
                         f"{label}: {value:,.4g}{unit}"))
-    return Picture(title, bars, base, labels[0] if labels else "", labels[-1] if labels else "")
+    return Picture(title, bars, base, CHART, labels[0] if labels else "",
+                   labels[-1] if labels else "", f"{most:,.4g}{unit}" if bars else "")
 
 
 def timeline(title: str, movements: Sequence[Movement], marked: str = "") -> Picture:
@@ -103,7 +105,7 @@ def timeline(title: str, movements: Sequence[Movement], marked: str = "") -> Pic
     times = [movement.payment.event_time for movement in movements]
     first, last = min(times, default=0), max(times, default=0)
     most = max((_log(movement.payment.amount_cents) for movement in movements), default=1) or 1
-    base, half = HEIGHT / 2, HEIGHT / 2 - MARGIN
+    base, half = TIMELINE[1] / 2, TIMELINE[1] / 2 - 4
     bars = []
     for movement in movements:
         payment = movement.payment
@@ -113,12 +115,12 @@ def timeline(title: str, movements: Sequence[Movement], marked: str = "") -> Pic
         if payment.transaction_id == marked:
             kinds.append("marked")
         bars.append(Bar(
-            round(MARGIN + share * (WIDTH - 2 * MARGIN) - 2, 1),
+            round(MARGIN + share * (TIMELINE[0] - 2 * MARGIN) - 2, 1),
             round(base if movement.is_sent else base - height, 1), 4, round(height, 1),
             " ".join(kinds),
             f"{'sent' if movement.is_sent else 'received'} {payment.amount_cents / 100:,.2f}, "
             f"{payment.decision}"))
-    return Picture(title, bars, base, "", "")
+    return Picture(title, bars, base, TIMELINE)
 
 
 def _log(cents: int) -> float:

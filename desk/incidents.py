@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, or_, select
+from collections import Counter
+
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, contains_eager
 
 from desk.settings import DeskSettings
@@ -21,8 +23,7 @@ def incident_of(session: Session, settings: DeskSettings, case: Case) -> list[Ca
     cases: dict[int, Case] = {}
     fresh, known = _accounts([case.payment]), set[str]()
     for _ in range(ROUNDS):
-        fresh = {account for account in fresh - known
-                 if not _is_busy(session, account, time - span, time + span)}
+        fresh = _quiet(session, fresh - known, time - span, time + span)
         if not fresh:
             break
         found = _open_cases(session, fresh, time - span, time + span)
@@ -39,12 +40,14 @@ def _accounts(payments: list[DecidedPayment]) -> set[str]:
     return {account for account in both if account}
 
 
-def _is_busy(session: Session, account: str, start: int, end: int) -> bool:
-    count = session.scalar(
-        select(func.count()).select_from(Case).join(DecidedPayment).where(
-            Case.status == OPEN, _touches({account}),
-            DecidedPayment.event_time.between(start, end)))
-    return (count or 0) > BUSY_ACCOUNT
+def _quiet(session: Session, accounts: set[str], start: int, end: int) -> set[str]:
+    """Return the accounts that are not busy."""
+    rows = session.execute(
+        select(DecidedPayment.origin, DecidedPayment.destination).join(Case).where(
+            Case.status == OPEN, _touches(accounts), DecidedPayment.event_time.between(start, end))
+        .limit((BUSY_ACCOUNT + 1) * max(len(accounts), 1)))
+    counts = Counter(account for row in rows for account in row)
+    return {account for account in accounts if counts[account] <= BUSY_ACCOUNT}
 
 
 def _open_cases(session: Session, accounts: set[str], start: int, end: int) -> list[Case]:
