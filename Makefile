@@ -12,7 +12,7 @@ PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
 .DEFAULT_GOAL := help
 
-.PHONY: help train data serve stream-demo notebooks image minikube deploy smoke test test-fast \
+.PHONY: help train data serve desk stream-demo notebooks image minikube deploy smoke test test-fast \
 	test-system acceptance crash-proof lint report rules retrain drill bench reference lock tools \
 	programs clean java
 
@@ -25,11 +25,21 @@ train: java $(READY)  ## train, select and register a champion (ARGS="--transact
 data: java $(READY)  ## run the stages of dvc.yaml whose input has changed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro $(ARGS)
 
-serve: $(READY)  ## serve the champion on http://127.0.0.1:8000 (ARGS="--port 8080")
-	$(BIN)/python -m serve $(ARGS)
+# One key for all programs of this machine, so that an account has one pseudonym.
+ACCOUNT_KEY = FRAUD_ACCOUNT_KEY="$${FRAUD_ACCOUNT_KEY:-$$(cat data/account.key)}"
 
-stream-demo: java models/champion.json $(READY)  ## score a live stream: Kafka, Redis, scorer, producer (ARGS="--seconds 60")
-	$(BIN)/python -m stream.demo $(ARGS)
+serve: data/account.key $(READY)  ## serve the champion on http://127.0.0.1:8000 (ARGS="--port 8080")
+	$(ACCOUNT_KEY) FRAUD_DECISION_LOG="$${FRAUD_DECISION_LOG:-data/decisions.jsonl}" \
+		$(BIN)/python -m serve $(ARGS)
+
+desk: data/account.key $(READY)  ## decide reviewed payments on http://127.0.0.1:8100 (ARGS="--port 8180")
+	$(ACCOUNT_KEY) $(BIN)/python -m desk $(ARGS)
+
+stream-demo: java models/champion.json data/account.key $(READY)  ## score a live stream: Kafka, Redis, scorer, producer (ARGS="--seconds 60")
+	$(ACCOUNT_KEY) $(BIN)/python -m stream.demo $(ARGS)
+
+data/account.key:
+	@umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@
 
 image: models/champion.json  ## build the image fraud-detector with the champion baked in
 	docker build -f serve/Dockerfile -t fraud-detector .
@@ -74,10 +84,10 @@ lint: $(LINT)  ## flake8 and mypy, from a small environment
 	.venv-lint/bin/flake8
 	.venv-lint/bin/mypy
 
-report: $(READY)  ## compare decisions with validation (DECISIONS=decisions.jsonl ARGS="--labels labels.csv")
+report: $(READY)  ## compare decisions with validation (DECISIONS=FILE ARGS="--labels data/labels.csv")
 	$(BIN)/python -m fraud.training.registry reference --out monitored
 	$(BIN)/python -m monitoring.report --reference monitored/reference.parquet \
-		--decisions $(or $(DECISIONS),decisions.jsonl) --out monitored/report $(ARGS)
+		--decisions $(or $(DECISIONS),data/decisions.jsonl) --out monitored/report $(ARGS)
 
 drill: $(READY)  ## simulate concept drift: time to the alarm, recovery (four minutes)
 	$(BIN)/python -m monitoring.drill --out docs/drill.png
@@ -121,6 +131,8 @@ lock: $(UV)  ## compile the requirements of each environment
 		--output-file requirements-lint.txt
 	$(UV) pip compile $(LOCK) --constraint requirements.txt --extra serve --extra stream \
 		pyproject.toml --output-file serve/requirements.txt
+	$(UV) pip compile $(LOCK) --constraint requirements.txt --extra desk pyproject.toml \
+		--output-file desk/requirements.txt
 
 LOCK := --quiet --universal --python-version 3.11 --no-annotate --generate-hashes
 

@@ -37,5 +37,10 @@ def utc_second(time_ms: int) -> str:
     return f"{_utc(time_ms):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def utc_iso(time_ms: int) -> str:
+    """Return a time to the millisecond in ISO 8601, such as `2024-01-31T17:05:59.000Z`."""
+    return f"{_utc(time_ms).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
 def _utc(time_ms: int) -> datetime:
     return datetime.fromtimestamp(time_ms / 1_000, UTC)

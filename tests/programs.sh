@@ -11,6 +11,10 @@ need prometheus prometheus
 need amtool prometheus-alertmanager
 need openssl openssl
 need kubectl kubernetes-client
+need chromium chromium
+need chromedriver chromium-driver
+need npm npm
+[ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"
 [ -n "$missing" ] || exit 0
 
 install="apt-get install -qy --no-install-recommends$missing"

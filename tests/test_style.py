@@ -9,7 +9,7 @@ import pytest
 
 from tests.tools import ROOT
 
-PROGRAMS = ("bench", "docs", "flows", "fraud", "monitoring", "notebooks", "serve", "stream")
+PROGRAMS = ("bench", "desk", "docs", "flows", "fraud", "monitoring", "notebooks", "serve", "stream")
 FILES = sorted(path for name in PROGRAMS for path in (ROOT / name).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 MOST_LINES = 250

@@ -4,6 +4,7 @@ import re
 
 import yaml
 
+from desk.settings import DeskSettings, read_desk_settings
 from fraud.brokers import BROKERS
 from serve.settings import ServeSettings
 from stream.broker import JARS
@@ -17,8 +18,9 @@ MADE = ("./models", "./monitored/report")       # by make train and make report
 
 def test_all_is_there_with_images_of_one_version_each():
     assert {"kafka", "redis", "api", "scorer", "prometheus", "grafana", "mlflow"} <= SERVICES.keys()
-    ours = {service["image"] for service in SERVICES.values() if "build" in service}
-    assert ours == {"fraud-detector"}
+    ours = {name: service["image"] for name, service in SERVICES.items() if "build" in service}
+    assert ours == {"api": "fraud-detector", "desk": "fraud-desk", "scorer": "fraud-detector",
+                    "topics": "fraud-detector"}
     for service in SERVICES.values():
         if "build" not in service:
             assert re.fullmatch(r".+:v?\d+(\.\d+)+", service["image"]), service["image"]
@@ -30,12 +32,21 @@ def test_the_broker_is_the_one_that_is_tested():
 
 
 def test_every_variable_of_a_detector_is_a_setting():
-    known = {f"FRAUD_{field.upper()}" for kind in (ServeSettings, StreamSettings)
+    known = {f"FRAUD_{field.upper()}" for kind in (ServeSettings, StreamSettings, DeskSettings)
              for field in kind.__struct_fields__} | {BROKERS}
     for service in SERVICES.values():
         if "build" in service:
             assert service["environment"].keys() <= known
     assert read_stream_settings(SERVICES["scorer"]["environment"]).brokers == "kafka:19092"
+
+
+def test_the_desk_reads_where_the_detectors_write():
+    read = read_desk_settings(SERVICES["desk"]["environment"]).desk_decisions.split(",")
+    written = [SERVICES[name]["environment"]["FRAUD_DECISION_LOG"] for name in ("api", "scorer")]
+    assert read == written
+    assert SERVICES["desk"]["network_mode"] == "host"
+    for name in ("api", "scorer", "desk"):
+        assert "decisions:/data" in SERVICES[name]["volumes"]
 
 
 def test_what_is_mounted_and_waited_for_is_there():

@@ -1,0 +1,210 @@
+"""Doors through which labels and events leave: a file, an API, a topic, a webhook."""
+
+from __future__ import annotations
+
+import csv
+import hmac
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import msgspec
+
+from desk.settings import TOPIC, DeskSettings
+from desk.tables import Delivery
+from fraud.brokers import connection
+from fraud.clock import now_ms
+from fraud.errors import FraudError
+
+COLUMNS = ("transaction_id", "is_fraud", "label_time", "incident_id", "source")
+API_FIELDS = ("transaction_id", "is_fraud", "label_time", "source", "origin", "destination")
+SECONDS = 10.0          # for a receiver to answer
+REFUSALS = range(400, 500)
+NOT_REFUSALS = (401, 403, 404, 408, 429)    # of everything, not of what was sent
+
+
+class DeliveryError(FraudError):
+    """Entries that a receiver did not take. `is_refusal` is true if it will never take them."""
+
+    def __init__(self, message: str, is_refusal: bool = False):
+        super().__init__(message, is_refusal)
+        self.is_refusal = is_refusal
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Door(Protocol):
+    """A way out of the desk."""
+
+    def send(self, entries: Sequence[Delivery]) -> None:
+        """Send entries, and return once the receiver has them.
+
+        Raises:
+            DeliveryError: it has not taken all of them.
+        """
+
+    def close(self) -> None:
+        """Close connections."""
+
+
+def label_door(settings: DeskSettings) -> Door:
+    """Return the door of FRAUD_DESK_LABELS."""
+    location = settings.desk_labels
+    if location.startswith(TOPIC):
+        return TopicDoor(location.removeprefix(TOPIC), settings)
+    if location.startswith(("http://", "https://")):
+        return ApiDoor(location, settings.desk_labels_key)
+    return FileDoor(Path(location))
+
+
+def event_door(settings: DeskSettings) -> Door:
+    """Return the door of FRAUD_DESK_WEBHOOK."""
+    return WebhookDoor(settings.desk_webhook, settings.desk_webhook_secret)
+
+
+class FileDoor:
+    """A CSV file of labels, as `make report` reads it."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def send(self, entries: Sequence[Delivery]) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._path, "a+", encoding="utf-8", newline="") as file:
+                columns = _prepare(file)
+                labels = [msgspec.json.decode(entry.body) for entry in entries]
+                if any(entry.attempts > 1 for entry in entries):
+                    labels = _missing(file, labels)
+                text = io.StringIO()
+                writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+                writer.writerows(labels)
+                file.write(text.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DeliveryError(f"{self._path}: cannot be written ({error.strerror}); check the "
+                                "folder of FRAUD_DESK_LABELS") from error
+
+    def close(self) -> None:
+        """Do nothing: the file is closed after each batch."""
+
+
+def _prepare(file: Any) -> list[str]:
+    """Remove a line that a crash cut off, write the header if there is none, return the columns.
+
+    Raises:
+        DeliveryError: the file holds something other than labels.
+    """
+    file.seek(0)
+    content = file.read()
+    if content and not content.endswith("\n"):
+        file.truncate(len(content[:content.rfind("\n") + 1].encode()))
+        return _prepare(file)
+    if not content:
+        file.write(",".join(COLUMNS) + "\n")
+        return list(COLUMNS)
+    columns = next(csv.reader([content.partition("\n")[0].rstrip("\r")]))
+    if not {"transaction_id", "is_fraud", "label_time"} <= set(columns):
+        raise DeliveryError(f"{file.name}: has the columns {', '.join(columns)}, not those of "
+                            "labels; name another file in FRAUD_DESK_LABELS")
+    return columns
+
+
+def _missing(file: Any, labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the labels that an earlier attempt has not written."""
+    file.seek(0)
+    written = {(row["transaction_id"], row["label_time"]) for row in csv.DictReader(file)}
+    return [label for label in labels
+            if (label["transaction_id"], str(label["label_time"])) not in written]
+
+
+class ApiDoor:
+    """POST /v1/labels of the API."""
+
+    def __init__(self, url: str, key: str):
+        self._url, self._key = url, key
+
+    def send(self, entries: Sequence[Delivery]) -> None:
+        labels = [{name: value for name, value in msgspec.json.decode(entry.body).items()
+                   if name in API_FIELDS} for entry in entries]
+        _post(self._url, msgspec.json.encode({"labels": labels}), {"X-API-Key": self._key})
+
+    def close(self) -> None:
+        """Do nothing: each request has its connection."""
+
+
+class WebhookDoor:
+    """CloudEvents to a URL of the caller, signed: `v1=HMAC-SHA-256(secret, TIME.BODY)`."""
+
+    def __init__(self, url: str, secret: str):
+        self._url, self._secret = url, secret.encode()
+
+    def send(self, entries: Sequence[Delivery]) -> None:
+        for entry in entries:
+            body, time = entry.body.encode(), str(now_ms() // 1_000)
+            signature = hmac.digest(self._secret, time.encode() + b"." + body, "sha256").hex()
+            _post(self._url, body, {
+                "Content-Type": "application/cloudevents+json",
+                "X-Fraud-Signature": f"t={time},v1={signature}"})
+
+    def close(self) -> None:
+        """Do nothing: each request has its connection."""
+
+
+def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
+    request = Request(url, body, {"Content-Type": "application/json", **headers})
+    try:
+        with urlopen(request, timeout=SECONDS) as response:     # noqa: S310: settings name the URL
+            response.read()
+    except HTTPError as error:
+        reason = error.read(300).decode(errors="replace")
+        refused = error.code in REFUSALS and error.code not in NOT_REFUSALS
+        raise DeliveryError(f"{url} answered {error.code}: {reason}", refused) from error
+    except (URLError, OSError) as error:
+        raise DeliveryError(f"{url} does not answer ({getattr(error, 'reason', error)}); check "
+                            "that it runs and its address") from error
+
+
+class TopicDoor:
+    """A Kafka topic of labels, each under its transaction_id."""
+
+    def __init__(self, topic: str, settings: DeskSettings):
+        self._topic, self._settings = topic, settings
+        self._producer: Any = None
+
+    def send(self, entries: Sequence[Delivery]) -> None:
+        from kafka import KafkaProducer
+        from kafka.errors import KafkaError
+
+        try:
+            if self._producer is None:
+                self._producer = KafkaProducer(
+                    **connection(self._settings), acks="all", allow_auto_create_topics=False,
+                    max_block_ms=SECONDS * 1_000, bootstrap_timeout_ms=SECONDS * 1_000)
+            sent = [self._producer.send(self._topic, _topic_label(label),
+                                        label["transaction_id"].encode())
+                    for label in (msgspec.json.decode(entry.body) for entry in entries)]
+            self._producer.flush(SECONDS)
+            for future in sent:
+                future.get(SECONDS)
+        except KafkaError as error:
+            self.close()
+            raise DeliveryError(f"topic {self._topic!r} on {self._settings.brokers} does not take "
+                                f"labels ({error}); check the brokers and that the topic exists"
+                                ) from error
+
+    def close(self) -> None:
+        if self._producer is not None:
+            self._producer.close(0)
+            self._producer = None
+
+
+def _topic_label(label: dict[str, Any]) -> bytes:
+    """Return a message of `monitoring.label_topic`."""
+    return msgspec.json.encode({name: label[name] for name in COLUMNS if name in label})
