@@ -26,8 +26,11 @@ class Registry(Versions):
     def promote(self, number: str, reason: str, force: bool = False) -> None:
         """Make a version the champion, see `aliases.promote`."""
         before, is_refused = number_of(self.champion()), self.version(number).is_refused
+        challenger = self._challenger()
         aliases.promote(self, number, reason, force)
         self._record("promote", before, number, reason, forced=is_refused)
+        if challenger and not self._challenger():
+            self._record("end-challenge", challenger, "", "promoted")
 
     def rollback(self, reason: str) -> str:
         """Restore the previous champion and return its number, see `aliases.rollback`."""
