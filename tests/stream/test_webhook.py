@@ -62,7 +62,7 @@ class WebhookReceiver(ThreadingHTTPServer):
 
 
 class Received(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
 
     def do_POST(self):
         server = self.server

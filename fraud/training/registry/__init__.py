@@ -29,12 +29,15 @@ class Registry(Versions):
                 force: bool = False, evidence: Path | None = None) -> None:
         """Make a version the champion, or the canary, see `aliases.promote`."""
         before, is_refused = number_of(self.champion()), self.version(number).is_refused
+        challenger = self._challenger()
         aliases.promote(self, number, reason, share, GateOverride(force, evidence))
         if share == canary.WHOLE:
             self._record("promote", before, number, reason, forced=force and is_refused)
         else:
             self._record("canary", before, number, f"{share:g} % of the accounts: {reason}",
                          forced=force and is_refused)
+        if challenger and not self._challenger():
+            self._record("end-challenge", challenger, "", "promoted")
 
     def rollback(self, reason: str) -> str:
         """End the canary or restore the previous champion, see `aliases.rollback`."""

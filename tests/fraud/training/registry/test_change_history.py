@@ -54,6 +54,15 @@ def test_a_promotion_against_the_gate_says_so(register, tags, capsys):
     assert "(against the gate)" in ran(capsys, "history")
 
 
+def test_the_promotion_of_a_challenger_ends_its_challenge(register):
+    registry = Registry()
+    registry.promote(register(2), "good")
+    registry.challenge("1", "again")
+    registry.promote("1", "better in shadow")
+    assert facts()[2:] == [("promote", "2", "1", "better in shadow"),
+                           ("end-challenge", "1", "", "promoted")]
+
+
 def test_what_failed_is_no_change(register, monkeypatch, capsys):
     register()
     with monkeypatch.context() as patch:
