@@ -2,6 +2,7 @@
 
 PYTHON ?= >=3.11,<3.14
 UV_VERSION := 0.13.9
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 BIN := .venv/bin
 READY := .venv/.ready
 LINT := .venv-lint/.ready
@@ -155,6 +156,8 @@ java:
 $(TOOLS): requirements-tools.txt | $(UV)
 	@$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv-tools
 	@$(UV) pip sync --quiet --python .venv-tools/bin/python requirements-tools.txt
+	@command -v go >/dev/null 2>&1 && GOBIN="$(CURDIR)/.venv-tools/bin" go install $(ACTIONLINT) || \
+		echo "Go is missing, and with it actionlint; its test will be skipped"
 	@touch $(TOOLS)
 
 $(LINT): requirements-lint.txt | $(UV)

@@ -40,3 +40,8 @@ def test_actions_are_pinned_and_jobs_have_only_the_rights_they_name(path):
 @pytest.mark.system
 def test_zizmor_finds_nothing():
     run("zizmor", "--offline", "--strict-collection", FOLDER)
+
+
+@pytest.mark.system
+def test_actionlint_finds_nothing():
+    run("actionlint", *WORKFLOWS)

@@ -27,6 +27,6 @@ if __name__ == "__main__":
     settings = from_environment(os.environ, ServeSettings)
     logs.configure(settings.log_level)
     app = create_app(settings)
-    app.add_route(instrumented(authenticated(echo)), "/v1/echo", methods=["POST"])
+    app.add_route(instrumented(authenticated("score")(echo)), "/v1/echo", methods=["POST"])
     app.prepare(port=int(sys.argv[1]), single_process=True, access_log=False, motd=False)
     Sanic.serve_single(app)

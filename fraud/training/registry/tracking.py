@@ -5,6 +5,7 @@ MLFLOW_TRACKING_URI names the server, by default a SQLite file in the working di
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import logging
@@ -18,12 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fraud.training import quiet
+from fraud.training import files, quiet
+from fraud.training.errors import TrainingError
 from fraud.training.models.candidate import TRAINERS, VARIANTS, Candidate, Variant
 from fraud.training.registry.lineage import Lineage
 
 EXPERIMENT = "fraud-detection"
-DEFAULT_URI = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+DEFAULT_URI = SQLITE + "mlflow.db"
 DIGEST_CHARACTERS = 36      # of a dataset's digest, at most: MLflow's limit
 
 
@@ -49,15 +52,39 @@ def uri() -> str:
 
 
 def connect():
-    """Return MLflow's client, with the address set for the process."""
+    """Return MLflow's client, with the address set for the process.
+
+    Raises:
+        TrainingError: MLflow's store cannot be used, such as one of another MLflow's schema.
+    """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(uri())
-    return mlflow.MlflowClient()
+    try:
+        with _locked_folder(uri()):
+            return mlflow.MlflowClient()
+    except (MlflowException, OSError) as error:
+        raise TrainingError(f"MLFLOW_TRACKING_URI is {uri()!r}, which cannot be used: "
+                            f"{files.reason(error)}") from error
+
+
+@contextmanager
+def _locked_folder(address: str) -> Iterator[None]:
+    """Lock the folder of a SQLite file: two first clients at once would both create its tables."""
+    if not address.startswith(SQLITE):
+        yield
+        return
+    folder = os.open(Path(address.removeprefix(SQLITE)).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager
