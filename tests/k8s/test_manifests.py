@@ -345,7 +345,8 @@ def test_a_payment_and_an_account_need_the_memory_that_the_configuration_names(o
     text = (ROOT / "k8s/base/redis/redis.conf").read_text()
     stated = [int(size.replace(",", "")) for size in re.findall(r"x ([\d,]+) bytes", text)]
     payments = ([payment(event_time=NOON + index * 60_000, origin=f"C{index % 1_300:010}",
-                         destination=f"C{index % 1_100:010}") for index in range(first, first + 100)]
+                         destination=f"C{index % 1_100:010}")
+                 for index in range(first, first + 100)]
                 for first in range(0, 30_000, 100))         # over three weeks
     measured = redis_memory.kept_bytes(own_redis().url, payments)
     for size, most in zip(measured, stated, strict=True):
