@@ -49,7 +49,8 @@ class Settings(msgspec.Struct, frozen=True):
         "`wall`; or `event` for replays: no payment is too far ahead, and recording starts at the "
         "first `event_time`"))] = "wall"
     account_key: Annotated[str, Meta(description=(
-        "key of the HMAC that replaces account names in logs; empty: a random one for each process"
+        "key of the HMAC that replaces account names in stores and logs; empty: a random one for "
+        "each process"
         ))] = ""
     model_refresh_seconds: Annotated[Positive, Meta(description=(
         "seconds between checks of `champion.json`, `canary.json`, `challenger.json` and "

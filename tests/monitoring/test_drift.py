@@ -89,6 +89,19 @@ def test_higher_amounts_and_more_transfers_are_drift(weeks):
     assert "type" in drifted(compared(reference, with_transfers(current, 2)))
 
 
+def test_a_column_that_is_less_often_known_has_drifted(weeks):
+    reference, current = weeks[0], weeks[1]
+    names = ["origin_sent_amount_day", "empties_account"]       # a number, a category
+    is_known = np.arange(len(current)) % 2 == 0
+    result = compared(reference, current.assign(
+        **{name: current[name].where(is_known) for name in names}))
+    assert drifted(result) == set(names)
+    moved = {column.name: column.share_moved for column in result.columns}
+    assert [moved[name] for name in names] == pytest.approx([0.5, 0.5], abs=0.03)
+    assert reference["origin_sent_amount_month"].isna().all()
+    assert moved["origin_sent_amount_month"] == 0, "it is unknown on both sides"
+
+
 def test_scores_that_moved_are_drift(weeks):
     reference, current = weeks[0], weeks[1]
     moved = current.assign(score=np.sqrt(current["score"]))

@@ -15,6 +15,7 @@ import requests
 
 from fraud import bundle
 from fraud.features import DEFAULT
+from fraud.history import NAMES, WINDOWS
 from fraud.rules.rule_set import Condition, Rule, RulesError, RuleSet
 from fraud.service import Service
 from fraud.settings import Settings
@@ -48,7 +49,7 @@ def test_an_answer_says_how_likely_why_and_by_which_model(server, tmp_path):
     assert body["transaction_id"] == "t-1" and body["decision"] == "decline"
     assert [reason["code"] for reason in body["reasons"]] == ["amount"]
     assert (body["model_version"], body["policy_version"]) == ("1", "1.1")
-    assert body["history"] == "partial"     # the store is younger than a day
+    assert body["history"] == "short"     # the store is younger than a day
 
 
 @pytest.mark.parametrize(("amount", "decision"), [
@@ -68,9 +69,12 @@ def test_a_repeated_id_gets_the_same_bytes_and_another_payment_under_it_is_refus
 def test_later_payments_see_the_earlier_ones(server):
     server.score("a", amount=1.25)
     server.score("b", amount=2.5)
-    counts = decisions(server)[1]["counts"]
-    assert counts[:4] == [1, 125, 1, 125]       # of the origin, sent
-    assert counts[12:] == [1, 125, 1, 125]      # of the destination, received
+    counts = dict(zip(NAMES, decisions(server)[1]["counts"], strict=True))
+    for window in WINDOWS:
+        for flow in ("origin_sent", "destination_received"):
+            assert (counts[f"{flow}_count_{window}"], counts[f"{flow}_cents_{window}"]) == (1, 125)
+    assert counts["origin_received_count_month"] == counts["destination_sent_count_month"] == 0
+    assert counts["origin_knows_other"] == counts["destination_knows_other"] == 1
 
 
 def test_a_batch_gives_an_answer_or_a_problem_for_each_in_order(server):
@@ -94,7 +98,8 @@ def test_one_by_one_and_in_a_batch_the_scores_agree(serve):
     payments = [payment(f"t{place}", amount=round(float(rng.lognormal()), 2),
                         origin=f"C{rng.integers(5)}", destination=f"C{rng.integers(5)}",
                         event_time=1_704_103_200_000 + place * 100_000) for place in range(200)]
-    one, many = serve(FRAUD_CLOCK="event"), serve(FRAUD_CLOCK="event")
+    variables = {"FRAUD_CLOCK": "event", "FRAUD_ACCOUNT_KEY": "key"}     # sketches are of pseudonyms
+    one, many = serve(**variables), serve(**variables)
     singles = [one.post("/v1/score", body).json()["score"] for body in payments]
     batch = [item["score"] for item in many.post("/v1/score/batch", payments).json()]
     np.testing.assert_allclose(singles, batch, atol=1e-6)
