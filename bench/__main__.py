@@ -23,6 +23,7 @@ PARTS = {       # the arguments of `python -m bench.<name>`, and the heading of 
     "serving": ([], "The API"),
     "lambda_function": (["fraud-detector"], "The image as a Lambda function"),
     "stream": ([], "The stream"),
+    "shadow": ([], "A challenger in shadow"),
     "soak": ([], "Soak test: twenty minutes at half of the limit"),
 }
 HEAD = """\

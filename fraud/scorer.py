@@ -137,7 +137,7 @@ class Scorer:
         decisions = [self._decision(bundle, case, result, now)
                      for case, result in zip(cases, arm.results, strict=True)]
         if shadow:
-            of_challenger = shadow.score(cases)
+            of_challenger = shadow.score(cases, bundle.features, arm.results)
             decisions = [replace(decision, shadow=of_challenger.get(case.index))
                          for case, decision in zip(cases, decisions, strict=True)]
         if not rules:

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
+import numpy as np
 
 from fraud.bundle import Bundle, Thresholds
-from fraud.inference import rows_with_history, rows_without_history
+from fraud.features import FeatureTable
+from fraud.inference import ModelResult, rows_with_history, rows_without_history
 from fraud.pending import Pending
 
 log = logging.getLogger(__name__)
@@ -44,13 +46,19 @@ class ShadowScorer:
         self._bundle, self._on_drop = bundle, on_drop
         self._slow_calls, self._is_dropped = 0, False
 
-    def score(self, cases: Sequence[Pending]) -> dict[int, ShadowDecision]:
-        """Return decisions by the index of a case; nothing for types that it does not know."""
+    def score(self, cases: Sequence[Pending], table: FeatureTable, results: Sequence[ModelResult]
+              ) -> dict[int, ShadowDecision]:
+        """Return decisions by the index of a case; nothing for types that it does not know.
+
+        Args:
+            table: of the model that decided on the cases.
+            results: of that model, one a case.
+        """
         if self._is_dropped:
             return {}
         started = time.perf_counter()
         try:
-            decisions = self._scored(cases)
+            decisions = self._scored(cases, table, results)
         except Exception as error:      # whatever it is: it must not fail an answer
             self._drop("error", f"failed ({type(error).__name__}: {error})")
             return {}
@@ -62,25 +70,35 @@ class ShadowScorer:
                                f"its bound {SLOW_CALLS} times in a row")
         return decisions
 
-    def _scored(self, cases: Sequence[Pending]) -> dict[int, ShadowDecision]:
+    def _scored(self, cases: Sequence[Pending], table: FeatureTable,
+                results: Sequence[ModelResult]) -> dict[int, ShadowDecision]:
         bundle = self._bundle
-        known = [case for case in cases if case.payment.type in bundle.features.type_codes]
         decisions: dict[int, ShadowDecision] = {}
-        for model, thresholds, part in (
-                (bundle.model, bundle.policy.model, [case for case in known if case.uses_history]),
-                (bundle.fallback, bundle.policy.fallback,
-                 [case for case in known if not case.uses_history])):
+        for uses_history, model, thresholds in (
+                (True, bundle.model, bundle.policy.model),
+                (False, bundle.fallback, bundle.policy.fallback)):
+            part = [(case, result) for case, result in zip(cases, results, strict=True)
+                    if case.uses_history is uses_history
+                    and case.payment.type in bundle.features.type_codes]
             if not part:
                 continue
-            payments = [case.payment for case in part]
-            histories = [case.history for case in part if case.history is not None]
-            rows = (rows_with_history(bundle.features, payments, histories) if model is bundle.model
-                    else rows_without_history(bundle.features, payments))
-            for case, score in zip(part, model.scores(rows).tolist(), strict=True):
+            rows = self._rows([case for case, _ in part], [result for _, result in part], table)
+            for (case, _), score in zip(part, model.scores(rows).tolist(), strict=True):
                 decisions[case.index] = ShadowDecision(
                     bundle.manifest.version, bundle.digest, bundle.policy_digest, thresholds, score,
                     thresholds.decide(score, case.payment.amount_cents))
         return decisions
+
+    def _rows(self, cases: Sequence[Pending], results: Sequence[ModelResult], table: FeatureTable
+              ) -> np.ndarray:
+        """Return feature rows: those of the other model where it has the same features."""
+        ours = self._bundle.features
+        if (ours.types, ours.names) == (table.types, table.names):
+            return np.array([result.features for result in results], np.float32)
+        payments = [case.payment for case in cases]
+        histories = [case.history for case in cases if case.history is not None]
+        return (rows_with_history(ours, payments, histories) if cases[0].uses_history
+                else rows_without_history(ours, payments))
 
     def _drop(self, reason: str, problem: str) -> None:
         self._is_dropped = True

@@ -96,6 +96,19 @@ def test_a_challenger_sees_the_counts_of_the_champion(scorer, strict):
         assert outcome.decision.shadow.score == pytest.approx(outcome.decision.score, abs=1e-6)
 
 
+@pytest.mark.parametrize("filled", [True, False])       # model, fallback
+@pytest.mark.parametrize("size", [1, 30])
+def test_rows_of_the_champion_are_those_that_the_challenger_would_compute(
+        scorer, strict, filled, size):
+    other = replace(strict, features=type(strict.features)(strict.features.types))
+    other.features.types = list(strict.features.types)      # no longer equal to the champion's
+    payments = [payment(f"p{number}", amount_cents=100 + number, origin=f"C{number % 4}")
+                for number in range(size)]
+    taken, computed = ([outcome.decision.shadow for outcome in scorer(
+        ShadowScorer(each, print), filled).score(payments)] for each in (strict, other))
+    assert taken == computed and None not in taken
+
+
 def test_a_payment_of_a_type_that_it_does_not_know_is_left_to_the_champion(scorer, strict):
     table = replace_types(strict)
     outcomes = scorer(ShadowScorer(table, print)).score([payment("a"), payment("b", type="DEBIT")])
