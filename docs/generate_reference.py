@@ -21,9 +21,11 @@ if __name__ == "__main__":          # a script sees only its own folder
 import msgspec  # noqa: E402
 from prometheus_client.metrics import MetricWrapperBase  # noqa: E402
 
+import desk.metrics  # noqa: E402
 import fraud.metrics  # noqa: E402
 import serve.metrics  # noqa: E402
 import stream.metrics  # noqa: E402
+from desk.settings import DeskSettings  # noqa: E402
 from fraud.brokers import BrokerSettings  # noqa: E402
 from fraud.settings import Settings  # noqa: E402
 from serve.settings import ServeSettings  # noqa: E402
@@ -41,11 +43,15 @@ def tables() -> dict[str, str]:
         "settings of the API": _settings(ServeSettings, Settings),
         "settings of Kafka": _settings(BrokerSettings, Settings),
         "settings of the stream": _settings(StreamSettings, BrokerSettings),
+        "settings of the desk": _settings(DeskSettings, BrokerSettings),
         "metrics of scoring": _metrics(fraud.metrics.ALL),
         "metrics of the API": _metrics(
             metric for metric in serve.metrics.ALL if metric not in fraud.metrics.ALL),
         "metrics of the stream": _metrics(
             metric for metric in vars(stream.metrics).values()
+            if isinstance(metric, MetricWrapperBase)),
+        "metrics of the desk": _metrics(
+            metric for metric in vars(desk.metrics).values()
             if isinstance(metric, MetricWrapperBase)),
         "metrics of reports": _table(("metric", "labels", "meaning"), _report_metrics()),
     }
