@@ -50,7 +50,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Disagreement:
+class ShadowDifference:
     """A payment that champion and challenger decide differently."""
 
     payment: DecidedPayment
@@ -141,7 +141,7 @@ def total(sample: list[float], population: int) -> Estimate:
 
 
 def disagreements(session: Session, since: int) -> tuple[list[tuple[str, str, int]],
-                                                         list[Disagreement]]:
+                                                         list[ShadowDifference]]:
     """Return champion's decision, challenger's and the number of payments; and the largest."""
     differ = (DecidedPayment.shadow_decision.is_not(None), DecidedPayment.decided_at >= since,
               DecidedPayment.shadow_decision != DecidedPayment.decision)
@@ -153,7 +153,7 @@ def disagreements(session: Session, since: int) -> tuple[list[tuple[str, str, in
         select(DecidedPayment, Case.id).outerjoin(
             Case, Case.transaction_id == DecidedPayment.transaction_id)
         .where(*differ).order_by(DecidedPayment.amount_cents.desc()).limit(LARGEST))
-    return pairs, [Disagreement(payment, case_id) for payment, case_id in largest]
+    return pairs, [ShadowDifference(payment, case_id) for payment, case_id in largest]
 
 
 def backlog_by_age(session: Session, now: int) -> list[tuple[str, int]]:

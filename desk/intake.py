@@ -22,7 +22,7 @@ from desk.database import Database, insert_new
 from desk.log_files import LogFiles, LogPart
 from desk.log_topic import LogTopic
 from desk.settings import TOPIC, DeskSettings
-from desk.tables import OPEN, REVIEW, Case, DecidedPayment, LogPosition
+from desk.tables import OPEN, REVIEW, Case, DecidedPayment, ReadPosition
 from fraud.clock import HOUR_MS
 from fraud.decision import Decision
 from fraud.errors import FraudError
@@ -77,7 +77,7 @@ class Intake:
         """Take in what is new now, and return the number of lines."""
         count = 0
         with self._database.reading() as session:
-            positions = {row.source: row.position for row in session.scalars(select(LogPosition))}
+            positions = {row.source: row.position for row in session.scalars(select(ReadPosition))}
         for source in self._sources:
             for part in source.read(positions):
                 for start in range(0, max(len(part.lines), 1), BATCH):
@@ -88,8 +88,8 @@ class Intake:
                     with self._database.writing() as session:
                         self.add(session, lines, part.name)
                         if last:
-                            session.merge(LogPosition(source=part.source, name=part.name,
-                                                      position=part.position))
+                            session.merge(ReadPosition(
+                                source=part.source, name=part.name, position=part.position))
                     positions[part.source] = part.position
                     count += len(lines)
         self._since_analysis += count

@@ -43,12 +43,12 @@ def _sign_in(request: Request) -> HTTPResponse:
     if context.settings.desk_proxy_header:
         raise Refusal(403, "People sign in with the proxy here.")
     form = form_of(request)
-    with context.database.writing() as session:
-        token = sign_in.sign_in(session, context.settings, form.get("name", ""),
-                                form.get("password", ""), address_of(request))
     wanted = form.get("next", HOME)
-    if isinstance(token, sign_in.SignInError):
-        return _sign_in_form(request, str(token), wanted, 403)
+    try:
+        token = sign_in.sign_in(context.database, context.settings, form.get("name", ""),
+                                form.get("password", ""), address_of(request))
+    except sign_in.SignInError as error:
+        return _sign_in_form(request, str(error), wanted, 403)
     response = to(wanted)
     set_cookie(request, response, token)
     return response

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from desk import people, trail
+from desk.database import Database
 from desk.settings import DeskSettings
 from desk.tables import BrowserSession, Person, TrailEntry
 from fraud.clock import HOUR_MS, now_ms
@@ -24,23 +25,28 @@ class SignInError(FraudError):
     """A sign-in that is refused."""
 
 
-def sign_in(session: Session, settings: DeskSettings, name: str, password: str,
-            address: str) -> str | SignInError:
-    """Return the token of a new session, for a cookie; or the reason why there is none.
+def sign_in(database: Database, settings: DeskSettings, name: str, password: str,
+            address: str) -> str:
+    """Return the token of a new session, for a cookie.
 
-    A failure is part of the trail, so it is returned: an exception would roll it back.
+    The password is checked before anything is locked: argon2 takes its time.
 
     Args:
         address: of the browser, for throttling.
+
+    Raises:
+        SignInError: name and password do not fit, or too many have not.
     """
-    if _is_throttled(session, name, address):
-        return SignInError("too many failed attempts; wait 15 minutes, or ask an admin for a new "
-                           "password")
-    person = people.authenticated(session, name, password)
-    if person is None:
+    with database.reading() as session:
+        if _is_throttled(session, name, address):
+            raise SignInError("too many failed attempts; wait 15 minutes, or ask an admin for a "
+                              "new password")
+        person = people.authenticated(session, name, password)
+    with database.writing() as session:
+        if person is not None:
+            return start_session(session, settings, person)
         trail.record(session, name[:people.LONGEST_NAME], FAILED, account=address)
-        return SignInError("name and password do not fit; check both")
-    return start_session(session, settings, person)
+    raise SignInError("name and password do not fit; check both")
 
 
 def start_session(session: Session, settings: DeskSettings, person: Person) -> str:

@@ -164,7 +164,7 @@ class Delivery(Base):
     __table_args__ = (Index("outbox_waiting", "kind", "sent_at", "cancelled_at", "send_from"),)
 
 
-class LogPosition(Base):
+class ReadPosition(Base):
     """The part of a decision log that has been read."""
 
     __tablename__ = "log_positions"

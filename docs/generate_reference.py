@@ -22,10 +22,12 @@ if __name__ == "__main__":          # a script sees only its own folder
 import msgspec  # noqa: E402
 from prometheus_client.metrics import MetricWrapperBase  # noqa: E402
 
+import desk.metrics  # noqa: E402
 import fraud.metrics  # noqa: E402
 import serve.metrics  # noqa: E402
 import stream.metrics  # noqa: E402
 import stream.webhook_metrics  # noqa: E402
+from desk.settings import DeskSettings  # noqa: E402
 from fraud.brokers import BrokerSettings  # noqa: E402
 from fraud.settings import Settings  # noqa: E402
 from serve.settings import ServeSettings  # noqa: E402
@@ -44,11 +46,13 @@ def tables() -> dict[str, str]:
         "settings of Kafka": _settings(BrokerSettings, Settings),
         "settings of the stream": _settings(StreamSettings, BrokerSettings),
         "settings of the webhook": _settings(WebhookSettings, Settings),
+        "settings of the desk": _settings(DeskSettings, BrokerSettings),
         "metrics of scoring": _metrics(fraud.metrics.ALL),
         "metrics of the API": _metrics(
             metric for metric in serve.metrics.ALL if metric not in fraud.metrics.ALL),
         "metrics of the stream": _metrics(_in_module(stream.metrics)),
         "metrics of the webhook": _metrics(_in_module(stream.webhook_metrics)),
+        "metrics of the desk": _metrics(_in_module(desk.metrics)),
         "metrics of reports": _table(("metric", "labels", "meaning"), _report_metrics()),
     }
 

@@ -15,7 +15,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from fraud import feature_definitions as features
+from fraud import feature_definitions as features, wording
 from fraud.feature_inputs import MONTH_HOURS
 
 IN_THE_HOUR = "in the last hour or two"     # the running hour and the one before
@@ -68,35 +68,35 @@ def sentence(group: str, value: Values, reference: Values) -> str:
 
 
 def _amount(value: Values, reference: Values) -> str:
-    return (f"Moves {_money(value['amount'])}; a usual {reference.type}, "
-            f"{_money(reference['amount'])}")
+    return (f"Moves {wording.money(value['amount'])}; a usual {reference.type}, "
+            f"{wording.money(reference['amount'])}")
 
 
 def _origin_balance(value: Values, reference: Values) -> str:
-    return (f"The sender {_holds(value['origin_balance'])}; "
-            f"a usual one {_holds(reference['origin_balance'])}")
+    return (f"The sender {wording.holds(value['origin_balance'])}; "
+            f"a usual one {wording.holds(reference['origin_balance'])}")
 
 
 def _destination_balance(value: Values, reference: Values) -> str:
-    return (f"The recipient {_holds(value['destination_balance'])}; "
-            f"a usual one {_holds(reference['destination_balance'])}")
+    return (f"The recipient {wording.holds(value['destination_balance'])}; "
+            f"a usual one {wording.holds(reference['destination_balance'])}")
 
 
 def _amount_against_balance(value: Values, reference: Values) -> str:
     amount, balance = value["amount"], value["origin_balance"]
     if value.type == "CASH_IN":
-        return f"Pays {_money(amount)} into an account that {_holds(balance)}"
+        return f"Pays {wording.money(amount)} into an account that {wording.holds(balance)}"
     if balance <= 0:
-        return f"Takes {_money(amount)} from a sender who {_holds(balance)}"
-    held = f"the {_money(balance)} the sender holds"
+        return f"Takes {wording.money(amount)} from a sender who {wording.holds(balance)}"
+    held = f"the {wording.money(balance)} the sender holds"
     if amount > balance:
-        return f"Takes {_money(amount)}, more than {held}"
-    return f"Takes {_portion(amount, balance)} of {held}"
+        return f"Takes {wording.money(amount)}, more than {held}"
+    return f"Takes {wording.portion(amount, balance)} of {held}"
 
 
 def _time_of_day(value: Values, reference: Values) -> str:
-    return (f"Made between {_hour(value['hour_of_day'])} UTC; "
-            f"a usual {reference.type}, between {_hour(reference['hour_of_day'])} UTC")
+    return (f"Made between {wording.hour(value['hour_of_day'])} UTC; "
+            f"a usual {reference.type}, between {wording.hour(reference['hour_of_day'])} UTC")
 
 
 def _origin_sending(value: Values, reference: Values) -> str:
@@ -105,8 +105,8 @@ def _origin_sending(value: Values, reference: Values) -> str:
     if text or value.type == "CASH_IN" or math.isnan(left):
         return text or _count("The sender sent", "origin_sent", "day", value, reference)
     sent = value["origin_sent_amount_day"] + value["amount"]
-    return (f"With this payment the sender has sent {_money(sent)} {IN_THE_DAY} and keeps "
-            f"{_money(left) if left > 0 else 'nothing'}")
+    return (f"With this payment the sender has sent {wording.money(sent)} {IN_THE_DAY} and keeps "
+            f"{wording.money(left) if left > 0 else 'nothing'}")
 
 
 def _origin_receiving(value: Values, reference: Values) -> str:
@@ -117,8 +117,8 @@ def _origin_receiving(value: Values, reference: Values) -> str:
 
 def _destination_sending(value: Values, reference: Values) -> str:
     return _activity("The recipient sent", "destination_sent", value, reference) or (
-        f"The recipient sent {_money(value['destination_sent_amount_day'])} and received "
-        f"{_money(value['destination_received_amount_day'])} {IN_THE_DAY}")
+        f"The recipient sent {wording.money(value['destination_sent_amount_day'])} and received "
+        f"{wording.money(value['destination_received_amount_day'])} {IN_THE_DAY}")
 
 
 def _destination_receiving(value: Values, reference: Values) -> str:
@@ -132,7 +132,7 @@ def _passing_on(value: Values, reference: Values) -> str:
     if value["origin_received_amount_hour"] > 0:
         window, when = "hour", IN_THE_HOUR
     received = value[f"origin_received_amount_{window}"]
-    return f"Moves {_money(value['amount'])}; the sender received {_money(received)} {when}"
+    return f"Moves {wording.money(value['amount'])}; the sender received {wording.money(received)} {when}"
 
 
 def _age(value: Values, reference: Values, side: str, subject: str) -> str:
@@ -141,8 +141,8 @@ def _age(value: Values, reference: Values, side: str, subject: str) -> str:
                       for direction in ("sent", "received"))
     if min(sent, received) >= MONTH_HOURS:
         return f"{subject} had no payment {WHEN['month']}"
-    return (f"{subject} had its first payment {WHEN['month']} {_days(days)}, and its last one "
-            f"{_hours(min(sent, received))} ago")
+    return (f"{subject} had its first payment {WHEN['month']} {wording.days(days)}, and its last one "
+            f"{wording.hours(min(sent, received))} ago")
 
 
 def _origin_age(value: Values, reference: Values) -> str:
@@ -157,26 +157,26 @@ def _counterparties(value: Values, reference: Values) -> str:
     if value["new_destination"] == 1 and value["new_origin"] == 1:
         return f"Sender and recipient had no payment with each other {WHEN['month']}"
     sender, recipient = (value[f"{side}_contacts_month"] for side in ("origin", "destination"))
-    text = f"The sender had payments with {_number(sender, 'no')} or more accounts {WHEN['month']}"
+    text = f"The sender had payments with {wording.number(sender, 'no')} or more accounts {WHEN['month']}"
     return text if math.isnan(recipient) else (
-        f"{text}, the recipient with {_number(recipient, 'none')}")
+        f"{text}, the recipient with {wording.number(recipient, 'none')}")
 
 
 def _amount_against_mean(value: Values, reference: Values) -> str:
     count = value["origin_sent_count_month"]
     if count == 0:
-        return f"Moves {_money(value['amount'])}; the sender sent nothing {WHEN['month']}"
-    return (f"Moves {_money(value['amount'])}; the sender sent "
-            f"{_money(value['origin_sent_amount_month'] / count)} on average {WHEN['month']}")
+        return f"Moves {wording.money(value['amount'])}; the sender sent nothing {WHEN['month']}"
+    return (f"Moves {wording.money(value['amount'])}; the sender sent "
+            f"{wording.money(value['origin_sent_amount_month'] / count)} on average {WHEN['month']}")
 
 
 def _known_frauds(value: Values, reference: Values) -> str:
     sender, recipient = (sum(value[f"{side}_frauds_{direction}_month"]
                              for direction in ("sent", "received"))
                          for side in ("origin", "destination"))
-    text = f"Frauds that became known {WHEN['month']}: {_number(sender, 'none')} with the sender"
+    text = f"Frauds that became known {WHEN['month']}: {wording.number(sender, 'none')} with the sender"
     return text if math.isnan(recipient) else (
-        f"{text}, {_number(recipient, 'none')} with the recipient")
+        f"{text}, {wording.number(recipient, 'none')} with the recipient")
 
 
 def _activity(subject: str, side: str, value: Values, reference: Values) -> str | None:
@@ -192,57 +192,14 @@ def _activity(subject: str, side: str, value: Values, reference: Values) -> str 
 def _count(subject: str, side: str, window: str, value: Values, reference: Values) -> str:
     name = f"{side}_count_{window}"
     payments = "payment" if value[name] == 1 else "payments"
-    return (f"{subject} {_number(value[name], 'no')} {payments} {WHEN[window]}; "
-            f"a usual one, {_number(reference[name], 'none')}")
+    return (f"{subject} {wording.number(value[name], 'no')} {payments} {WHEN[window]}; "
+            f"a usual one, {wording.number(reference[name], 'none')}")
 
 
 def _sum(subject: str, side: str, window: str, value: Values, reference: Values) -> str:
     name = f"{side}_amount_{window}"
-    return (f"{subject} {_money(value[name])} {WHEN[window]}; "
-            f"a usual one, {_money(reference[name])}")
-
-
-def _days(days: float) -> str:
-    return {0.0: "today", 1.0: "yesterday"}.get(days, f"{days:,.0f} days ago")
-
-
-def _hours(hours: float) -> str:
-    if hours < 1:
-        minutes = round(hours * 60)
-        return "1 minute" if minutes == 1 else f"{minutes} minutes"
-    return f"{hours:,.0f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
-
-
-def _number(count: float, zero: str) -> str:
-    if count == 0:
-        return zero
-    return f"{count:,.0f}" if count == int(count) else f"{count:,.1f}"
-
-
-def _money(units: float) -> str:
-    return f"{units + 0.0:,.2f}"        # never "-0.00"
-
-
-def _holds(balance: float) -> str:
-    if balance == 0:
-        return "holds nothing"
-    return f"holds {_money(balance)}" if balance > 0 else f"is overdrawn by {_money(-balance)}"
-
-
-def _portion(part: float, whole: float) -> str:
-    """Return a part of a positive whole in words, rounded but never up to all or down to none."""
-    if part == whole:
-        return "all"
-    if part == 0:
-        return "none"
-    percent = round(100 * part / whole)
-    if percent == 0:
-        return "less than 1 %"
-    return f"{percent} %" if percent < 100 else "more than 99 %"
-
-
-def _hour(hour: float) -> str:
-    return f"{int(hour):02}:00 and {int(hour) + 1:02}:00"
+    return (f"{subject} {wording.money(value[name])} {WHEN[window]}; "
+            f"a usual one, {wording.money(reference[name])}")
 
 
 SENTENCES: Mapping[str, Sentence] = {

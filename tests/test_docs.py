@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from desk.settings import DeskSettings
 from docs import generate_reference
 from fraud.settings import Settings
 from fraud.training.simulate.behaviour import MEANINGS
@@ -16,7 +17,7 @@ from serve.settings import ServeSettings
 from stream.settings import StreamSettings, WebhookSettings
 from tests.tools import ROOT
 
-PROGRAMS = ("flows", "fraud", "serve", "stream", "monitoring", "bench", "docs")
+PROGRAMS = ("desk", "flows", "fraud", "serve", "stream", "monitoring", "bench", "docs")
 FOLDERS = (*PROGRAMS, "k8s", "sam", "tests", "notebooks", ".github")
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(     # the changelog has former names
     path for name in FOLDERS for path in (ROOT / name).rglob("*.md"))} - {ROOT / "CHANGELOG.md"})
@@ -64,7 +65,8 @@ def read_from_environment() -> set[str]:
 def settings() -> dict[str, object]:
     """Each field of a settings type as a variable, and its default."""
     return {f"FRAUD_{field.upper()}": getattr(kind(), field)
-            for kind in (Settings, ServeSettings, StreamSettings, WebhookSettings)
+            for kind in (Settings, ServeSettings, StreamSettings, WebhookSettings,
+                         DeskSettings)
             for field in kind.__struct_fields__}
 
 
@@ -144,7 +146,7 @@ def in_code(cell: str) -> list[str]:
 def command_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Each call of one of our programs, in blocks and in sentences, with its options."""
     joined = re.sub(r"\\\n\s*", " ", text(path))
-    for found in re.finditer(r"python3? (-m (?:fraud|serve|stream|monitoring|bench)[\w.]*|"
+    for found in re.finditer(r"python3? (-m (?:fraud|serve|stream|monitoring|bench|desk)[\w.]*|"
                              r"[\w/]+\.py)([^`\n]*)", joined):
         words = re.split(r"\s{2,}[a-z]|[;|>&]", found[2])[0]
         yield found[1].rstrip("."), re.findall(r"(?<!\S)\[?(--[\w-]+)", words)

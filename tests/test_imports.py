@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module of `fraud` imports only modules of earlier layers, and its own package.
 LAYERS = (
-    {"errors", "caller", "clock", "packing"},
+    {"errors", "caller", "clock", "packing", "wording"},
     {"command_line", "published"},
     {"transaction", "settings"},
     {"history", "brokers", "pseudonym"},

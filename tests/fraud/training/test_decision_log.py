@@ -3,6 +3,7 @@ import pytest
 
 from fraud.bundle import Thresholds
 from fraud.decision import Decision
+from fraud.history import NAMES
 from fraud.training.decision_log import read_decisions
 from fraud.training.errors import TrainingError
 from fraud.training.parity.recount import recounted
@@ -44,7 +45,11 @@ def test_counting_again_is_in_the_order_given_and_by_hours_and_days():
                 for place, (hour, origin, destination) in enumerate([
                     (100, "A", "B"), (101, "B", "A"), (102, "A", "A"), (102, "A", "B"),
                     (124, "A", "C"), (101, "A", "C"), (100, "A", "C"), (125, "C", "A")])]
-    counts = list(recounted(payments))
+    names = [f"{side}_{direction}_{measure}_{window}" for side in ("origin", "destination")
+             for direction in ("sent", "received") for window in ("hour", "day")
+             for measure in ("count", "cents")]
+    counts = [[dict(zip(NAMES, row, strict=True))[name] for name in names]
+              for row in recounted(payments)]
     assert counts[1] == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]
     assert counts[3] == [1, 100, 2, 101, 2, 110, 2, 110, 1, 10, 1, 10, 0, 0, 1, 1]
     assert counts[4][:8] == [0, 0, 2, 1100, 0, 0, 2, 110]

@@ -10,7 +10,7 @@ from fraud.features import DEFAULT, PaymentColumns
 from fraud.history import counts_of
 from fraud.training.errors import TrainingError
 from fraud.training.leakage import checks, point_in_time
-from fraud.training.leakage.checks import Leakage, audit, check
+from fraud.training.leakage.checks import Folders, Leakage, audit, check
 from fraud.training.leakage.small_trees import Score
 from fraud.training.parity.recount import recounted
 from fraud.training.settings import FILE, Audit, load
@@ -184,11 +184,13 @@ def audit_of(tmp_path_factory):
         pq.write_table(pa.Table.from_pandas(payments, preserve_index=False), path)
         made = point_in_time.point_in_time_copy(
             str(path), 90 * HOUR, ROWS, folder / "copy.parquet", 7)
-        compute(path, folder / "features", planted or {})
-        compute(made.transactions, folder / "again", planted or {})
+        for file, name in ((path, "features"), (made.original, "original"),
+                           (made.transactions, "again")):
+            compute(file, folder / name, planted or {})
         after = {"balance_after": payments["balance_after"].to_numpy()[:made.end]}
-        return audit(str(folder / "features"), str(folder / "again"), str(path), made,
-                     90 * HOUR, after if after_event else {}, settings, 7)
+        folders = Folders(*(str(folder / name) for name in ("features", "original", "again")))
+        return audit(folders, str(path), made, 90 * HOUR, after if after_event else {}, settings,
+                     7)
 
     return audit_of
 
