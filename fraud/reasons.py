@@ -132,7 +132,8 @@ def _passing_on(value: Values, reference: Values) -> str:
     if value["origin_received_amount_hour"] > 0:
         window, when = "hour", IN_THE_HOUR
     received = value[f"origin_received_amount_{window}"]
-    return f"Moves {wording.money(value['amount'])}; the sender received {wording.money(received)} {when}"
+    return (f"Moves {wording.money(value['amount'])}; the sender received "
+            f"{wording.money(received)} {when}")
 
 
 def _age(value: Values, reference: Values, side: str, subject: str) -> str:
@@ -141,8 +142,8 @@ def _age(value: Values, reference: Values, side: str, subject: str) -> str:
                       for direction in ("sent", "received"))
     if min(sent, received) >= MONTH_HOURS:
         return f"{subject} had no payment {WHEN['month']}"
-    return (f"{subject} had its first payment {WHEN['month']} {wording.days(days)}, and its last one "
-            f"{wording.hours(min(sent, received))} ago")
+    return (f"{subject} had its first payment {WHEN['month']} {wording.days(days)}, and its last "
+            f"one {wording.hours(min(sent, received))} ago")
 
 
 def _origin_age(value: Values, reference: Values) -> str:
@@ -157,7 +158,8 @@ def _counterparties(value: Values, reference: Values) -> str:
     if value["new_destination"] == 1 and value["new_origin"] == 1:
         return f"Sender and recipient had no payment with each other {WHEN['month']}"
     sender, recipient = (value[f"{side}_contacts_month"] for side in ("origin", "destination"))
-    text = f"The sender had payments with {wording.number(sender, 'no')} or more accounts {WHEN['month']}"
+    text = (f"The sender had payments with {wording.number(sender, 'no')} or more accounts "
+            f"{WHEN['month']}")
     return text if math.isnan(recipient) else (
         f"{text}, the recipient with {wording.number(recipient, 'none')}")
 
@@ -166,15 +168,17 @@ def _amount_against_mean(value: Values, reference: Values) -> str:
     count = value["origin_sent_count_month"]
     if count == 0:
         return f"Moves {wording.money(value['amount'])}; the sender sent nothing {WHEN['month']}"
-    return (f"Moves {wording.money(value['amount'])}; the sender sent "
-            f"{wording.money(value['origin_sent_amount_month'] / count)} on average {WHEN['month']}")
+    mean = value["origin_sent_amount_month"] / count
+    return (f"Moves {wording.money(value['amount'])}; the sender sent {wording.money(mean)} on "
+            f"average {WHEN['month']}")
 
 
 def _known_frauds(value: Values, reference: Values) -> str:
     sender, recipient = (sum(value[f"{side}_frauds_{direction}_month"]
                              for direction in ("sent", "received"))
                          for side in ("origin", "destination"))
-    text = f"Frauds that became known {WHEN['month']}: {wording.number(sender, 'none')} with the sender"
+    text = (f"Frauds that became known {WHEN['month']}: {wording.number(sender, 'none')} with the "
+            "sender")
     return text if math.isnan(recipient) else (
         f"{text}, {wording.number(recipient, 'none')} with the recipient")
 

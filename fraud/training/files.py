@@ -17,6 +17,7 @@ from fraud.training.errors import TrainingError
 
 S3_SCHEMES = ("s3://", "s3a://")
 BLOCK = 1 << 23            # bytes
+ALL_HISTORY = b"fraud.all_history"      # key in a schema: nobody had paid before the file begins
 ROW_GROUP = 500_000
 
 

@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 from fraud.training.data import dialect
 from fraud.training.data.formats import PARQUET, OpenedFile, opened
 from fraud.training.errors import TrainingError
-from fraud.training.files import BLOCK, File, reason
+from fraud.training.files import ALL_HISTORY, BLOCK, File, reason
 
 BATCH_ROWS = 250_000            # of Parquet
-ALL_HISTORY = b"fraud.all_history"      # key in a schema: nobody had paid before the file begins
 
 
 class Malformed(NamedTuple):

@@ -23,6 +23,7 @@ from fraud.training.features import partitions
 from fraud.training.features.account_windows import SIDE_NAMES
 from fraud.training.features.partitions import BATCH_ROWS, PAYMENT_COLUMNS
 from fraud.training.java import check_java
+from fraud.transaction import EVENT_TIME_LIMIT
 
 SPLIT = "split"
 PARTITION_ROWS = 250_000       # payments whose entries a core sorts in memory
@@ -156,8 +157,6 @@ def _entries(payments):
     """
     from pyspark.sql import functions as F
 
-    from fraud.training.data.validation import NOT_KNOWN  # workers have no pandas
-
     to_itself = F.col("origin").eqNullSafe(F.col("destination"))
 
     def entries(rows, account: str, other: str, sent, received):
@@ -173,7 +172,8 @@ def _entries(payments):
         return entries(rows, "origin", "destination", True, to_itself).unionAll(
             entries(others, "destination", "origin", False, True))
 
-    known_frauds = payments.where((F.col("is_fraud") == 1) & (F.col("label_time") < NOT_KNOWN))
+    is_known = (F.col("is_fraud") == 1) & (F.col("label_time") < EVENT_TIME_LIMIT)
+    known_frauds = payments.where(is_known)
     labels = known_frauds.withColumn("event_time", F.col("label_time")).withColumn(
         "position", F.lit(-1).cast("long"))
     return both_sides(payments).unionAll(both_sides(labels).withColumn("other", F.lit(-1)))

@@ -18,9 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from fraud.training.data.readers import ALL_HISTORY
 from fraud.training.errors import TrainingError
-from fraud.training.files import ROW_GROUP, not_writable
+from fraud.training.files import ALL_HISTORY, ROW_GROUP, not_writable
 from fraud.training.simulate import drafts, episodes, labels
 from fraud.training.simulate.background import FIRST_DAY, amounts, ordinary
 from fraud.training.simulate.behaviour import DEFAULT, Behaviour
