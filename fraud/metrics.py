@@ -11,7 +11,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from fraud.bundle import Bundle
 from fraud.decision import Answered, Refused
 from fraud.history import (
-    AccountSnapshot, Claim, ClaimResult, KnownFraud, Store, StoreMemory, StoreUnavailable)
+    AccountSnapshot, Claim, ClaimResult, KnownFraud, PaymentAccounts, Store, StoreMemory,
+    StoreUnavailable)
 from fraud.rules.ruling import Rules
 from fraud.transaction import Transaction
 
@@ -81,6 +82,13 @@ class TimedStore:
     def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
         with _Timer("label"):
             return self._store.label(frauds)
+
+    def accounts(self, transaction_ids: Sequence[str]) -> list[PaymentAccounts | None]:
+        with _Timer("accounts"):
+            return self._store.accounts(transaction_ids)
+
+    def forget(self, accounts: Sequence[str]) -> list[bool]:
+        return self._store.forget(accounts)
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         self._store.fill(snapshots, since, until)
