@@ -1,8 +1,9 @@
-"""Logs as JSON lines: events go to stderr, decisions to stdout or a file."""
+"""Logs as JSON lines: events go to stderr, decisions to stdout or a file, labels to a file."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from typing import Any
 import msgspec
 
 from fraud.decision import Decision
+from fraud.errors import FraudError
+from fraud.labels import Label
 
 LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "sanic.access")
 _encode = msgspec.json.Encoder().encode
@@ -58,3 +61,34 @@ class DecisionLog:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+
+class LabelLogError(FraudError):
+    """A label log that cannot be written. The message names the file and the fix."""
+
+
+class LabelLog:
+    """The label log: a JSON line a label. It is made with the first label.
+
+    Args:
+        path: a file that is appended to.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def write(self, labels: Sequence[Label]) -> None:
+        """Write labels to disk, all in one call: lines of several processes stay whole.
+
+        Raises:
+            LabelLogError: the file cannot be written.
+        """
+        lines = b"".join(_encode(label) + b"\n" for label in labels)
+        try:
+            with open(self._path, "ab", 0) as stream:
+                stream.write(lines)
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise LabelLogError(f"FRAUD_LABEL_LOG is {self._path!r}: cannot be written "
+                                f"({error.strerror}); name a file in a writable directory"
+                                ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -37,6 +37,9 @@ SHADOW = Counter("fraud_shadow_decisions_total", "Payments that a challenger sco
 DROPPED = Counter("fraud_shadow_dropped_total", "Challengers that failed or were slow.", ["reason"])
 CHALLENGER = Gauge("fraud_challenger_info", "1 for the version that scores in shadow.",
                    ["model_version"], multiprocess_mode="livemax")
+LABELS = Counter("fraud_labels_total",
+                 "Labels: frauds that were counted now, counted before or of unknown accounts, "
+                 "legitimate payments, invalid messages of the topic.", ["outcome"])
 REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
 HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the history store.",
                             ["trip"], buckets=SECONDS)
@@ -59,7 +62,7 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
        HISTORY_MEMORY, HISTORY_MEMORY_LIMIT, MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION,
-       DECIDED_BY, SHADOW, DROPPED, CHALLENGER)
+       DECIDED_BY, SHADOW, DROPPED, CHALLENGER, LABELS)
 
 
 class TimedStore:
@@ -170,6 +173,12 @@ def name_challenger(bundle: Bundle | None, before: Bundle | None = None) -> None
 def count_dropped_challenger(reason: str) -> None:
     """Count a challenger that was dropped, because of an `error` or as `slow`."""
     DROPPED.labels(reason).inc()
+
+
+def count_labels(outcomes: Mapping[str, int]) -> None:
+    """Count labels by their outcome."""
+    for outcome, number in outcomes.items():
+        LABELS.labels(outcome).inc(number)
 
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:

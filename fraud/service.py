@@ -6,10 +6,14 @@ import secrets
 from collections.abc import Sequence
 from time import monotonic
 
+import msgspec
+
 from fraud import metrics
 from fraud.bundle import Bundle
 from fraud.champion import Challenger, Champion
 from fraud.decision import Answered, Refused
+from fraud.label_recorder import LabelOutcome, LabelRecorder
+from fraud.labels import Label
 from fraud.logs import DecisionLog
 from fraud.pseudonym import with_pseudonyms
 from fraud.rules.active import ActiveRules
@@ -47,6 +51,7 @@ class Service:
         self._scorer.shadow = _shadow(self._challenger)
         self._key = settings.account_key.encode() or secrets.token_bytes(32)
         self._log = DecisionLog(settings.decision_log)
+        self._recorder = LabelRecorder(self._store, self._key, settings)
         self._measured = monotonic()
 
     @property
@@ -71,6 +76,14 @@ class Service:
     def answer(self, transaction_id: str) -> bytes | None:
         """Return the kept answer of a payment, if it has one."""
         return self._store.answer(transaction_id)
+
+    def parse_label(self, body: bytes | msgspec.Raw) -> Label:
+        """Return the label in one JSON object. Raises as `LabelRecorder.parse`."""
+        return self._recorder.parse(body)
+
+    def label(self, labels: Sequence[Label]) -> LabelOutcome:
+        """Count known frauds and keep labels. Returns and raises as `LabelRecorder.record`."""
+        return self._recorder.record(labels)
 
     def refresh(self) -> None:
         """Use the bundles and the rules that their pointers name now, if they have changed.

@@ -58,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True):
         "seconds to finish accepted payments after SIGTERM, above 0"))] = 15.0
     decision_log: Annotated[str, Meta(description=(
         "a file to append decisions to; `-` for stdout"))] = "-"
+    label_log: Annotated[str, Meta(description=(
+        "a file to append labels to, made with the first one; for `monitoring.labels`"
+        ))] = "labels.jsonl"
     log_level: Annotated[LogLevel, Meta(description=(
         "`debug`, `info`, `warning` or `error`: level of the log on stderr"))] = "info"
 

@@ -27,7 +27,7 @@ from serve.observation import Handler
 from serve.problems import ProblemError
 
 PREFIX = "Bearer "
-Scope = Literal["score", "read"]
+Scope = Literal["score", "labels", "read"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Owner = Annotated[str, Meta(pattern="^[A-Za-z0-9._-]{1,64}$")]
 

@@ -17,7 +17,7 @@ LAYERS = (
     {"errors", "clock", "packing", "pseudonym"},
     {"command_line", "published"},
     {"transaction", "settings"},
-    {"history", "brokers"},
+    {"history", "brokers", "labels"},
     {"feature_inputs", "topics"},
     {"features"},
     {"reasons"},
@@ -28,6 +28,7 @@ LAYERS = (
     {"decision"},
     {"scorer"},
     {"logs", "metrics", "training"},
+    {"label_recorder"},
     {"service"},
 )
 # The same holds inside `fraud.training`.
