@@ -8,8 +8,10 @@ mistake until the fraud leaves its month.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from fraud import labels, metrics
@@ -27,9 +29,11 @@ MINUTE_MS = 60_000
 class LabelOutcome(msgspec.Struct, frozen=True):
     """The result of recording labels."""
 
-    accepted: int               # labels in the log
-    counted: int                # frauds that were counted now
-    unknown_ids: list[str]      # of frauds that were not counted: nobody knows their accounts
+    accepted: Annotated[int, Meta(description="labels that were kept")]
+    counted: Annotated[int, Meta(description="frauds that were counted now")]
+    unknown_ids: Annotated[list[str], Meta(description=(
+        "frauds that were kept but not counted, because nobody knows their accounts: name the "
+        "accounts in the label"))]
 
 
 class LabelRecorder:
@@ -45,14 +49,14 @@ class LabelRecorder:
         self._max_clock_skew_ms = round(settings.max_clock_skew_minutes * MINUTE_MS)
         self._replays = settings.clock == "event"
 
-    def parse(self, body: bytes | msgspec.Raw) -> Label:
-        """Return the label in one JSON object.
+    def parse(self, body: bytes | msgspec.Raw | None) -> Label:
+        """Return the label in one JSON object, such as the value of a Kafka message.
 
         Raises:
             InvalidLabel: it is not a label, or its label_time is ahead of the clock.
         """
         latest = EVENT_TIME_LIMIT if self._replays else now_ms() + self._max_clock_skew_ms
-        return labels.parse(body, latest)
+        return labels.parse_value(body, latest)
 
     def record(self, given: Sequence[Label]) -> LabelOutcome:
         """Count each fraud once and append all labels to the log.

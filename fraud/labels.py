@@ -68,7 +68,7 @@ def parse(body: bytes | str | msgspec.Raw, latest: int = EVENT_TIME_LIMIT) -> La
     return _checked(label)
 
 
-def parse_value(value: bytes | None, latest: int = EVENT_TIME_LIMIT) -> Label:
+def parse_value(value: bytes | msgspec.Raw | None, latest: int = EVENT_TIME_LIMIT) -> Label:
     """Return the label in the value of a Kafka message. Raises as `parse`."""
     if value is None:
         raise InvalidLabel("it has no value; replace a label by a later one")

@@ -1,12 +1,14 @@
-"""Logs as JSON lines: events go to stderr, decisions to stdout or a file, labels to a file."""
+"""Logs as JSON lines: events go to stderr, decisions and labels to stdout or a file."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import FileIO
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from fraud.errors import FraudError
 from fraud.labels import Label
 
 LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "sanic.access")
+STDOUT = "-"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -50,8 +53,7 @@ class DecisionLog:
     """
 
     def __init__(self, path: str):
-        self._stream = (open(1, "ab", 0, closefd=False) if path == "-"
-                        else open(path, "ab", 0))
+        self._stream = _opened(path)
 
     def write(self, decisions: Sequence[Decision]) -> None:
         """Write decisions, each in one call: short lines of workers on one pipe stay whole."""
@@ -63,6 +65,10 @@ class DecisionLog:
         self._stream.close()
 
 
+def _opened(path: str) -> FileIO:
+    return open(1, "ab", 0, closefd=False) if path == STDOUT else open(path, "ab", 0)
+
+
 class LabelLogError(FraudError):
     """A label log that cannot be written. The message names the file and the fix."""
 
@@ -71,7 +77,7 @@ class LabelLog:
     """The label log: a JSON line a label. It is made with the first label.
 
     Args:
-        path: a file that is appended to.
+        path: a file that is appended to; "-" is stdout.
     """
 
     def __init__(self, path: str):
@@ -85,9 +91,11 @@ class LabelLog:
         """
         lines = b"".join(_encode(label) + b"\n" for label in labels)
         try:
-            with open(self._path, "ab", 0) as stream:
-                stream.write(lines)
-                os.fsync(stream.fileno())
+            with _opened(self._path) as stream:
+                if stream.write(lines) < len(lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if self._path != STDOUT:
+                    os.fsync(stream.fileno())
         except OSError as error:
             raise LabelLogError(f"FRAUD_LABEL_LOG is {self._path!r}: cannot be written "
                                 f"({error.strerror}); name a file in a writable directory"

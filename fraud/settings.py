@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
     decision_log: Annotated[str, Meta(description=(
         "a file to append decisions to; `-` for stdout"))] = "-"
     label_log: Annotated[str, Meta(description=(
-        "a file to append labels to, made with the first one; for `monitoring.labels`"
+        "a file to append labels to, made with the first one; `-` for stdout"
         ))] = "labels.jsonl"
     log_level: Annotated[LogLevel, Meta(description=(
         "`debug`, `info`, `warning` or `error`: level of the log on stderr"))] = "info"
