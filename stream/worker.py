@@ -100,7 +100,7 @@ class Worker:
             self._producer = clients.transactional(self._settings, self._settings.stream_instance)
             self._producer.init_transactions()
         if self._must_rewind:
-            _rewind(self._consumer)
+            clients.rewind(self._consumer)
             self._must_rewind = False
         return self._consumer, self._producer
 
@@ -204,17 +204,6 @@ def _by_position(parsed: Sequence[Transaction | Poison], answers: Sequence[Strea
     positions = [position for position, message in enumerate(parsed)
                  if isinstance(message, Transaction)]
     return dict(zip(positions, answers, strict=True))
-
-
-def _rewind(consumer: KafkaConsumer) -> None:
-    """Continue reading after the last commit."""
-    for partition in consumer.assignment():
-        committed = consumer.committed(partition, timeout_ms=clients.REQUEST_MS)
-        if committed is None:
-            consumer.seek_to_beginning(partition)
-        else:
-            consumer.seek(partition, committed)
-    consumer.resume(*consumer.paused())
 
 
 def _measure_lag(consumer: KafkaConsumer) -> None:

@@ -111,7 +111,8 @@ class Stream:
             "FRAUD_TOPIC_LABELS": f"labels-{name}",
             "FRAUD_SESSION_MS": str(SESSION_MS),
             "FRAUD_BACKOFF_SECONDS": "1", "FRAUD_CLOCK": "event", "FRAUD_METRICS_PORT": "0",
-            "FRAUD_MODEL": str(directory / "bundle"), **settings}
+            "FRAUD_MODEL": str(directory / "bundle"),
+            "FRAUD_LABEL_LOG": str(directory / "labels.jsonl"), **settings}
         self.settings = read_stream_settings(self.variables)
         with KafkaAdminClient(**connection(self.settings)) as admin:
             topics.create(admin, topics.wanted(self.settings, PARTITIONS, 1))
@@ -125,6 +126,12 @@ class Stream:
 
     def send_raw(self, value: bytes | None, key: bytes | None = None, partition=None) -> None:
         self._producer.send(self.settings.topic_transactions, value, key, partition=partition)
+
+    def send_labels(self, *values: bytes | None) -> None:
+        """Send messages to the topic of labels, to any partition."""
+        for value in values:
+            self._producer.send(self.settings.topic_labels, value, secrets.token_bytes(4))
+        self._producer.flush(30)
 
     def scorer(self, *arguments: str, module: str = "stream.scorer", **changes) -> ScorerProcess:
         log = self._directory / f"scorer-{len(self._scorers)}.log"
