@@ -35,7 +35,7 @@ LAYERS = (
 TRAINING_LAYERS = (
     {"errors", "quiet"},
     {"settings", "java", "files", "workspace"},
-    {"decision_log", "label_table"},
+    {"decision_log", "label_table", "pseudonym"},
     {"data", "simulate"},
     {"acquire", "features"},
     {"evaluation"},
@@ -43,7 +43,7 @@ TRAINING_LAYERS = (
     {"registry", "leakage"},
     {"promotion"},
     {"reports", "parity"},
-    {"stages", "steps", "warm", "replay"},
+    {"stages", "steps", "warm", "forget", "replay"},
 )
 
 
