@@ -29,13 +29,13 @@ _encode = msgspec.json.Encoder().encode
 logger = logging.getLogger("serve")
 
 
-class Labels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a request with labels; each is a `fraud.labels.Label`."""
 
     labels: list[msgspec.Raw]
 
 
-_decode_labels = msgspec.json.Decoder(Labels).decode
+_decode_labels = msgspec.json.Decoder(LabelsBody).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 

@@ -22,15 +22,16 @@ STEPS = {
     "after-produce": (Worker, "produce", "after"),
     "before-commit": (Worker, "commit", "before"),
     "after-commit": (Worker, "commit", "after"),
+}
+LABEL_STEPS = {             # of `stream.labels`; the others are a scorer's
     "after-label": (RedisStore, "label", "after"),
     "after-record": (LabelRecorder, "record", "after"),
 }
-OF_LABELS = {"after-label", "after-record"}     # steps of `stream.labels`; the others' is a scorer
 
 
 def arm(number: int, step: str, last: int) -> None:
     """Send the signal of a number at the boundary of the last of some calls."""
-    owner, name, when = STEPS[step]
+    owner, name, when = {**STEPS, **LABEL_STEPS}[step]
     call, calls = getattr(owner, name), 0
 
     def counted(*arguments):
@@ -48,5 +49,5 @@ def arm(number: int, step: str, last: int) -> None:
 
 if __name__ == "__main__":
     arm(signal.Signals[sys.argv[1]], sys.argv[2], int(sys.argv[3]))
-    program = labels if sys.argv[2] in OF_LABELS else scorer
+    program = labels if sys.argv[2] in LABEL_STEPS else scorer
     program.main(sys.argv[4:])

@@ -23,6 +23,7 @@ from stream.settings import read_stream_settings
 
 SESSION_MS = 1_000
 PARTITIONS = 4
+ACCOUNT_KEY = "key"
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -111,7 +112,7 @@ class Stream:
             "FRAUD_TOPIC_LABELS": f"labels-{name}",
             "FRAUD_SESSION_MS": str(SESSION_MS),
             "FRAUD_BACKOFF_SECONDS": "1", "FRAUD_CLOCK": "event", "FRAUD_METRICS_PORT": "0",
-            "FRAUD_MODEL": str(directory / "bundle"),
+            "FRAUD_MODEL": str(directory / "bundle"), "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY,
             "FRAUD_LABEL_LOG": str(directory / "labels.jsonl"), **settings}
         self.settings = read_stream_settings(self.variables)
         with KafkaAdminClient(**connection(self.settings)) as admin:

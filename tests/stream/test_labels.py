@@ -19,16 +19,15 @@ from fraud.training.parity.recount import recounted
 from stream import labels
 from stream.settings import StreamSettings
 from tests.factories import NOON, payment
-from tests.stream.running import PARTITIONS, eventually
+from tests.stream.running import ACCOUNT_KEY, PARTITIONS, eventually
 
-KEY = "key"
 INVALID = (b"fraud!", None, b'{"transaction_id": "t-1", "is_fraud": 2, "label_time": 1}')
 
 
 @pytest.fixture
 def recorded(make_stream, broker, redis_url):
     return make_stream(broker, FRAUD_HISTORY=redis_url, FRAUD_HISTORY_DEADLINE_MS="5000",
-                       FRAUD_ACCOUNT_KEY=KEY, FRAUD_STREAM_BATCH="25")
+                       FRAUD_STREAM_BATCH="25")
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def committed(stream) -> int:
 
 def test_each_fraud_counts_once_though_programs_are_killed(recorded, store):
     chance = random.Random(3)
-    payments = [with_pseudonyms(KEY.encode(), payment(
+    payments = [with_pseudonyms(ACCOUNT_KEY.encode(), payment(
         f"t-{index}", NOON + index, origin=f"C{chance.randrange(20)}",
         destination=f"C{chance.randrange(20)}")) for index in range(200)]
     claims = store.claim(payments, NOON)
@@ -74,7 +73,7 @@ def test_each_fraud_counts_once_though_programs_are_killed(recorded, store):
     eventually(lambda: committed(recorded) == len(messages), 60)
     assert program.stop() == 0, recorded.log()
 
-    last = [with_pseudonyms(KEY.encode(), payment(
+    last = [with_pseudonyms(ACCOUNT_KEY.encode(), payment(
         f"last-{index}", NOON + 10 ** 6, origin=f"C{index}", destination=f"C{(index + 1) % 20}"))
         for index in range(20)]
     frauds = [KnownFraud(each.transaction_id, NOON, each.origin, each.destination)
@@ -89,8 +88,8 @@ def test_each_fraud_counts_once_though_programs_are_killed(recorded, store):
 
 def test_a_store_that_is_away_delays_labels_and_loses_none(make_stream, broker, own_redis):
     redis = own_redis("--appendonly", "yes", "--appendfsync", "always")
-    stream = make_stream(broker, FRAUD_HISTORY=redis.url, FRAUD_ACCOUNT_KEY=KEY,
-                         FRAUD_HISTORY_DEADLINE_MS="2000", FRAUD_BACKOFF_SECONDS="0.5")
+    stream = make_stream(broker, FRAUD_HISTORY=redis.url, FRAUD_HISTORY_DEADLINE_MS="2000",
+                         FRAUD_BACKOFF_SECONDS="0.5")
     program = start(stream)
     stream.send_labels(encoded("a", origin="C1"))
     eventually(lambda: committed(stream) == 1)

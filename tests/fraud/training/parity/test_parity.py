@@ -261,14 +261,15 @@ def test_a_log_that_is_equal_is_said_to_be(capsys, small, bundle_directory):
 def test_a_difference_is_spelled_out(capsys, small, tmp_path, bundle_directory):
     lines = (small / "decisions.jsonl").read_bytes().splitlines(keepends=True)
     wrong = msgspec.json.decode(lines[500])
-    wrong["counts"][8] += 3
+    changed = NAMES.index("destination_sent_count_hour")
+    wrong["counts"][changed] += 3
     lines[500] = msgspec.json.encode(wrong) + b"\n"
     (tmp_path / "log").write_bytes(b"".join(lines))
     code, out, _ = run_main(capsys, __main__.main, "--decisions", tmp_path / "log",
                             "--model", bundle_directory, "--transactions", small / "small.parquet")
     assert code == 1
     assert "different: 1" in out
-    had = wrong["counts"][8]
+    had = wrong["counts"][changed]
     assert out.splitlines()[-1].startswith(
         f"{wrong['transaction_id']}: destination_sent_count_hour is ") and str(had) in out
 
