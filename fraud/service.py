@@ -18,7 +18,7 @@ from fraud.logs import DecisionLog
 from fraud.pseudonym import with_pseudonyms
 from fraud.rules.active import ActiveRules
 from fraud.scorer import Scorer
-from fraud.settings import Settings
+from fraud.settings import Settings, check_account_key
 from fraud.shadow import ShadowScorer
 from fraud.stores import open_store
 from fraud.transaction import Transaction
@@ -42,6 +42,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, fallback_on_store_error: bool):
+        check_account_key(settings)
         self._champion = Champion(settings.model)
         self._rules = ActiveRules(settings.rules or settings.model, settings.account_key)
         self._store = metrics.TimedStore(open_store(settings))

@@ -26,7 +26,7 @@ from fraud.history import StoreUnavailable
 from fraud.label_recorder import LabelRecorder
 from fraud.labels import InvalidLabel, Label
 from fraud.logs import LabelLogError
-from fraud.settings import SettingsError
+from fraud.settings import SettingsError, check_account_key
 from fraud.stores import open_store
 from stream import clients
 from stream.program import running
@@ -109,9 +109,7 @@ def check(settings: StreamSettings) -> None:
     if settings.history.startswith("memory://"):
         raise SettingsError(f"FRAUD_HISTORY is {settings.history!r}, which scorers do not share; "
                             "name their store, or send labels to POST /v1/labels of their API")
-    if not settings.account_key:
-        raise SettingsError("FRAUD_ACCOUNT_KEY is not set: the accounts of labels would not be "
-                            "those of payments; set the key of the scorers")
+    check_account_key(settings)
 
 
 @command

@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY
 import fraud.service
 from fraud.history import NAMES
 from fraud.service import Service
-from fraud.settings import Settings
+from fraud.settings import Settings, SettingsError
 from tests.factories import payment
 
 
@@ -18,7 +18,7 @@ def test_a_refresh_measures_the_memory_of_the_store_now_and_then(
     before = measured()
     service = Service(Settings(
         model=str(bundle_directory), history=own_redis("--maxmemory", "50mb").url,
-        history_deadline_ms=5_000.0, decision_log=str(tmp_path / "log")),
+        account_key="key", history_deadline_ms=5_000.0, decision_log=str(tmp_path / "log")),
         fallback_on_store_error=True)
     service.refresh()
     assert measured() == before         # it has just started
@@ -54,3 +54,11 @@ def test_the_log_names_accounts_by_a_keyed_digest(logged):
     assert logged("other", payment("a"))[0]["origin"] != first["origin"]
     assert logged("", payment("a"))[0]["origin"] != logged("", payment("a"))[0]["origin"]
     assert logged("k", payment("a", destination=None))[0]["destination"] is None
+
+
+@pytest.mark.parametrize("url", [
+    "redis://me:secret@localhost", "dynamodb://table", "memory:///file"])
+def test_a_store_that_outlives_the_process_needs_a_key(bundle_directory, url):
+    with pytest.raises(SettingsError, match="FRAUD_ACCOUNT_KEY is not set.*openssl rand") as caught:
+        Service(Settings(model=str(bundle_directory), history=url), fallback_on_store_error=True)
+    assert "secret" not in str(caught.value)

@@ -40,7 +40,8 @@ class Server:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "serve", "--port", str(self.port), *arguments],
                 stdout=decisions, stderr=log,
-                env=environment(**{"FRAUD_LABEL_LOG": str(self.labels), **settings}))
+                env=environment(**{
+                    "FRAUD_LABEL_LOG": str(self.labels), "FRAUD_ACCOUNT_KEY": "key", **settings}))
         self.session = requests.Session()
         self._wait()
 

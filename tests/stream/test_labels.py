@@ -107,7 +107,7 @@ def test_a_store_that_is_away_delays_labels_and_loses_none(make_stream, broker, 
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"account_key": "key"}, "FRAUD_HISTORY is 'memory://'.*POST /v1/labels"),
-    ({"history": "redis://localhost"}, "FRAUD_ACCOUNT_KEY is not set.*set the key of the scorers")])
+    ({"history": "redis://localhost"}, "FRAUD_ACCOUNT_KEY is not set.*redis://..., which")])
 def test_settings_by_which_labels_would_reach_no_account_are_refused(settings, message):
     with pytest.raises(SettingsError, match=message):
         labels.check(StreamSettings(**settings))
