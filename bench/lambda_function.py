@@ -108,7 +108,8 @@ def dynamodb() -> Iterator[dict[str, str]]:
             TableName="history", BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
-        yield settings | {"FRAUD_HISTORY": "dynamodb://history"}
+        yield settings | {"FRAUD_HISTORY": "dynamodb://history",
+                          "FRAUD_ACCOUNT_KEY": "bench"}
     finally:
         server.stop()
 

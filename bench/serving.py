@@ -160,6 +160,7 @@ def started(stack: ExitStack, model: str, directory: Path) -> dict[str, str]:
 
 def settings(model: str, directory: Path) -> dict[str, str]:
     return {"FRAUD_MODEL": model, "FRAUD_HISTORY": history(directory), "FRAUD_CLOCK": "event",
+            "FRAUD_ACCOUNT_KEY": "bench",
             "FRAUD_API_KEYS": sha256(KEY.encode()).hexdigest()}
 
 

@@ -59,7 +59,8 @@ class Bench:
                 "FRAUD_TOPIC_TRANSACTIONS": f"transactions-{self._number}",
                 "FRAUD_TOPIC_DECISIONS": f"decisions-{self._number}",
                 "FRAUD_TOPIC_DEAD_LETTERS": f"dead-{self._number}",
-                "FRAUD_METRICS_PORT": str(free_port()), "FRAUD_LOG_LEVEL": "error", **settings}
+                "FRAUD_METRICS_PORT": str(free_port()), "FRAUD_LOG_LEVEL": "error",
+                "FRAUD_ACCOUNT_KEY": "bench", **settings}
 
     def filled(self, count: int, **settings: str) -> Environment:
         """Return the variables of a scorer whose topic holds messages."""

@@ -32,7 +32,7 @@ class BrokerSettings(Settings, frozen=True):
         "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`: how a user logs in"))] = "SCRAM-SHA-512"
     kafka_user: Annotated[str, Meta(description="a user for SASL; empty: no login")] = ""
     kafka_password: Annotated[str, Meta(description="the password of that user")] = ""
-    topic_labels: Annotated[str, Meta(description="topic of labels, for monitoring")] = "labels"
+    topic_labels: Annotated[str, Meta(description="topic of labels")] = "labels"
 
 
 Kind = TypeVar("Kind", bound=BrokerSettings)

@@ -233,6 +233,13 @@ class AccountSnapshot(NamedTuple):
     frauds: dict[int, tuple[int, int]]  # sent and received, by the day on which they became known
 
 
+class PaymentAccounts(NamedTuple):
+    """The accounts of a payment."""
+
+    origin: str
+    destination: str | None
+
+
 class KnownFraud(NamedTuple):
     """A payment that became known as fraud."""
 
@@ -303,6 +310,16 @@ class Store(Protocol):
 
         Returns:
             True for each that was counted now; False where its transaction_id was counted before.
+        """
+
+    def accounts(self, transaction_ids: Sequence[str]) -> list[PaymentAccounts | None]:
+        """Return the accounts of each payment, or None where its id is not known."""
+
+    def forget(self, accounts: Sequence[str]) -> list[bool]:
+        """Remove the history of accounts. Their next payments are those of new accounts.
+
+        Returns:
+            True for each account that had a history.
         """
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:

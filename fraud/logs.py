@@ -1,7 +1,8 @@
-"""Logs as JSON lines: events go to stderr, decisions to stdout or a file."""
+"""Logs as JSON lines: events go to stderr, decisions and labels to stdout or a file."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -9,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -17,11 +19,14 @@ from typing import Any
 import msgspec
 
 from fraud.decision import Decision
+from fraud.errors import FraudError
+from fraud.labels import Label
 
 LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "sanic.access")
 REPEAT_SECONDS = 1.0
 WAITING_LINES = 10_000      # about 15 MB
 logger = logging.getLogger(__name__)
+STDOUT = "-"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -85,9 +90,8 @@ class DecisionLog:
     """
 
     def __init__(self, path: str):
-        self._path = None if path == "-" else Path(path)
-        self._stream = (open(1, "ab", 0, closefd=False) if self._path is None
-                        else open(self._path, "ab", 0))
+        self._path = None if path == STDOUT else Path(path)
+        self._stream = _opened(path)
         self._waiting: deque[bytes] = deque()
         self._lock = Lock()
 
@@ -139,3 +143,40 @@ class DecisionLog:
         if self.write([]):
             logger.error("the log lines of %d decisions are lost", len(self._waiting))
         self._stream.close()
+
+
+def _opened(path: str) -> FileIO:
+    return open(1, "ab", 0, closefd=False) if path == STDOUT else open(path, "ab", 0)
+
+
+class LabelLogError(FraudError):
+    """A label log that cannot be written. The message names the file and the fix."""
+
+
+class LabelLog:
+    """The label log: a JSON line a label. It is made with the first label.
+
+    Args:
+        path: a file that is appended to; "-" is stdout.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def write(self, labels: Sequence[Label]) -> None:
+        """Write labels to disk, all in one call: lines of several processes stay whole.
+
+        Raises:
+            LabelLogError: the file cannot be written.
+        """
+        lines = b"".join(_encode(label) + b"\n" for label in labels)
+        try:
+            with _opened(self._path) as stream:
+                if stream.write(lines) < len(lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if self._path != STDOUT:
+                    os.fsync(stream.fileno())
+        except OSError as error:
+            raise LabelLogError(f"FRAUD_LABEL_LOG is {self._path!r}: cannot be written "
+                                f"({error.strerror}); name a file in a writable directory"
+                                ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import product
 from typing import get_args
@@ -13,7 +13,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from fraud.bundle import Bundle
 from fraud.decision import Answered, History, Refused
 from fraud.history import (
-    AccountSnapshot, Claim, ClaimResult, KnownFraud, Store, StoreMemory, StoreUnavailable)
+    AccountSnapshot, Claim, ClaimResult, KnownFraud, PaymentAccounts, Store, StoreMemory,
+    StoreUnavailable)
 from fraud.rules.ruling import STRICTNESS, Rules
 from fraud.transaction import Transaction
 
@@ -46,6 +47,9 @@ MODEL_SECONDS = Histogram("fraud_model_seconds",
 MODEL_ERRORS = Counter("fraud_model_errors_total",
                        "Calls of a model that failed, counted while there is a canary.",
                        ["model_version"])
+LABELS = Counter("fraud_labels_total",
+                 "Labels: frauds that were counted now, counted before or of unknown accounts, "
+                 "legitimate payments, invalid messages of the topic.", ["outcome"])
 REASONS = Counter("fraud_reasons_total", "Reasons of reviews and declines.", ["code"])
 HISTORY_SECONDS = Histogram("fraud_history_seconds", "Seconds of a trip to the history store.",
                             ["trip"], buckets=SECONDS)
@@ -71,7 +75,8 @@ ALERT_BUDGET = Gauge("fraud_alert_budget_per_day",
                      multiprocess_mode="livemostrecent")
 ALL = (DECISIONS, AMOUNTS, REPEATS, REFUSALS, SCORES, REASONS, HISTORY_SECONDS, HISTORY_ERRORS,
        HISTORY_MEMORY, HISTORY_MEMORY_LIMIT, MODEL, TRAINED, ALERT_BUDGET, RULES, RULES_VERSION,
-       DECIDED_BY, SHADOW, DROPPED, CHALLENGER, LOG_WAITING, CANARY, MODEL_SECONDS, MODEL_ERRORS)
+       DECIDED_BY, SHADOW, DROPPED, CHALLENGER, LOG_WAITING, CANARY, MODEL_SECONDS, MODEL_ERRORS,
+       LABELS)
 
 
 class TimedStore:
@@ -94,6 +99,13 @@ class TimedStore:
     def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
         with _Timer("label"):
             return self._store.label(frauds)
+
+    def accounts(self, transaction_ids: Sequence[str]) -> list[PaymentAccounts | None]:
+        with _Timer("accounts"):
+            return self._store.accounts(transaction_ids)
+
+    def forget(self, accounts: Sequence[str]) -> list[bool]:
+        return self._store.forget(accounts)
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         self._store.fill(snapshots, since, until)
@@ -202,6 +214,12 @@ class ModelCalls:
 def count_dropped_challenger(reason: str) -> None:
     """Count a challenger that was dropped, because of an `error` or as `slow`."""
     DROPPED.labels(reason).inc()
+
+
+def count_labels(outcomes: Mapping[str, int]) -> None:
+    """Count labels by their outcome."""
+    for outcome, number in outcomes.items():
+        LABELS.labels(outcome).inc(number)
 
 
 def _labels(bundle: Bundle) -> tuple[str, ...]:

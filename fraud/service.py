@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 
+import msgspec
 from msgspec.structs import replace
 
 from fraud import metrics
@@ -16,11 +17,13 @@ from fraud.canary import Canary
 from fraud.champion import CanaryBundle, Challenger, Champion
 from fraud.decision import Answered, Decision, Refused
 from fraud.history import StoreUnavailable
+from fraud.label_recorder import LabelOutcome, LabelRecorder
+from fraud.labels import Label
 from fraud.logs import DecisionLog
 from fraud.pseudonym import with_pseudonyms
 from fraud.rules.active import ActiveRules
 from fraud.scorer import Scorer
-from fraud.settings import Settings
+from fraud.settings import Settings, check_account_key
 from fraud.shadow import ShadowScorer
 from fraud.stores import open_store
 from fraud.transaction import Transaction
@@ -44,6 +47,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, fallback_on_store_error: bool):
+        check_account_key(settings)
         self._champion = Champion(settings.model)
         self._rules = ActiveRules(settings.rules or settings.model, settings.account_key)
         self._store = metrics.TimedStore(open_store(settings))
@@ -55,6 +59,7 @@ class Service:
         self._scorer.shadow = _shadow(self._challenger)
         self._key = settings.account_key.encode() or secrets.token_bytes(32)
         self._log = DecisionLog(settings.decision_log)
+        self._recorder = LabelRecorder(self._store, self._key, settings)
         self._measured = monotonic()
 
     @property
@@ -92,6 +97,14 @@ class Service:
     def answer(self, transaction_id: str) -> bytes | None:
         """Return the kept answer of a payment, if it has one."""
         return self._store.answer(transaction_id)
+
+    def parse_label(self, body: bytes | msgspec.Raw) -> Label:
+        """Return the label in one JSON object. Raises as `LabelRecorder.parse`."""
+        return self._recorder.parse(body)
+
+    def label(self, labels: Sequence[Label]) -> LabelOutcome:
+        """Count known frauds and keep labels. Returns and raises as `LabelRecorder.record`."""
+        return self._recorder.record(labels)
 
     def refresh(self) -> None:
         """Use the bundles and the rules that their pointers name now, if they have changed.

@@ -49,9 +49,8 @@ class Settings(msgspec.Struct, frozen=True):
         "`wall`; or `event` for replays: no payment is too far ahead, and recording starts at the "
         "first `event_time`"))] = "wall"
     account_key: Annotated[str, Meta(description=(
-        "key of the HMAC that replaces account names in stores and logs; empty: a random one for "
-        "each process"
-        ))] = ""
+        "key of the HMAC that replaces account names in store and logs, the same in every process; "
+        "empty: a random one, only with `memory://`"))] = ""
     model_refresh_seconds: Annotated[Positive, Meta(description=(
         "seconds between checks of `champion.json`, `canary.json`, `challenger.json` and "
         "`rules.json`, above 0"))] = 1.0
@@ -59,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True):
         "seconds to finish accepted payments after SIGTERM, above 0"))] = 15.0
     decision_log: Annotated[str, Meta(description=(
         "a file to append decisions to; `-` for stdout"))] = "-"
+    label_log: Annotated[str, Meta(description=(
+        "a file to append labels to, made with the first one; `-` for stdout"
+        ))] = "labels.jsonl"
     log_level: Annotated[LogLevel, Meta(description=(
         "`debug`, `info`, `warning` or `error`: level of the log on stderr"))] = "info"
 
@@ -93,6 +95,20 @@ def from_environment(environment: Mapping[str, str], kind: type[Any] = Settings)
             raise SettingsError(f"{_variable(field)} is {value!r}: {problem}; "
                                 f"give {description(kind, field)}") from error
     return msgspec.convert(values, kind, strict=False)
+
+
+def check_account_key(settings: Settings) -> None:
+    """Check that accounts keep their pseudonyms for as long as their store.
+
+    Raises:
+        SettingsError: a store that outlives this process has no FRAUD_ACCOUNT_KEY.
+    """
+    if not settings.account_key and settings.history != "memory://":
+        scheme = settings.history.partition("://")[0]       # the URL may hold a password
+        raise SettingsError(f"FRAUD_ACCOUNT_KEY is not set, and FRAUD_HISTORY is {scheme}://..., "
+                            "which outlives this process: no later one would find its accounts; "
+                            "set the same key in every process, such as one of "
+                            "openssl rand -hex 32")
 
 
 def description(kind: type[msgspec.Struct], field: str) -> str:

@@ -97,18 +97,23 @@ def parse(body: bytes | str) -> Transaction:
             "leave out a balance that is not known") from error
     destination = wire.destination
     return Transaction(
-        transaction_id=_name("transaction_id", wire.transaction_id),
+        transaction_id=clean_name("transaction_id", wire.transaction_id),
         event_time=wire.event_time,
         type=wire.type,
         amount_cents=_whole_cents("amount", wire.amount),
-        origin=_name("origin", wire.origin),
-        destination=None if destination is None else _name("destination", destination),
+        origin=clean_name("origin", wire.origin),
+        destination=None if destination is None else clean_name("destination", destination),
         origin_balance_cents=_optional_cents("origin_balance", wire.origin_balance),
         destination_balance_cents=_optional_cents("destination_balance", wire.destination_balance),
     )
 
 
-def _name(field: str, text: str) -> str:
+def clean_name(field: str, text: str) -> str:
+    """Return a name without the blanks around it.
+
+    Raises:
+        InvalidTransaction: it stands for a missing value, or a spreadsheet has rounded it.
+    """
     name = text.strip()
     if not name or name.lower() in MISSING_NAMES:
         raise InvalidTransaction(f"{field} is {text!r}, which stands for a missing value; give its "
@@ -190,7 +195,7 @@ def _problem(name: str, value: Any) -> str | None:
     except msgspec.ValidationError:
         if name == "event_time" and type(value) is int:
             return f"event_time is {value}: {time_problem(value)}"
-        return f"{name} is {_shown(value)}; {_ALLOWED[name]}"
+        return f"{name} is {shown(value)}; {_ALLOWED[name]}"
     return None
 
 
@@ -198,7 +203,8 @@ _VALID: dict[str, Any] = {"transaction_id": "t", "event_time": EVENT_TIME_START,
                           "amount": 0, "origin": "a"}
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as JSON, cut to a length that fits into a message."""
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 100 else f"{text[:100]}... ({len(text)} characters)"
 

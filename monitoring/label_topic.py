@@ -7,44 +7,32 @@ JSON under the key transaction_id,
 
     {"transaction_id": "t-1", "is_fraud": 1, "label_time": 1704103200000, "source": "chargeback"}
 
-with incident_id and fraud_type as in a file. Repeated labels count once. KAFKA_BOOTSTRAP_SERVERS
-names the brokers; `python -m stream.topics` creates the topic.
+with incident_id, fraud_type and accounts as in a file (`fraud.labels` has all fields). Repeated
+labels count once. KAFKA_BOOTSTRAP_SERVERS names the brokers; `python -m stream.topics` creates the
+topic.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pandas as pd
 from kafka import KafkaProducer
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 from fraud.brokers import BrokerSettings, connection, read_broker_settings
 from fraud.command_line import Arguments, command, parser
+from fraud.labels import InvalidLabel, Label, parse, parse_value
 from fraud.topics import read_to_end
 from fraud.training import label_table
 from fraud.training.errors import TrainingError
-from fraud.training.label_table import read_label_table
+from fraud.training.label_table import read_named_labels
 
 BROKER_MS = 10_000          # to be found, and to answer
 FLUSH_SECONDS = 60
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Moment = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-
-
-class Label(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A label; `label_time`, ms since the epoch, is when it became known."""
-
-    transaction_id: Name
-    is_fraud: Literal[0, 1]
-    label_time: Moment
-    incident_id: str | None = None
-    fraud_type: str | None = None
-    source: str | None = None       # the system or person that gave it
 
 
 class TopicLabels(NamedTuple):
@@ -63,29 +51,18 @@ def read_topic(topic: str, settings: BrokerSettings) -> TopicLabels:
     labels, left_out = [], []
     for record in read_to_end(topic, settings):
         try:
-            labels.append(_label(record))
-        except msgspec.DecodeError as error:
+            labels.append(parse_value(record.value))
+        except InvalidLabel as error:
             left_out.append(f"{topic}, partition {record.partition}, offset {record.offset}: "
                             f"{error}")
-    rows = [msgspec.structs.astuple(label) for label in labels]
-    table = pd.DataFrame(rows, columns=list(label_table.COLUMNS))
-    return TopicLabels(table.astype(label_table.REQUIRED | label_table.OPTIONAL), left_out)
-
-
-def _label(record: ConsumerRecord) -> Label:
-    if record.value is None:
-        raise msgspec.DecodeError("it has no value; replace a label by a later one")
-    try:
-        return msgspec.json.decode(record.value, type=Label)
-    except UnicodeDecodeError as error:
-        raise msgspec.DecodeError(str(error)) from error
+    return TopicLabels(label_table.table_of(labels)[list(label_table.COLUMNS)], left_out)
 
 
 def send(table: pd.DataFrame, topic: str, settings: BrokerSettings) -> int:
     """Send labels to a topic, each under its transaction_id, and return their number.
 
     Args:
-        table: from `label_table.read_label_table`.
+        table: from `label_table.read_named_labels`.
 
     Raises:
         TrainingError: a label was refused.
@@ -110,19 +87,20 @@ def send(table: pd.DataFrame, topic: str, settings: BrokerSettings) -> int:
 
 def _from_row(topic: str, row: dict) -> Label:
     try:
-        return msgspec.convert(row, Label)
-    except msgspec.ValidationError as error:
-        raise TrainingError(f"{topic}: {row['transaction_id']} is not a label ({error}); fix it "
-                            "in the file") from error
+        return parse(msgspec.json.encode(row))
+    except InvalidLabel as error:
+        raise TrainingError(f"{topic}: {row['transaction_id']}: {error}; fix it in the file"
+                            ) from error
 
 
 @command
 def main(arguments: Arguments) -> None:
     options = parser("python -m monitoring.label_topic", __doc__)
-    options.add_argument("--labels", type=Path, required=True, help="labels as CSV or Parquet")
+    options.add_argument("--labels", type=Path, required=True,
+                         help="labels as CSV, Parquet or a label log (.jsonl)")
     file = options.parse_args(arguments).labels
     settings = read_broker_settings(os.environ)
-    count = send(read_label_table(file), settings.topic_labels, settings)
+    count = send(read_named_labels(file), settings.topic_labels, settings)
     print(f"{count:,} labels are in {settings.topic_labels}")
 
 

@@ -12,8 +12,9 @@ Accounts are pseudonyms in a decision log; they stay the same from day to day on
 FRAUD_ACCOUNT_KEY is set.
 
 Labels are a CSV or Parquet file with transaction_id, is_fraud (0 or 1), label_time (ms since the
-epoch) and optionally source, incident_id and fraud_type, or a topic: `--labels kafka:labels` reads
-`monitoring.label_topic`. A later label replaces an earlier one.
+epoch) and optionally source, incident_id and fraud_type, the log of labels that a server received
+(`labels.jsonl`), or a topic: `--labels kafka:labels` reads `monitoring.label_topic`. A later label
+replaces an earlier one.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def main(arguments: Arguments) -> None:
     options = parser("python -m monitoring.labels", __doc__)
     options.add_argument("--decisions", nargs="+", required=True, help="decision logs")
     options.add_argument("--labels", nargs="+", required=True,
-                         help="CSV or Parquet files, or kafka:TOPIC")
+                         help="CSV or Parquet files, label logs (.jsonl) or kafka:TOPIC")
     options.add_argument("--as-of", type=moment, required=True,
                          help="ISO 8601; UTC unless it has an offset")
     options.add_argument("--out", type=Path, required=True, help="a directory, made if absent")

@@ -1,8 +1,9 @@
-"""Routes under /v1: score payments, read stored answers, describe the model."""
+"""Routes under /v1: score payments, read stored answers, take labels, describe the model."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import TypeVar
@@ -13,6 +14,8 @@ from sanic import Blueprint, HTTPResponse, Request
 from fraud.caller import Caller
 from fraud.decision import Answered, Refused
 from fraud.history import StoreUnavailable
+from fraud.labels import InvalidLabel, Label
+from fraud.logs import LabelLogError
 from fraud.transaction import InvalidTransaction, Transaction, parse
 from serve.keys import authenticated
 from serve.metrics import BATCHES
@@ -24,6 +27,16 @@ REFUSAL_STATUS = {"id-reused": 409, "event-time-ahead": 422, "unknown-type": 422
 Result = TypeVar("Result")
 blueprint = Blueprint("api", url_prefix="/v1")
 _encode = msgspec.json.Encoder().encode
+logger = logging.getLogger("serve")
+
+
+class LabelsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request with labels; each is a `fraud.labels.Label`."""
+
+    labels: list[msgspec.Raw]
+
+
+_decode_labels = msgspec.json.Decoder(LabelsBody).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -77,6 +90,24 @@ async def decision(request: Request, transaction_id: str) -> HTTPResponse:
     return HTTPResponse(body, content_type=JSON)
 
 
+@blueprint.post("/labels")
+@instrumented
+@authenticated("labels")
+async def labels(request: Request) -> HTTPResponse:
+    """Take labels, all or none: count known frauds, and keep all in the label log."""
+    context, items = request.app.ctx, _label_items(_body(request))
+    if len(items) > context.settings.batch_payments:
+        raise ProblemError(413, "batch-too-large", f"the batch has {len(items)} labels; send at "
+                           f"most {context.settings.batch_payments} in a request")
+    try:
+        outcome = await call(context, context.service.label, _parsed_labels(context, items))
+    except (StoreUnavailable, LabelLogError) as error:
+        logger.warning("labels are refused: %s", error)
+        raise ProblemError(503, "labels-unavailable", "labels cannot be kept now; send the same "
+                           "labels again: each fraud counts once") from error
+    return HTTPResponse(_encode(outcome), content_type=JSON)
+
+
 @blueprint.get("/model")
 @instrumented
 @authenticated("read")
@@ -113,6 +144,24 @@ def _array(body: bytes) -> list[msgspec.Raw]:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProblemError(400, "not-an-array", f"the body is not a JSON array ({error}); send "
                            f"payments as one, or as lines with Content-Type {NDJSON}") from error
+
+
+def _label_items(body: bytes) -> list[msgspec.Raw]:
+    try:
+        return _decode_labels(body).labels
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ProblemError(400, "no-labels", f"the body does not hold labels ({error}); send "
+                           '{"labels": [...]}') from error
+
+
+def _parsed_labels(context: SimpleNamespace, items: list[msgspec.Raw]) -> list[Label]:
+    parsed = []
+    for index, item in enumerate(items):
+        try:
+            parsed.append(context.service.parse_label(item))
+        except InvalidLabel as error:
+            raise ProblemError(422, "invalid-label", f"labels[{index}]: {error}") from error
+    return parsed
 
 
 def _parsed(item: bytes | msgspec.Raw) -> Transaction | Problem:

@@ -15,6 +15,8 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import html, raw, redirect
 
 from fraud.decision import Answer
+from fraud.label_recorder import LabelOutcome
+from fraud.labels import Label
 from fraud.transaction import Payment
 from serve.problems import MEDIA_TYPE, TITLES, Problem
 
@@ -29,8 +31,11 @@ PAGE = """<!doctype html>
 START = 'SwaggerUIBundle({url: "/docs/openapi.json", dom_id: "#docs"});'
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 DESCRIPTION = "Score payments: how likely each is fraud, why, and which model decided."
-PAYMENT, ANSWER, PROBLEM = ({"$ref": f"#/components/schemas/{name}"}
-                            for name in ("Payment", "Answer", "Problem"))
+PAYMENT, ANSWER, PROBLEM, LABEL, LABEL_OUTCOME = (
+    {"$ref": f"#/components/schemas/{name}"}
+    for name in ("Payment", "Answer", "Problem", "Label", "LabelOutcome"))
+LABELS = {"type": "object", "required": ["labels"], "additionalProperties": False,
+          "properties": {"labels": {"type": "array", "items": LABEL}}}
 EITHER = {"type": "array", "items": {"anyOf": [ANSWER, PROBLEM]}}
 PAYMENT_EXAMPLE = {
     "transaction_id": "t-1", "event_time": 1_704_103_200_000, "type": "TRANSFER",
@@ -48,9 +53,11 @@ ANSWER_EXAMPLE = {
     "history": "short", "unknown_windows": ["hour", "day", "week", "month"], "late": False,
     "idempotent": True, "model_version": "1", "policy_version": "1.1", "rules_version": "",
 }
-PROBLEM_EXAMPLE = {"type": "invalid-payment", "title": "Invalid payment", "status": 422,
+PROBLEM_EXAMPLE = {"type": "invalid-payment", "title": "Unprocessable content", "status": 422,
                    "detail": "amount is missing; give a number from 0 to 1,000,000,000,000, in "
                              "currency units"}
+LABEL_EXAMPLE = {"transaction_id": "t-1", "is_fraud": 1, "label_time": 1_704_276_000_000,
+                 "source": "chargeback"}
 blueprint = Blueprint("docs")
 
 
@@ -116,6 +123,12 @@ def document() -> dict[str, Any]:
                     {"name": "transaction_id", "in": "path", "required": True,
                      "description": "The caller's id of the payment",
                      "schema": {"type": "string", "minLength": 1}, "example": "t-1"}]})},
+            "/v1/labels": {"post": _operation(
+                "Send labels", "Each fraud counts once on the accounts of its payment: those that "
+                "the label names, or those known by its transaction_id, which the server knows for "
+                "24 hours by default. A label of 0 counts nothing and takes nothing back. All "
+                "labels are kept for monitoring and training; if one is invalid, none is.",
+                _content(LABEL_OUTCOME), (400, 401, 403, 413, 415, 422, 503), _body(LABELS))},
             "/v1/model": {"get": _operation(
                 "Describe the model that serves", "Manifest and policy of the bundle, with their "
                 "digests: the lineage of every decision.", _content({"type": "object"}),
@@ -137,8 +150,12 @@ def document() -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     """Return the schemas of the types, under the names that readers expect."""
     _, components = msgspec.json.schema_components(
-        (Payment, Answer, Problem), ref_template="#/components/schemas/{name}")
+        (Payment, Answer, Problem, Label, LabelOutcome),
+        ref_template="#/components/schemas/{name}")
     payment, answer, problem = (components.pop(name) for name in ("Payment", "Answer", "Problem"))
+    components["Label"] |= {"description": "A label of a payment.", "example": LABEL_EXAMPLE}
+    components["LabelOutcome"] |= {"description": "The result of sending labels.", "example": {
+        "accepted": 2, "counted": 1, "unknown_ids": ["t-2"]}}
     payment |= {"title": "Payment", "description": "A payment that asks to be authorised.",
                 "example": PAYMENT_EXAMPLE}
     for money in ("amount", "origin_balance", "destination_balance"):

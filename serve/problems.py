@@ -12,7 +12,7 @@ from sanic.exceptions import SanicException
 TITLES = {
     400: "Bad request", 401: "Unauthorized", 403: "Forbidden", 404: "Not found",
     405: "Method not allowed", 408: "Request timeout", 409: "Conflict", 413: "Content too large",
-    415: "Unsupported media type", 422: "Invalid payment", 500: "Internal error",
+    415: "Unsupported media type", 422: "Unprocessable content", 500: "Internal error",
     503: "Service unavailable",
 }
 logger = logging.getLogger("serve")

@@ -23,9 +23,15 @@ CORRUPT = re.compile(r"partition=(?P<partition>\d+)\) at offset \d+ failed crc c
 
 
 def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
-    """Return a member of the scorers' group: it reads committed messages and commits nothing."""
+    """Return a member of the scorers' group."""
+    return group_member(settings, settings.stream_group, settings.topic_transactions, **changes)
+
+
+def group_member(settings: StreamSettings, group: str, topic: str, **changes: Any
+                 ) -> KafkaConsumer:
+    """Return a consumer of a topic: it reads committed messages and commits nothing by itself."""
     reader = KafkaConsumer(**connection(settings), **{
-        "group_id": settings.stream_group,
+        "group_id": group,
         "auto_offset_reset": "earliest",
         "isolation_level": "read_committed",
         "enable_auto_commit": False,
@@ -36,7 +42,7 @@ def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
         "reconnect_backoff_max_ms": RECONNECT_MS,
         "metrics_enabled": False,
         **changes})
-    reader.subscribe([settings.topic_transactions])
+    reader.subscribe([topic])
     return reader
 
 
@@ -62,6 +68,12 @@ def producer(settings: StreamSettings, **changes: Any) -> KafkaProducer:
         **changes})
 
 
+def missing_topic(topic: str, settings: StreamSettings) -> SettingsError:
+    """Return the error of a topic that does not exist."""
+    return SettingsError(f"topic {topic!r} is missing on {settings.brokers}; create it with "
+                         "python -m stream.topics")
+
+
 def check_topics(reader: KafkaConsumer, settings: StreamSettings) -> None:
     """Check that the topics exist and fit together.
 
@@ -72,8 +84,7 @@ def check_topics(reader: KafkaConsumer, settings: StreamSettings) -> None:
     counts = {name: len(reader.partitions_for_topic(name) or ()) for name in names}
     for name, count in counts.items():
         if not count:
-            raise SettingsError(f"topic {name!r} is missing on {settings.brokers}; create it with "
-                                "python -m stream.topics")
+            raise missing_topic(name, settings)
         if count < counts[settings.topic_transactions]:
             raise SettingsError(f"topic {name!r} has {count} partitions and "
                                 f"{settings.topic_transactions!r} has "

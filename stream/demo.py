@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,7 @@ def demo(options: argparse.Namespace) -> None:
         stack.callback(broker.stop)
         variables = {"KAFKA_BOOTSTRAP_SERVERS": broker.address, "FRAUD_CLOCK": "event",
                      "FRAUD_HISTORY": _history(stack, directory),
+                     "FRAUD_ACCOUNT_KEY": secrets.token_hex(),
                      "FRAUD_METRICS_PORT": str(free_port()),
                      "FRAUD_DECISION_LOG": str(decisions)}
         settings = read_stream_settings({**os.environ, **variables})

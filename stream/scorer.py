@@ -11,22 +11,16 @@ partitions; they share them.
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
-from threading import Event, Timer
+from contextlib import closing
 
-from prometheus_client import start_http_server
-
-from fraud import logs
 from fraud.command_line import Arguments, command, parser
 from fraud.settings import SettingsError
 from stream.api import Api
+from stream.program import running
 from stream.scoring import InProcess, Scoring
 from stream.settings import StreamSettings, read_stream_settings
 from stream.worker import Worker
-
-logger = logging.getLogger("stream")
 
 
 @command
@@ -57,29 +51,9 @@ def open_backend(settings: StreamSettings, api: str | None, demo: bool) -> Scori
 
 def run(settings: StreamSettings, backend: Scoring) -> None:
     """Score until SIGTERM or SIGINT; the current batch is finished then."""
-    logs.configure(settings.log_level)
-    try:
-        server, _ = start_http_server(settings.metrics_port, settings.metrics_host)
-    except OSError as error:
-        raise SettingsError(f"FRAUD_METRICS_PORT is {settings.metrics_port}: {error.strerror}; "
-                            "give each scorer of a machine another port") from error
-    logger.info("scoring %s on %s; metrics on http://%s:%s", settings.topic_transactions,
-                settings.brokers, settings.metrics_host, server.server_port)
-    stop = Event()
-
-    def end(*_: object) -> None:
-        stop.set()
-        timer = Timer(settings.drain_seconds, os._exit, [1])    # as safe as any crash
-        timer.daemon = True
-        timer.start()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    try:
+    activity = f"scoring {settings.topic_transactions} on {settings.brokers}"
+    with running(settings, activity) as stop, closing(backend):
         Worker(settings, backend).run(stop)
-    finally:
-        backend.close()
-        server.shutdown()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ class StreamSettings(BrokerSettings, frozen=True):
     stream_group: Annotated[str, Meta(description=(
         "consumer group, whose members share the partitions; also the prefix of transactional ids"
         ))] = "fraud-scorer"
+    label_group: Annotated[str, Meta(description=(
+        "consumer group of `stream.labels`"))] = "fraud-labels"
     stream_instance: Annotated[str, Meta(description=(
         "stable name of one scorer: after a restart it aborts its open transaction at once; "
         "empty: a random one"))] = msgspec.field(default_factory=lambda: secrets.token_hex(4))
@@ -35,9 +37,9 @@ class StreamSettings(BrokerSettings, frozen=True):
     backoff_seconds: Annotated[Positive, Meta(description=(
         "seconds between retries, at most, above 0"))] = 10.0
     metrics_host: Annotated[str, Meta(description=(
-        "address of the scorer's metrics"))] = "127.0.0.1"
+        "address of the program's metrics"))] = "127.0.0.1"
     metrics_port: Annotated[int, Meta(ge=0, le=65_535, description=(
-        "port of the scorer's metrics; 0: any free one"))] = 9101
+        "port of the program's metrics; 0: any free one"))] = 9101
     stream_api_key: Annotated[str, Meta(description="API key, for `--api`")] = ""
     stream_api_seconds: Annotated[Positive, Meta(description=(
         "seconds for the API to answer a batch, above 0"))] = 10.0

@@ -17,7 +17,7 @@ LAYERS = (
     {"errors", "caller", "clock", "packing", "wording"},
     {"command_line", "published"},
     {"transaction", "settings"},
-    {"history", "brokers", "pseudonym"},
+    {"history", "brokers", "labels", "pseudonym"},
     {"feature_inputs", "topics"},
     {"feature_definitions"},
     {"features"},
@@ -29,13 +29,14 @@ LAYERS = (
     {"decision"},
     {"scorer"},
     {"logs", "metrics", "training"},
+    {"label_recorder"},
     {"service"},
 )
 # The same holds inside `fraud.training`.
 TRAINING_LAYERS = (
     {"errors", "quiet"},
     {"settings", "java", "files", "workspace"},
-    {"decision_log", "label_table"},
+    {"decision_log", "label_table", "pseudonym"},
     {"data"},
     {"simulate"},
     {"acquire", "features"},
@@ -44,7 +45,7 @@ TRAINING_LAYERS = (
     {"registry", "leakage"},
     {"promotion"},
     {"reports", "parity"},
-    {"stages", "steps", "warm", "replay"},
+    {"stages", "steps", "warm", "forget", "replay"},
 )
 
 

@@ -19,7 +19,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
 from fraud.history import (
-    MAX_GAP_MS, AccountSnapshot, Claim, ClaimResult, KnownFraud, StoreNotEmpty, StoreUnavailable)
+    MAX_GAP_MS, AccountSnapshot, Claim, ClaimResult, KnownFraud, PaymentAccounts, StoreNotEmpty,
+    StoreUnavailable)
 from fraud.stores.dynamodb_items import (
     RECORDING, Item, Write, account_key, count, count_frauds, fraud_key, id_key, keep_answer, plain,
     put, put_snapshot, typed)
@@ -30,6 +31,7 @@ IDLE_SECONDS = 30.0                         # after which a connection is not tr
 RETRIES = 3
 RETRY_SECONDS = 0.005                       # longest first wait; doubles with each retry
 TRANSACTION_ITEMS = 100                     # DynamoDB's limit on the items of one transaction
+READ_ITEMS = 100                            # and of one read
 CLAIM_PAYMENTS = TRANSACTION_ITEMS // 3     # an id and two accounts each; so has a known fraud
 PARALLEL_CALLS = 32
 
@@ -74,6 +76,12 @@ class DynamoStore:
 
     def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
         return self._in_time(self._label, frauds, CLAIM_PAYMENTS)
+
+    def accounts(self, transaction_ids: Sequence[str]) -> list[PaymentAccounts | None]:
+        return self._in_time(self._accounts, transaction_ids, READ_ITEMS)
+
+    def forget(self, accounts: Sequence[str]) -> list[bool]:
+        return self._in_time(self._forget, accounts, 1)
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         try:
@@ -181,6 +189,19 @@ class DynamoStore:
         keys = [id_key(transaction_id) for transaction_id in transaction_ids]
         items = self._read(keys)
         return [items.get(key, {}).get("answer") for key in keys]
+
+    def _accounts(self, transaction_ids: Sequence[str], end: float
+                  ) -> list[PaymentAccounts | None]:
+        keys = [id_key(transaction_id) for transaction_id in transaction_ids]
+        items = self._read(set(keys))
+        return [PaymentAccounts(items[key]["origin"], items[key].get("destination"))
+                if key in items else None for key in keys]
+
+    def _forget(self, accounts: Sequence[str], end: float) -> list[bool]:
+        replies = [self._client.delete_item(
+            TableName=self._table, Key=typed(pk=account_key(account)), ReturnValues="ALL_OLD")
+            for account in accounts]
+        return ["Attributes" in reply for reply in replies]
 
     def _recording_since(self, now: int) -> int:
         while self._since is None:

@@ -3,7 +3,7 @@
 The table's partition key is the string `pk`, its time to live the attribute `expires`:
 
     recording       since, filled_until (after a fill, until the first claim)
-    id#ID           digest of the payment, claim, answer
+    id#ID           digest of the payment, origin and destination, claim, answer
     account#NAME    account: `fraud.stores.account.encode`, version
     fraud#ID        nothing: a payment that was counted as fraud
 
@@ -54,7 +54,10 @@ def count(payments: Sequence[Transaction], items: dict[str, Item], since: int,
                             None if destination is None
                             else _account(accounts, items, destination),
                             payment, payment_digest, None, since)
-            items[key] = {"digest": payment_digest, "claim": _pack_claim(claimed)}
+            items[key] = {"digest": payment_digest, "claim": _pack_claim(claimed),
+                          "origin": payment.origin}
+            if destination is not None:
+                items[key]["destination"] = destination
             writes.append(put(pk=key, expires=expiry(id_ttl_ms), **items[key]))
         results.append(_claim_result(items[key], payment, payment_digest))
     return results, writes + [_put_account(items, name, account)

@@ -16,7 +16,7 @@ import msgspec
 
 from fraud.history import (
     DAY_HOURS, MAX_GAP_MS, MONTH_DAYS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult,
-    IdConflict, KnownFraud, StoreNotEmpty, hour_of)
+    IdConflict, KnownFraud, PaymentAccounts, StoreNotEmpty, hour_of)
 from fraud.settings import SettingsError
 from fraud.stores.account import Account, account_of, claim, decode, encode
 from fraud.transaction import Transaction
@@ -28,7 +28,7 @@ GENERATION_HOURS = MONTH_DAYS * DAY_HOURS + 24 + 12
 class _Answered(msgspec.Struct, frozen=True, gc=False):
     """The entry of a transaction_id that has an answer; before that, its claim."""
 
-    digest: bytes
+    digest: bytes           # the encoded payment
     answer: bytes
 
 
@@ -78,6 +78,13 @@ class MemoryStore:
         with self._lock:
             return [self._label(fraud) for fraud in frauds]
 
+    def accounts(self, transaction_ids: Sequence[str]) -> list[PaymentAccounts | None]:
+        return [_accounts(self._ids.get(transaction_id)) for transaction_id in transaction_ids]
+
+    def forget(self, accounts: Sequence[str]) -> list[bool]:
+        with self._lock:
+            return [self._forget_account(account) for account in accounts]
+
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
         with self._lock:
             if not self._is_empty:
@@ -100,6 +107,11 @@ class MemoryStore:
                               and now > self._filled_until + MAX_GAP_MS):
             self._since = now
         self._is_empty, self._filled_until = False, None
+
+    def _forget_account(self, name: str) -> bool:
+        generations = (self._accounts, self._old, self._dropped)
+        kept = [generation.pop(name, None) for generation in generations]
+        return any(account is not None for account in kept[:2])
 
     def _forget(self, now: int, room: int) -> None:
         """Forget expired ids and idle accounts, and make room for so many payments."""
@@ -166,6 +178,13 @@ class MemoryStore:
         return answer
 
 
+def _accounts(known: Claim | _Answered | None) -> PaymentAccounts | None:
+    if known is None:
+        return None
+    payment = _decode(known.digest)
+    return PaymentAccounts(payment.origin, payment.destination)
+
+
 class _File(msgspec.Struct, array_like=True):
     """The history of a store as a file of MessagePack."""
 
@@ -199,3 +218,4 @@ def fill_from_file(store: MemoryStore, path: Path | str) -> None:
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Transaction).decode

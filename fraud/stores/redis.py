@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from fraud.clock import DAY_MS
 from fraud.history import (
     MONTH_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud,
-    StoreMemory, StoreNotEmpty, digest)
-from fraud.stores import scripts
+    PaymentAccounts, StoreMemory, StoreNotEmpty, digest)
+from fraud.stores import script_functions, scripts
 from fraud.stores.account import LIMB, TOTALS_FIELDS, claim_of, contact_bits, encode, totals_of
 from fraud.stores.redis_connection import Command, RedisClient
 from fraud.transaction import Transaction
@@ -31,6 +31,7 @@ ACCOUNT_TTL_MS = FRAUD_TTL_MS = MONTH_MS + 2 * DAY_MS
 
 _PAYMENT = struct.Struct(scripts.PAYMENT)
 _CLAIMED = struct.Struct(scripts.CLAIMED)
+_ID_HEADER = struct.Struct(script_functions.ID_HEADER)
 _DIGESTS = {script: sha1(script.encode()).hexdigest()
             for script in (scripts.CLAIM, scripts.FINISH, scripts.LABEL, scripts.FILL)}
 _MASK = 2 ** 32 - 1
@@ -68,11 +69,25 @@ class RedisStore:
 
     def answer(self, transaction_id: str) -> bytes | None:
         [known] = self._trip([("GET", _id(transaction_id))])
-        return known[17:] if known and known[16:17] == b"f" else None
+        result = _result(known) if known else b""
+        return result[1:] if result[:1] == b"f" else None
 
     def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
         replies = self._run([self._label_command(part)
                              for part in _parts(frauds, SCRIPT_PAYMENTS)])
+        return [reply == 1 for reply in replies]
+
+    def accounts(self, transaction_ids: Sequence[str]) -> list[PaymentAccounts | None]:
+        values: list[bytes | None] = []
+        for part in _parts(transaction_ids, TRIP_PAYMENTS):
+            [reply] = self._trip([("MGET", *map(_id, part))])
+            values += reply
+        return [_accounts(value) if value else None for value in values]
+
+    def forget(self, accounts: Sequence[str]) -> list[bool]:
+        replies: list[int] = []
+        for part in _parts(accounts, TRIP_PAYMENTS):
+            replies += self._trip([("DEL", _account(account)) for account in part])
         return [reply == 1 for reply in replies]
 
     def fill(self, snapshots: Iterable[AccountSnapshot], since: int, until: int) -> None:
@@ -115,7 +130,7 @@ class RedisStore:
 
     def _finish_command(self, part: Sequence[tuple[Claim, bytes]]) -> Command:
         keys = [_id(claim.transaction_id) for claim, _ in part]
-        entries = [claim.digest + b"f" + answer for claim, answer in part]
+        entries = [item for claim, answer in part for item in (claim.digest, answer)]
         return _command(scripts.FINISH, keys, [self._id_ttl_ms, *entries])
 
     def _run(self, commands: Sequence[Command]) -> list[Any]:
@@ -142,6 +157,22 @@ def _claim_result(reply: bytes, payment: Transaction, payment_digest: bytes) -> 
     return claim_of(payment, payment_digest, totals_of(numbers[:TOTALS_FIELDS], event_time),
                     totals_of(numbers[TOTALS_FIELDS:], event_time), int(sequence), bool(late),
                     int(since))
+
+
+def _accounts(value: bytes) -> PaymentAccounts | None:
+    """Return the accounts in the value of an id, or None where it has none."""
+    _, origin, destination = _ID_HEADER.unpack_from(value)
+    middle = _ID_HEADER.size + origin
+    if not origin:
+        return None
+    return PaymentAccounts(value[_ID_HEADER.size:middle].decode(),
+                           value[middle:middle + destination].decode() or None)
+
+
+def _result(value: bytes) -> bytes:
+    """Return the claim or answer in the value of an id, with its kind ahead."""
+    _, origin, destination = _ID_HEADER.unpack_from(value)
+    return value[_ID_HEADER.size + origin + destination:]
 
 
 def _id(transaction_id: str) -> str:

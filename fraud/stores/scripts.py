@@ -3,7 +3,8 @@
 Redis keeps, with the prefix `fraud:`
 
     recording      a hash: since, until (only after a fill), sequence
-    id:ID          digest of the payment (16 bytes), then "c" and its claim, or "f" and its answer
+    id:ID          `ID_HEADER`, origin and destination, then "c" and the claim, or "f" and the
+                   answer; without accounts where the claim had expired before its answer came
     account:NAME   `fraud.stores.account.encode`
     fraud:ID       nothing: a payment that was counted as fraud
 
@@ -13,13 +14,10 @@ Numbers are doubles in Lua, exact up to 2^53: cents are therefore two numbers. I
 are those of 32 bits: a sketch is therefore two numbers.
 """
 
-import struct
-
 from fraud.clock import DAY_MS, HOUR_MS
-from fraud.history import DAY_HOURS, HOUR_HOURS, MAX_GAP_MS, MONTH_DAYS, WEEK_DAYS
-from fraud.stores.account import DAY, FRAUDS, HEADER, HOUR, TOTALS
-
-NO_ACCOUNT = "fraud:account:"
+from fraud.history import DAY_HOURS, HOUR_HOURS, MAX_GAP_MS, WEEK_DAYS
+from fraud.stores.account import TOTALS
+from fraud.stores.script_functions import ACCOUNT, IDS, NO_ACCOUNT
 
 # A payment in binary: digest, event_time, limbs and remainder of the cents; sketches of destination
 # and origin as counterparties, each its low half first.
@@ -28,48 +26,10 @@ PAYMENT = "<16sdddIIII"
 # A claim in binary: sequence, late, recording since; totals of origin and destination.
 CLAIMED = "<dBd" + 2 * TOTALS
 
-# Functions on an account: header, hourly buckets, daily buckets, known frauds.
-_ACCOUNT = f"""
-local HOUR, HOUR_SIZE = '{HOUR}', {struct.calcsize(HOUR)}
-local DAY, DAY_SIZE = '{DAY}', {struct.calcsize(DAY)}
-local FRAUDS, FRAUDS_SIZE = '{FRAUDS}', {struct.calcsize(FRAUDS)}
-local HEADER, HEADER_SIZE, TOTALS = '{HEADER}', {struct.calcsize(HEADER)}, '<{TOTALS}'
-local MONTH = {MONTH_DAYS}
-local pack, unpack, sub, floor, max = struct.pack, struct.unpack, string.sub, math.floor, math.max
-local bor = bit.bor
-local EMPTY = pack(HEADER, 0, 0, 0, 0, 0)
-local accounts = {{}}
-
-local function account_of(key)
-  if key == '{NO_ACCOUNT}' then return EMPTY end
-  local account = accounts[key] or redis.call('GET', key) or EMPTY
-  accounts[key] = account
-  return account
-end
-
-local function keep_accounts(ttl)
-  for key, account in pairs(accounts) do
-    redis.call('SET', key, account, 'PX', ttl)
-  end
-end
-
--- Splits a section of an account at a bucket: the buckets after `oldest` and before it, the
--- position of the bucket itself or nil, the buckets behind it.
-local function split(section, size, bucket, oldest)
-  local last, own = #section - size + 1, nil
-  while last > 0 and unpack('<I', section, last) > bucket do last = last - size end
-  local behind = last + size
-  if last > 0 and unpack('<I', section, last) == bucket then own, last = last, last - size end
-  local first = 1
-  while first <= last and unpack('<I', section, first) <= oldest do first = first + size end
-  return sub(section, first, last + size - 1), own, sub(section, behind)
-end
-"""
-
 # KEYS: recording; id, origin and destination of each payment.
 # ARGV: now, ms to keep an id, ms to keep an account; each `PAYMENT`.
-# Returns the value of each id, without the digest, or "r" where the id is another payment's.
-CLAIM = _ACCOUNT + f"""
+# Returns claim or answer of each id, with its kind ahead, or "r" where the id is another payment's.
+CLAIM = ACCOUNT + IDS + f"""
 local HOUR_MS, DAY_MS = {HOUR_MS}, {DAY_MS}
 local now, id_ttl, account_ttl = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
@@ -165,7 +125,7 @@ for i = 1, #ARGV - 3 do
   local digest = sub(payment, 1, 16)
   local known = redis.call('GET', id)
   if known then
-    replies[i] = sub(known, 1, 16) == digest and sub(known, 17) or 'r'
+    replies[i] = sub(known, 1, 16) == digest and sub(known, result_position(known)) or 'r'
   else
     local event_time, limbs, remainder, to_low, to_high, from_low, from_high =
       unpack('<dddIIII', payment, 17)
@@ -181,7 +141,9 @@ for i = 1, #ARGV - 3 do
       accounts[destination] = added(accounts[destination], event_time, hour, day,
                                     0, 0, 0, 1, limbs, remainder, from_low, from_high)
     end
-    redis.call('SET', id, digest .. kept, 'PX', id_ttl)
+    local names = sub(origin, #'{NO_ACCOUNT}' + 1) .. sub(destination, #'{NO_ACCOUNT}' + 1)
+    local lengths = pack('<HH', #origin - #'{NO_ACCOUNT}', #destination - #'{NO_ACCOUNT}')
+    redis.call('SET', id, digest .. lengths .. names .. kept, 'PX', id_ttl)
     replies[i] = kept
   end
 end
@@ -193,7 +155,7 @@ return replies
 # KEYS: fraud, origin and destination of each known fraud.
 # ARGV: ms to keep a fraud, ms to keep an account; of each the day on which it became known.
 # Returns 1 for each that was counted now, 0 where it was counted before.
-LABEL = _ACCOUNT + f"""
+LABEL = ACCOUNT + f"""
 local function labelled(account, day, sent, received)
   local _, _, _, hours, days = unpack(HEADER, account)
   local start = HEADER_SIZE + 1 + hours * HOUR_SIZE + days * DAY_SIZE
@@ -227,19 +189,23 @@ keep_accounts(ARGV[2])
 return replies
 """
 
-# KEYS: ids. ARGV: ms to keep them; of each the digest, "f" and an answer.
+# KEYS: ids. ARGV: ms to keep them; of each the digest and an answer.
 # Returns the answer that was kept before, or nothing where there was none.
-FINISH = """
+FINISH = IDS + """
 local replies = {}
 for i, id in ipairs(KEYS) do
-  local new, known = ARGV[i + 1], redis.call('GET', id)
-  if known and string.sub(known, 1, 17) == string.sub(new, 1, 17) then
-    replies[i] = string.sub(known, 18)
-  elseif known and string.sub(known, 1, 16) ~= string.sub(new, 1, 16) then
-    replies[i] = ''
-  else
-    redis.call('SET', id, new, 'PX', ARGV[1])
-    replies[i] = ''
+  local digest, answer, known = ARGV[2 * i], ARGV[2 * i + 1], redis.call('GET', id)
+  replies[i] = ''
+  if not known then
+    redis.call('SET', id, digest .. struct.pack('<HH', 0, 0) .. 'f' .. answer, 'PX', ARGV[1])
+  elseif string.sub(known, 1, 16) == digest then
+    local position = result_position(known)
+    if string.sub(known, position, position) == 'f' then
+      replies[i] = string.sub(known, position + 1)
+    else
+      local head = string.sub(known, 1, position - 1)
+      redis.call('SET', id, head .. 'f' .. answer, 'PX', ARGV[1])
+    end
   end
 end
 return replies

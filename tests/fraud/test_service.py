@@ -14,7 +14,7 @@ from fraud.bundle import CanaryPointer
 from fraud.history import NAMES
 from fraud.rules.rule_set import Condition, ListEntry, Rule, RuleSet, key_check
 from fraud.service import Service
-from fraud.settings import Settings
+from fraud.settings import Settings, SettingsError
 from fraud.shadow import ShadowScorer
 from fraud.training.registry import publication, rule_publication
 from tests.factories import NOON, payment
@@ -29,7 +29,7 @@ def test_a_refresh_measures_the_memory_of_the_store_now_and_then(
     before = measured()
     service = Service(Settings(
         model=str(bundle_directory), history=own_redis("--maxmemory", "50mb").url,
-        history_deadline_ms=5_000.0, decision_log=str(tmp_path / "log")),
+        account_key="key", history_deadline_ms=5_000.0, decision_log=str(tmp_path / "log")),
         fallback_on_store_error=True)
     service.refresh()
     assert measured() == before         # it has just started
@@ -65,6 +65,14 @@ def test_the_log_names_accounts_by_a_keyed_digest(logged):
     assert logged("other", payment("a"))[0]["origin"] != first["origin"]
     assert logged("", payment("a"))[0]["origin"] != logged("", payment("a"))[0]["origin"]
     assert logged("k", payment("a", destination=None))[0]["destination"] is None
+
+
+@pytest.mark.parametrize("url", [
+    "redis://me:secret@localhost", "dynamodb://table", "memory:///file"])
+def test_a_store_that_outlives_the_process_needs_a_key(bundle_directory, url):
+    with pytest.raises(SettingsError, match="FRAUD_ACCOUNT_KEY is not set.*openssl rand") as caught:
+        Service(Settings(model=str(bundle_directory), history=url), fallback_on_store_error=True)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_service_follows_a_canary_until_it_ends(make_bundle, tmp_path):

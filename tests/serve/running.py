@@ -36,10 +36,13 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.decisions, self.log = directory / "decisions.jsonl", directory / "server.log"
+        self.labels = directory / "labels.jsonl"
         with open(self.decisions, "wb") as decisions, open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "serve", "--port", str(self.port), *arguments],
-                stdout=decisions, stderr=log, env=environment(**settings))
+                stdout=decisions, stderr=log,
+                env=environment(**{
+                    "FRAUD_LABEL_LOG": str(self.labels), "FRAUD_ACCOUNT_KEY": "key", **settings}))
         self.session = requests.Session()
         self._wait()
 

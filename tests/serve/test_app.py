@@ -197,7 +197,7 @@ def test_an_unknown_path_method_or_decision_is_a_problem(server):
 
 @pytest.mark.parametrize(("method", "path"), [
     ("POST", "/v1/score"), ("POST", "/v1/score/batch"), ("GET", "/v1/decisions/a"),
-    ("GET", "/v1/model")])
+    ("POST", "/v1/labels"), ("GET", "/v1/model")])
 def test_with_keys_the_api_is_closed_to_others(serve, method, path):
     server = serve(FRAUD_API_KEYS=f"{'0' * 64}, {HASH}")
     for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"},
@@ -252,7 +252,9 @@ def test_the_document_describes_what_there_is_and_its_page_needs_no_network(serv
     example = document["components"]["schemas"]["Payment"]["example"]
     assert server.post("/v1/score", example).status_code == 200
     assert set(document["paths"]) == {"/v1/score", "/v1/score/batch", "/v1/model", "/healthz",
-                                      "/v1/decisions/{transaction_id}", "/readyz"}
+                                      "/v1/decisions/{transaction_id}", "/v1/labels", "/readyz"}
+    example = document["components"]["schemas"]["Label"]["example"]
+    assert server.post("/v1/labels", {"labels": [example]}).status_code == 200
 
 
 # Its model.

@@ -275,7 +275,8 @@ def test_process_container_function_and_offline_give_equal_features_scores_and_a
     assert features_of(map(json.loads, server.decisions.open())) == features
 
     mounted = ("-v", f"{bundle_directory}:/trained:ro", "-v", f"{tmp_path}/history:/history:ro",
-               "-e", "FRAUD_MODEL=/trained", "-e", "FRAUD_HISTORY=memory:///history")
+               "-e", "FRAUD_MODEL=/trained", "-e", "FRAUD_HISTORY=memory:///history",
+               "-e", "FRAUD_ACCOUNT_KEY=key")
     container, url = hardened_server(run, *mounted)
     headers, session = {"Authorization": f"Bearer {KEY}"}, requests.Session()
     assert [session.post(url + "/v1/score", json=body, headers=headers, timeout=9).json()

@@ -23,6 +23,7 @@ from stream.settings import read_stream_settings
 
 SESSION_MS = 1_000
 PARTITIONS = 4
+ACCOUNT_KEY = "key"
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -111,7 +112,8 @@ class Stream:
             "FRAUD_TOPIC_LABELS": f"labels-{name}",
             "FRAUD_SESSION_MS": str(SESSION_MS),
             "FRAUD_BACKOFF_SECONDS": "1", "FRAUD_CLOCK": "event", "FRAUD_METRICS_PORT": "0",
-            "FRAUD_MODEL": str(directory / "bundle"), **settings}
+            "FRAUD_MODEL": str(directory / "bundle"), "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY,
+            "FRAUD_LABEL_LOG": str(directory / "labels.jsonl"), **settings}
         self.settings = read_stream_settings(self.variables)
         with KafkaAdminClient(**connection(self.settings)) as admin:
             topics.create(admin, topics.wanted(self.settings, PARTITIONS, 1))
@@ -131,6 +133,12 @@ class Stream:
         """Send what is buffered, and connect anew: the broker may have moved."""
         self._producer.close(10)
         self._producer = clients.producer(self.settings)
+
+    def send_labels(self, *values: bytes | None) -> None:
+        """Send messages to the topic of labels, to any partition."""
+        for value in values:
+            self._producer.send(self.settings.topic_labels, value, secrets.token_bytes(4))
+        self._producer.flush(30)
 
     def scorer(self, *arguments: str, module: str = "stream.scorer", **changes) -> ScorerProcess:
         log = self._directory / f"scorer-{len(self._scorers)}.log"

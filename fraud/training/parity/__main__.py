@@ -5,7 +5,8 @@
         --transactions data/month.parquet
 
 The first compares logged decisions with a file of the same payments. The second first scores the
-payments of the file, in event order, with an empty store.
+payments of the file, in event order, with an empty store, and counts the file's known frauds at
+their label_time.
 
 Spark counts in event order, a store in arrival order. If they differ, the logged counts must match
 the order of the store sequence: then the difference is order skew and is reported by cause;
@@ -19,7 +20,9 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -29,6 +32,7 @@ from fraud.bundle import Bundle
 from fraud.champion import Champion
 from fraud.command_line import Arguments, command, parser
 from fraud.decision import Answered, Decision
+from fraud.history import Store
 from fraud.scorer import Scorer
 from fraud.settings import Settings, from_environment
 from fraud.stores import open_store
@@ -40,14 +44,39 @@ from fraud.training.errors import TrainingError
 from fraud.training.features import spark_job
 from fraud.training.parity.comparison import Parity, compare, read_transactions
 from fraud.training.parity.logged_decisions import read_decisions
+from fraud.transaction import EVENT_TIME_LIMIT, Transaction
 
 BATCH = 100
 REPLAY_DEADLINE_MS = 5_000.0     # no caller waits for a replay
 
 
-def replayed(clean_file: str, scorer: Scorer, batch: int) -> Iterator[Decision]:
-    """Give the scorer's decisions on the payments of a clean file, in event order."""
+def in_event_order(clean_file: str, store: Store, batch: int) -> Iterator[list[Transaction]]:
+    """Give the payments of a clean file in event order, in batches of at most a size.
+
+    Before a batch is given, the frauds that were known by then are counted in the store.
+    """
+    frauds = clean.known_frauds(clean_file, 0, EVENT_TIME_LIMIT)
+    label_times = [fraud.label_time for fraud in frauds]
+
+    def known(payment: Transaction) -> int:
+        return bisect_right(label_times, payment.event_time)
+
+    counted = 0
     for payments in clean.batches(clean_file, batch):
+        for number, part in groupby(payments, known):
+            if number > counted:
+                store.label(frauds[counted:number])
+                counted = number
+            yield list(part)
+
+
+def replayed(clean_file: str, scorer: Scorer, store: Store, batch: int) -> Iterator[Decision]:
+    """Give the scorer's decisions on a clean file, in event order, with labels at their time.
+
+    Args:
+        store: that of the scorer.
+    """
+    for payments in in_event_order(clean_file, store, batch):
         for payment, outcome in zip(payments, scorer.score(payments), strict=True):
             if not isinstance(outcome, Answered) or outcome.decision is None:
                 raise TrainingError(f"{payment.transaction_id} is already known to the store; "
@@ -83,23 +112,24 @@ def _run(options: argparse.Namespace) -> Parity:
         if options.decisions:
             decided: Iterable[Decision] = decision_log.read_decisions(options.decisions)
         else:
-            scorer = _scorer(options.store, bundle, configured, prepared)
-            decided = tqdm(replayed(prepared.transactions, scorer, options.batch), "scoring",
-                           prepared.rows, disable=None, delay=5)
+            scorer, store = _replay(options.store, bundle, configured, prepared)
+            decided = tqdm(replayed(prepared.transactions, scorer, store, options.batch),
+                           "scoring", prepared.rows, disable=None, delay=5)
         logged = read_decisions(decided, bundle.features)
         listed = read_transactions(prepared.transactions, bundle.features.types,
                                    spark_job.session(), logged)
         return compare(logged, listed, bundle.features)
 
 
-def _scorer(store_url: str, bundle: Bundle, configured: Settings, prepared: Prepared) -> Scorer:
-    """Return a scorer for a replay; its store knows that nothing came before the file."""
+def _replay(store_url: str, bundle: Bundle, configured: Settings, prepared: Prepared
+            ) -> tuple[Scorer, Store]:
+    """Return scorer and store for a replay; the store knows that nothing came before the file."""
     settings = msgspec.structs.replace(
         configured, history=store_url, clock="event",
         history_deadline_ms=configured.history_deadline_ms or REPLAY_DEADLINE_MS)
     store = open_store(settings)
     store.fill([], 0, prepared.first_time)
-    return Scorer(store, bundle, settings, fallback_on_store_error=False)
+    return Scorer(store, bundle, settings, fallback_on_store_error=False), store
 
 
 if __name__ == "__main__":

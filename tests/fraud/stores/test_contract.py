@@ -453,6 +453,37 @@ def test_a_fraud_to_oneself_counts_in_both_directions(store):
     assert before == {"origin_frauds_sent_month": 1, "origin_frauds_received_month": 1}
 
 
+# Accounts.
+
+def test_the_accounts_of_a_payment_are_known_by_its_id(store):
+    odd = "ü \n\0#:*{}\"'" + "\U0001f600" * 50
+    claims = claim(store, payment("a"), payment("b", destination=None),
+                   payment("c", origin=odd, destination=odd[1:]), payment("d", destination="C1"))
+    expected = [("C1", "C2"), None, ("C1", None), (odd, odd[1:]), ("C1", "C1"), ("C1", "C2")]
+    ids = ["a", "unknown", "b", "c", "d", "a"]
+    assert store.accounts(ids) == expected
+    store.finish(claims, [b"yes"] * 4)
+    claim(store, payment("a"), payment("a", origin="C9"))
+    assert store.accounts(ids) == expected
+    assert store.accounts([]) == []
+
+
+def test_the_accounts_of_many_payments_are_known(store):
+    claim(store, *(payment(f"t{index}", origin=f"C{index}") for index in range(150)))
+    assert store.accounts([f"t{index}" for index in range(200)]) == [
+        (f"C{index}", "C2") if index < 150 else None for index in range(200)]
+
+
+def test_a_forgotten_account_has_no_history_and_others_keep_theirs(store):
+    claim(store, payment("a"), payment("b", origin="C3"))
+    store.label([fraud()])
+    assert store.forget(["C1", "C7", "C1"]) == [True, False, False]
+    [after] = claim(store, payment("c"))
+    assert not any(name.startswith("origin") for name in counts(after))
+    assert counts(after)["destination_received_count_month"] == 2
+    assert not after.late and store.forget(["C1"]) == [True]
+
+
 # The law: a store agrees with counting from scratch, in any order of arrival.
 
 names = st.sampled_from(["C1", "C2", "C3"])

@@ -53,6 +53,7 @@ def test_an_id_that_redis_forgot_is_new(redis_url, opened):
     redis.Redis.from_url(redis_url).delete("fraud:id:a")
     assert store.finish([first], [b"kept all the same"]) == [b"kept all the same"]
     assert claim(store, "a") == AlreadyAnswered(b"kept all the same")
+    assert store.accounts(["a"]) == [None]
 
 
 def test_a_server_that_may_forget_accounts_is_refused(own_redis, opened):

@@ -5,6 +5,7 @@ concurrency.
 """
 
 import random
+from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -16,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from fraud import bundle
-from fraud.clock import HOUR_MS as HOUR
+from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.features import DEFAULT
+from fraud.history import NAMES, Store
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -50,14 +52,32 @@ def crafted() -> list[dict]:
             enumerate(pairs)]
 
 
+def labelled(table: pa.Table, share: float, chance: random.Random) -> pa.Table:
+    """Payments of which a share is fraud, known later; often at the moment of another payment."""
+    times = table["event_time"].to_pylist()
+    frauds = [chance.random() < share for _ in times]
+    label_times = []
+    for time, is_fraud in zip(times, frauds, strict=True):
+        known = time + chance.randrange(1, chance.choice([HOUR, 40 * DAY_MS]))
+        later = times[bisect_left(times, known) % len(times)]
+        label_times.append(max(known, later) if is_fraud and chance.random() < 0.5 else known)
+    return table.set_column(
+        table.schema.get_field_index("is_fraud"), table.schema.field("is_fraud"),
+        pa.array([int(is_fraud) for is_fraud in frauds], table.schema.field("is_fraud").type)
+    ).set_column(table.schema.get_field_index("label_time"), table.schema.field("label_time"),
+                 pa.array(label_times, table.schema.field("label_time").type))
+
+
 @pytest.fixture(scope="session")
 def stream(tmp_path_factory, spark, acceptance):
-    """A simulated month with crafted payments: the clean file, and what Spark makes of it."""
+    """A simulated month with crafted payments, one in twenty known as fraud later: the clean file,
+    and what Spark makes of it."""
     directory = tmp_path_factory.mktemp("parity")
     simulator.write(simulator.simulate(LONG if acceptance else ROWS, seed=7),
                     directory / "simulated.parquet")
     table = pq.read_table(directory / "simulated.parquet")
     both = pa.concat_tables([table, pa.Table.from_pylist(crafted(), schema=table.schema)])
+    both = labelled(both.sort_by("event_time"), 0.05, random.Random(11))
     pq.write_table(both, directory / "both.parquet")
     prepared = prepare(str(directory / "both.parquet"), directory / "clean")
     spark_job.write_features(spark, prepared.feature_table, prepared.transactions,
@@ -73,11 +93,12 @@ def champion(bundle_directory) -> bundle.Bundle:
 
 @pytest.fixture
 def scorer(opened, champion):
-    """Makes a scorer of replays, whose store knows that there was nothing before."""
-    def make(url: str = "memory://") -> Scorer:
+    """Makes a scorer of replays and its store, which knows that there was nothing before."""
+    def make(url: str = "memory://") -> tuple[Scorer, Store]:
         store = opened(url, memory_ids=2_000_000)
         store.fill([], 0, START)
-        return Scorer(store, champion, Settings(clock="event"), fallback_on_store_error=False)
+        made = Scorer(store, champion, Settings(clock="event"), fallback_on_store_error=False)
+        return made, store
     return make
 
 
@@ -90,7 +111,7 @@ def test_every_feature_of_every_payment_is_that_of_spark(
     prepared, listed, folder = stream
     record_property("payments", rows or prepared.rows)
     url = "memory://" if store == "memory" else request.getfixturevalue(f"{store}_url")
-    decided = list(islice(__main__.replayed(prepared.transactions, scorer(url), batch=99), rows))
+    decided = list(islice(__main__.replayed(prepared.transactions, *scorer(url), batch=99), rows))
     assert len(decided) == (rows or prepared.rows) >= 1_500
     assert {decision.history for decision in decided} == {"full"}
 
@@ -104,13 +125,15 @@ def test_every_feature_of_every_payment_is_that_of_spark(
     assert (parity.decisions, parity.different) == (len(decided), 0)
     assert (parity.skew, parity.gaps) == ({}, 0)
     assert max(decision.counts[2] for decision in decided) > 20
+    frauds = [name for name in NAMES if "_frauds_" in name]
+    assert all(any(decision.counts[NAMES.index(name)] for decision in decided) for name in frauds)
 
 
 def test_repeats_change_nothing(stream, scorer):
     prepared, listed, _ = stream
-    its, decided = scorer(), []
-    for place, payments in enumerate(clean.batches(prepared.transactions, 40)):
-        before = payments if place else []
+    (its, store), decided, payments = scorer(), [], []
+    for part in __main__.in_event_order(prepared.transactions, store, 40):
+        before, payments = payments, part
         outcomes = its.score([*payments, *before[::3], *payments[:2]])
         decided += [outcome.decision for outcome in outcomes if outcome.decision]
         again = its.score(payments)
@@ -147,7 +170,7 @@ def written(directory, drawn: list[list[tuple]]) -> str:
 def test_random_streams_are_counted_as_spark_counts_them(
         tmp_path_factory, spark, scorer, drawn, batch):
     path = written(tmp_path_factory.mktemp("drawn"), drawn)
-    parity = compare(read_decisions(__main__.replayed(path, scorer(), batch), DEFAULT),
+    parity = compare(read_decisions(__main__.replayed(path, *scorer(), batch), DEFAULT),
                      read_transactions(path, TYPES, spark), DEFAULT)
     assert (parity.decisions, parity.different, parity.skew) == (sum(map(len, drawn)), 0, {})
 
@@ -188,7 +211,7 @@ def saved(payments: list[Transaction], directory) -> str:
 def test_what_arrives_out_of_order_is_counted_in_the_order_of_arrival_and_the_skew_explained(
         request, tmp_path, spark, stream, scorer, store):
     arrived = disordered(stream[0].transactions, random.Random(7))[:6_000]
-    its = scorer("memory://" if store == "memory" else request.getfixturevalue("redis_url"))
+    its, _ = scorer("memory://" if store == "memory" else request.getfixturevalue("redis_url"))
     batches = [arrived[place:place + 5] for place in range(0, len(arrived), 5)]
     with ThreadPoolExecutor(4) as threads:          # batches of one moment come in any order
         decided = [outcome.decision for outcomes in threads.map(its.score, batches)
@@ -220,7 +243,7 @@ def small(tmp_path_factory, bundle_directory):
                     fallback_on_store_error=False)
     prepared = prepare(str(directory / "small.parquet"), directory / "clean")
     lines = [msgspec.json.encode(decision)
-             for decision in __main__.replayed(prepared.transactions, scorer, 10)]
+             for decision in __main__.replayed(prepared.transactions, scorer, store, 10)]
     (directory / "decisions.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
     return directory
 
@@ -238,14 +261,15 @@ def test_a_log_that_is_equal_is_said_to_be(capsys, small, bundle_directory):
 def test_a_difference_is_spelled_out(capsys, small, tmp_path, bundle_directory):
     lines = (small / "decisions.jsonl").read_bytes().splitlines(keepends=True)
     wrong = msgspec.json.decode(lines[500])
-    wrong["counts"][8] += 3
+    changed = NAMES.index("destination_sent_count_hour")
+    wrong["counts"][changed] += 3
     lines[500] = msgspec.json.encode(wrong) + b"\n"
     (tmp_path / "log").write_bytes(b"".join(lines))
     code, out, _ = run_main(capsys, __main__.main, "--decisions", tmp_path / "log",
                             "--model", bundle_directory, "--transactions", small / "small.parquet")
     assert code == 1
     assert "different: 1" in out
-    had = wrong["counts"][8]
+    had = wrong["counts"][changed]
     assert out.splitlines()[-1].startswith(
         f"{wrong['transaction_id']}: destination_sent_count_hour is ") and str(had) in out
 
