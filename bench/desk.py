@@ -36,8 +36,8 @@ from desk.settings import read_desk_settings
 from fraud.bundle import Thresholds
 from fraud.clock import now_ms
 from fraud.decision import Decision
-from fraud.history import NAMES
 from fraud.reasons import Reason
+from fraud.windows import COUNT_NAMES
 
 THINK_SECONDS = 4.0
 OTHERS = 1              # payments in the log for each review
@@ -62,7 +62,7 @@ def write_log(path: Path, reviews: int) -> int:
                 origin=chance.choice(accounts), destination=chance.choice(accounts),
                 origin_balance_cents=100_000, destination_balance_cents=None, history="full",
                 unknown_windows=[], late=False, store_sequence=index, recording_since=0,
-                counts=[0] * len(NAMES),
+                counts=[0] * len(COUNT_NAMES),
                 features=[0.5] * 30, score=chance.random(),
                 decision="review" if is_review else "approve",
                 reasons=REASONS if is_review else [], idempotent=True, model_digest="m" * 64,

@@ -25,10 +25,10 @@ from selenium.webdriver.common.by import By
 from fraud.bundle import Thresholds
 from fraud.clock import DAY_MS, HOUR_MS, now_ms
 from fraud.decision import Decision
-from fraud.history import NAMES
 from fraud.pseudonym import pseudonym
 from fraud.reasons import Reason
 from fraud.shadow import ShadowDecision
+from fraud.windows import COUNT_NAMES
 
 PORT, KEY = 8198, "pictures"
 SIZE = (1180, 900)
@@ -48,8 +48,8 @@ def payment(number: int, time_ms: int, names: tuple[str, str | None], amount: fl
         type="TRANSFER" if destination else "CASH_OUT", amount_cents=cents, origin=str(origin),
         destination=destination, origin_balance_cents=cents, destination_balance_cents=0,
         history="full", unknown_windows=[], late=False, store_sequence=number, recording_since=0,
-        counts=[0] * len(NAMES), features=[0.0], score=score, decision=decision, idempotent=True,
-        model_digest="m" * 64, reasons=reasons or [], model_version="4", policy_digest="p" * 64,
+        counts=[0] * len(COUNT_NAMES), features=[0.0], score=score, decision=decision,
+        idempotent=True, model_digest="m" * 64, reasons=reasons or [], model_version="4", policy_digest="p" * 64,
         policy_version="4.2", thresholds=THRESHOLDS, applied=rules or [],
         decided_by="rule" if rules else "model",
         shadow=ShadowDecision("5", "s" * 64, "q" * 64, THRESHOLDS, score,

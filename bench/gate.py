@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from fraud.clock import HOUR_MS
-from fraud.history import hour_of
 from fraud.training import settings
 from fraud.training.data import dataset, options
 from fraud.training.evaluation import paired_bootstrap, thresholds
@@ -30,6 +29,7 @@ from fraud.training.features.splits import Rows
 from fraud.training.models import boosted_trees, candidate
 from fraud.training.settings import TrainingSettings
 from fraud.training.simulate import simulator
+from fraud.windows import hour_of
 
 ROWS = 1_000_000
 INCIDENTS = (100, 150, 250, 500)

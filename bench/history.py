@@ -30,7 +30,7 @@ import msgspec
 
 from fraud.champion import Champion
 from fraud.clock import HOUR_MS
-from fraud.history import DAY_HOURS, MONTH_DAYS, Claim, Store
+from fraud.history import Claim, Store
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -39,6 +39,7 @@ from fraud.training.data import clean
 from fraud.training.data.dataset import prepare
 from fraud.training.simulate import simulator
 from fraud.transaction import Transaction
+from fraud.windows import DAY_HOURS, MONTH_DAYS
 
 ROUNDS = 5
 BATCH = 100

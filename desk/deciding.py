@@ -133,7 +133,7 @@ def _enqueue(session: Session, settings: DeskSettings, case: Case, outcome: str,
     payment = case.payment
     label = {"transaction_id": payment.transaction_id, "is_fraud": int(outcome == "fraud"),
              "label_time": max(now, payment.event_time), "source": "desk",
-             "origin": payment.origin, "destination": payment.destination,
+             "origin_pseudonym": payment.origin, "destination_pseudonym": payment.destination,
              "incident_id": incident_id if outcome == "fraud" else None}
     bodies = {"label": {name: value for name, value in label.items() if value is not None}}
     if settings.desk_webhook and payment.decision == REVIEW:

@@ -21,7 +21,6 @@ from fraud.clock import now_ms
 from fraud.errors import FraudError
 
 COLUMNS = ("transaction_id", "is_fraud", "label_time", "incident_id", "source")
-API_FIELDS = ("transaction_id", "is_fraud", "label_time", "source", "origin", "destination")
 SECONDS = 10.0          # for a receiver to answer
 REFUSALS = range(400, 500)
 NOT_REFUSALS = (401, 403, 404, 408, 429)    # of everything, not of what was sent
@@ -131,9 +130,9 @@ class ApiDoor:
         self._url, self._key = url, key
 
     def send(self, entries: Sequence[Delivery]) -> None:
-        labels = [{name: value for name, value in msgspec.json.decode(entry.body).items()
-                   if name in API_FIELDS} for entry in entries]
-        _post(self._url, msgspec.json.encode({"labels": labels}), {"X-API-Key": self._key})
+        labels = [msgspec.Raw(entry.body.encode()) for entry in entries]
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        _post(self._url, msgspec.json.encode({"labels": labels}), headers)
 
     def close(self) -> None:
         """Do nothing: each request has its connection."""
@@ -206,5 +205,5 @@ class TopicDoor:
 
 
 def _topic_label(label: dict[str, Any]) -> bytes:
-    """Return a message of `monitoring.label_topic`."""
-    return msgspec.json.encode({name: label[name] for name in COLUMNS if name in label})
+    """Return a message for `stream.labels` and `monitoring.label_topic`."""
+    return msgspec.json.encode(label)

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from fraud.feature_inputs import Flow, Known
-from fraud.history import WINDOWS
+from fraud.windows import WINDOWS
 
 TINY = 0.01    # one cent: keeps a share defined where both of its parts are zero
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from fraud.clock import HOUR_MS, hour_of_day
-from fraud.history import MONTH_DAYS, Activity, Background, Counts, day_of
+from fraud.windows import MONTH_DAYS, Activity, Background, Counts, day_of
 
 NAN = float("nan")
 

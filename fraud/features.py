@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from fraud.feature_definitions import (
     AMOUNT_FEATURES, HISTORY_FEATURES, TIME_FEATURES, TYPE, Feature)
 from fraud.feature_inputs import NAN, Known, known_of
-from fraud.history import NAMES as COUNTS, WINDOWS, Counts, counts_of
 from fraud.transaction import TYPES, Transaction
+from fraud.windows import COUNT_NAMES as COUNTS, WINDOWS, Counts, counts_of
 
 
 class PaymentColumns(NamedTuple):

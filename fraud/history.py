@@ -1,133 +1,25 @@
-"""The history of accounts: windows, counts, and the contract of every store.
+"""The history of accounts: claims, counts, and the contract of every store.
 
-`Store` states what a store promises. Payments are counted in hourly and daily UTC buckets: any
-store can keep them with increments, and Spark can recompute them exactly. For a payment in bucket
-b, a window of n buckets is b-n+1..b; of bucket b it counts the earlier payments, never the payment
-itself. A store keeps the `DAY_HOURS` hourly and `MONTH_DAYS` daily buckets of an account up to its
-newest one, whatever the wall clock says.
-
-The counterparties of a day are kept as a sketch of 64 bits: the bit of an account is a hash of its
-name. Sketches of several days are joined by "or", in any order; the number of bits set is a lower
-bound of the number of counterparties (K. Whang, B. Vander-Zanden, H. Taylor, "A linear-time
-probabilistic counting algorithm", 1990).
+`Store` states what a store promises. A store keeps the `DAY_HOURS` hourly and `MONTH_DAYS` daily
+buckets of an account up to its newest one, whatever the wall clock says (`fraud.windows`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple, Protocol, TypeVar
-from zlib import crc32
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
-from fraud.clock import DAY_MS, HOUR_MS
+from fraud.clock import HOUR_MS
 from fraud.errors import FraudError
 from fraud.packing import LARGEST, PackedSums, unpack, unpack_many
 from fraud.transaction import Transaction
+from fraud.windows import SIDE_COUNTS, WINDOWS, known_windows
 
-HOUR_HOURS = 2              # hourly buckets: the running hour and the one before
-DAY_HOURS = 24
-WEEK_DAYS = 7               # daily buckets
-MONTH_DAYS = 30
-MONTH_MS = MONTH_DAYS * DAY_MS
-SKETCH_BITS = 64
 MAX_GAP_MS = HOUR_MS        # longest gap between the end of a fill and the first claim
-
-# Windows from the shortest to the longest: a store that has recorded one has recorded those before.
-WINDOWS = ("hour", "day", "week", "month")
-ALL_WINDOWS = len(WINDOWS)
-
-IntOrArray = TypeVar("IntOrArray", int, np.ndarray)
-
-
-class Activity(NamedTuple):
-    """Earlier payments of one account in one direction: integers, or int64 arrays of one shape."""
-
-    count_hour: Any
-    cents_hour: Any
-    count_day: Any
-    cents_day: Any
-    count_week: Any
-    cents_week: Any
-    count_month: Any
-    cents_month: Any
-    last: Any               # latest event_time; 0 if it is not in the month, or later
-
-
-class Background(NamedTuple):
-    """The rest of the history of one account: integers, or int64 arrays of one shape."""
-
-    first_day: Any          # oldest day of the month with a payment; 0 if there is none
-    contacts_week: Any      # bits of the sketch of counterparties
-    contacts_month: Any
-    frauds_sent_month: Any  # payments that became known as frauds in the month
-    frauds_received_month: Any
-    knows_other: Any        # 1 if the bit of the other account is set in the month, else 0
-
-
-class Counts(NamedTuple):
-    """The history that features see: both accounts of a payment, both directions."""
-
-    origin_sent: Activity
-    origin_received: Activity
-    origin: Background
-    destination_sent: Activity
-    destination_received: Activity
-    destination: Background
-    windows: Any            # number of `WINDOWS` that are known: the first ones
-
-
-NAMES = tuple(f"{part}_{name}" for side in ("origin", "destination")
-              for part, kind in ((f"{side}_sent", Activity), (f"{side}_received", Activity),
-                                 (side, Background))
-              for name in kind._fields)
-_SIDE = len(NAMES) // 2
-_ACTIVITY = len(Activity._fields)
-
-
-def counts_of(values: Sequence[Any], windows: Any = ALL_WINDOWS) -> Counts:
-    """Return `Counts` of values, or arrays, in the order of `NAMES`."""
-    return Counts(*_side(values[:_SIDE]), *_side(values[_SIDE:]), windows)
-
-
-def _side(values: Sequence[Any]) -> tuple[Activity, Activity, Background]:
-    return (Activity(*values[:_ACTIVITY]), Activity(*values[_ACTIVITY:2 * _ACTIVITY]),
-            Background(*values[2 * _ACTIVITY:]))
-
-
-def hour_of(event_time: IntOrArray) -> IntOrArray:
-    """Return the hourly bucket of a time in ms since the epoch."""
-    return event_time // HOUR_MS
-
-
-def day_of(event_time: IntOrArray) -> IntOrArray:
-    """Return the daily bucket of a time in ms since the epoch."""
-    return event_time // DAY_MS
-
-
-def window_starts(event_time: IntOrArray) -> tuple[IntOrArray, ...]:
-    """Return the start of each of the `WINDOWS` before a payment, in ms since the epoch."""
-    hour, day = hour_of(event_time), day_of(event_time)
-    return ((hour - HOUR_HOURS + 1) * HOUR_MS, (hour - DAY_HOURS + 1) * HOUR_MS,
-            (day - WEEK_DAYS + 1) * DAY_MS, (day - MONTH_DAYS + 1) * DAY_MS)
-
-
-def known_windows(recording_since: Any, event_time: Any) -> Any:
-    """Return how many of the `WINDOWS` are recorded whole: the first ones.
-
-    Args:
-        recording_since, event_time: ms since the epoch; integers, or int64 arrays of one shape.
-    """
-    hour, day, week, month = window_starts(event_time)
-    return ((recording_since <= hour) * 1 + (recording_since <= day)
-            + (recording_since <= week) + (recording_since <= month))
-
-
-def contact_bit(account: str) -> int:
-    """Return the sketch of one counterparty: an integer with one bit set."""
-    return 1 << crc32(account.encode()) % SKETCH_BITS
 
 
 class AccountTotals(msgspec.Struct, frozen=True, gc=False):
@@ -164,7 +56,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def counts(self) -> list[int]:
-        """The counts before the payment, in the order of `NAMES`."""
+        """The counts before the payment, in the order of `COUNT_NAMES`."""
         return [*_side_counts(self.origin, self.known_to_origin),
                 *_side_counts(self.destination, self.known_to_destination)]
 
@@ -176,7 +68,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 def _side_counts(totals: AccountTotals, knows_other: bool) -> list[int]:
     if totals is NO_TOTALS:
-        return [0] * _SIDE
+        return [0] * SIDE_COUNTS
     sent: list[int] = []
     received: list[int] = []
     for packed in (totals.hour, totals.day, totals.week, totals.month):
@@ -193,7 +85,7 @@ def _rest(totals: AccountTotals) -> tuple[int, ...]:
 
 
 def counts_array(claims: Sequence[Claim]) -> np.ndarray:
-    """Return the counts before each payment: int64, shape (names, claims), as `NAMES`."""
+    """Return the counts before each payment: int64, shape (names, claims), as `COUNT_NAMES`."""
     sides = [totals for claim in claims for totals in (claim.origin, claim.destination)]
     packed = [sums for totals in sides
               for sums in (totals.hour, totals.day, totals.week, totals.month)]
@@ -204,7 +96,7 @@ def counts_array(claims: Sequence[Claim]) -> np.ndarray:
     knows_other = np.array([(claim.known_to_origin, claim.known_to_destination)
                             for claim in claims], np.int64).reshape(-1, 1)
     columns = np.hstack([sent, last[:, :1], received, last[:, 1:], rest, knows_other])
-    return columns.reshape(len(claims), 2 * _SIDE).T
+    return columns.reshape(len(claims), 2 * SIDE_COUNTS).T
 
 
 class AlreadyAnswered(msgspec.Struct, frozen=True, gc=False):

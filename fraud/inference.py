@@ -9,9 +9,10 @@ import numpy as np
 
 from fraud.bundle import OnnxModel, Thresholds
 from fraud.features import FeatureTable
-from fraud.history import Claim, counts_array, counts_of
+from fraud.history import Claim, counts_array
 from fraud.reasons import Reason
 from fraud.transaction import Transaction
+from fraud.windows import counts_of
 
 SCALAR_BATCH_MAX = 12       # up to this many payments, scalars are faster than arrays
 

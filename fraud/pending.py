@@ -9,10 +9,11 @@ import msgspec
 
 from fraud.bundle import Bundle
 from fraud.feature_definitions import DAY
-from fraud.history import ALL_WINDOWS, Claim
+from fraud.history import Claim
 from fraud.inference import (
     History, ModelResult, counts_before, rows_with_history, rows_without_history, score_rows)
 from fraud.transaction import Transaction
+from fraud.windows import ALL_WINDOWS
 
 
 class Pending(msgspec.Struct, gc=False):

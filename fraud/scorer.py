@@ -18,14 +18,14 @@ from fraud.canary import Arm, Canary
 from fraud.clock import now_ms
 from fraud.decision import Answered, Decision, Refused, answered
 from fraud.history import (
-    WINDOWS, AlreadyAnswered, Claim, ClaimResult, IdConflict, Store, StoreContractError,
-    StoreUnavailable)
+    AlreadyAnswered, Claim, ClaimResult, IdConflict, Store, StoreContractError, StoreUnavailable)
 from fraud.inference import ModelResult
 from fraud.pending import Pending
 from fraud.rules.ruling import NO_RULES, Rules, Ruling, ScoredPayment
 from fraud.settings import Settings
 from fraud.shadow import ShadowScorer
 from fraud.transaction import Transaction
+from fraud.windows import WINDOWS
 
 logger = logging.getLogger(__name__)
 MINUTE_MS = 60_000

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fraud import features
-from fraud.history import WINDOWS, Claim
+from fraud.history import Claim
 from fraud.inference import History, counts_before, rows_with_history
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -24,6 +24,7 @@ from fraud.training.simulate.drafts import HOUR, DraftPayments, payments
 from fraud.training.simulate.episodes import CASH_OUT, TRANSFER, WATCHED
 from fraud.training.simulate.simulator import START, Simulation, simulate
 from fraud.transaction import TYPES, Transaction
+from fraud.windows import WINDOWS
 
 DAY = 24 * HOUR                 # ms
 CHANGE, DAYS = 8, 31

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from fraud.clock import DAY_MS, HOUR_MS
-from fraud.history import MONTH_DAYS, NO_TOTALS, AccountSnapshot, AccountTotals, Claim, contact_bit
+from fraud.history import NO_TOTALS, AccountSnapshot, AccountTotals, Claim
 from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums, pack, unpack
 from fraud.stores.buckets import (
     Contacts, DailySums, HourlySums, frauds_by_day, frauds_of_month, pack_frauds)
 from fraud.transaction import Transaction
+from fraud.windows import MONTH_DAYS, contact_bit
 
 # Redis' Lua has only doubles, in which the sum of 91 of the largest payments would not be exact. In
 # the encoding that Redis reads, cents are therefore two numbers, the number of `LIMB`s and the

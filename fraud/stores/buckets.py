@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import msgspec
 
-from fraud.history import DAY_HOURS, HOUR_HOURS, MONTH_DAYS, WEEK_DAYS
 from fraud.packing import PACKED_BYTES, PackedSums
+from fraud.windows import DAY_HOURS, HOUR_HOURS, MONTH_DAYS, WEEK_DAYS
 
 _SUMS = struct.Struct(f"<I{PACKED_BYTES}s")     # bucket number, sums
 _SKETCH = struct.Struct("<IQ")                  # day, sketch

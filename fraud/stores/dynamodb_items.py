@@ -19,11 +19,12 @@ from typing import Any
 
 from fraud.clock import DAY_MS
 from fraud.history import (
-    MONTH_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud, digest)
+    AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud, digest)
 from fraud.stores.account import (
     TOTALS, TOTALS_FIELDS, Account, account_of, claim, claim_of, decode, encode, pack_totals,
     snapshot_of, totals_of)
 from fraud.transaction import Transaction
+from fraud.windows import MONTH_MS
 
 RECORDING = "recording"
 ACCOUNT_TTL_MS = FRAUD_TTL_MS = MONTH_MS + 2 * DAY_MS

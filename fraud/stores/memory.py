@@ -15,11 +15,12 @@ from threading import Lock
 import msgspec
 
 from fraud.history import (
-    DAY_HOURS, MAX_GAP_MS, MONTH_DAYS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult,
-    IdConflict, KnownFraud, PaymentAccounts, StoreNotEmpty, hour_of)
+    MAX_GAP_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud,
+    PaymentAccounts, StoreNotEmpty)
 from fraud.settings import SettingsError
 from fraud.stores.account import Account, account_of, claim, decode, encode
 from fraud.transaction import Transaction
+from fraud.windows import DAY_HOURS, MONTH_DAYS, hour_of
 
 # A payment may be twelve hours late and see all; a day is added because days begin at midnight.
 GENERATION_HOURS = MONTH_DAYS * DAY_HOURS + 24 + 12

@@ -16,12 +16,13 @@ from typing import Any, TypeVar
 
 from fraud.clock import DAY_MS
 from fraud.history import (
-    MONTH_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud,
-    PaymentAccounts, StoreMemory, StoreNotEmpty, digest)
+    AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud, PaymentAccounts,
+    StoreMemory, StoreNotEmpty, digest)
 from fraud.stores import script_functions, scripts
 from fraud.stores.account import LIMB, TOTALS_FIELDS, claim_of, contact_bits, encode, totals_of
 from fraud.stores.redis_connection import Command, RedisClient
 from fraud.transaction import Transaction
+from fraud.windows import MONTH_MS
 
 PREFIX = "fraud:"
 RECORDING = PREFIX + "recording"

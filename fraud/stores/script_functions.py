@@ -2,8 +2,8 @@
 
 import struct
 
-from fraud.history import MONTH_DAYS
 from fraud.stores.account import DAY, FRAUDS, HEADER, HOUR, TOTALS
+from fraud.windows import MONTH_DAYS
 
 NO_ACCOUNT = "fraud:account:"
 

@@ -15,9 +15,10 @@ are those of 32 bits: a sketch is therefore two numbers.
 """
 
 from fraud.clock import DAY_MS, HOUR_MS
-from fraud.history import DAY_HOURS, HOUR_HOURS, MAX_GAP_MS, WEEK_DAYS
+from fraud.history import MAX_GAP_MS
 from fraud.stores.account import TOTALS
 from fraud.stores.script_functions import ACCOUNT, IDS, NO_ACCOUNT
+from fraud.windows import DAY_HOURS, HOUR_HOURS, WEEK_DAYS
 
 # A payment in binary: digest, event_time, limbs and remainder of the cents; sketches of destination
 # and origin as counterparties, each its low half first.

@@ -31,6 +31,7 @@ from fraud.training.errors import TrainingError
 from fraud.training.parity.recount import recounted
 from fraud.training.parity.skew import accounts_of
 from fraud.transaction import Transaction
+from fraud.windows import COUNT_NAMES, counts_of, known_windows, window_starts
 
 SCORE_TOLERANCE = 1e-6      # a model may round differently on another CPU or in another batch
 DROP_TOLERANCE = 1e-4       # of a logit
@@ -53,7 +54,7 @@ def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision
     decision = _line(transaction_id, logs)
     model = _bundle(models, decision.model_digest)
     payment, past = _payment(decision), _history(decision)
-    row = model.features.vector(payment, history.counts_of(*past) if past else None)
+    row = model.features.vector(payment, counts_of(*past) if past else None)
     [result] = score_rows(model.model if past else model.fallback, decision.thresholds, row,
                           [payment], [past] if past else None)
     checks = [_counts(decision, logs), _features(decision, row, model.features.names),
@@ -106,7 +107,7 @@ def _history(decision: Decision) -> History | None:
     """The history that the model saw; None for the fallback model."""
     if decision.counts is None or decision.recording_since is None:
         return None
-    windows = history.known_windows(decision.recording_since, decision.event_time)
+    windows = known_windows(decision.recording_since, decision.event_time)
     return History(decision.counts, windows) if windows >= DAY else None
 
 
@@ -118,11 +119,11 @@ def _counts(decision: Decision, logs: list[str]) -> Check:
     earlier, of_accounts = _earlier_lines(decision, decision.store_sequence, logs)
     [*_, recount] = recounted([*of_accounts, decision])
     recount = [logged if "_frauds_" in name else count for name, count, logged in zip(
-        history.NAMES, recount, decision.counts, strict=True)]      # the log holds no labels
+        COUNT_NAMES, recount, decision.counts, strict=True)]      # the log holds no labels
     if recount == decision.counts:
         return Check("counts", True, f"reproduced from {len(of_accounts):,} earlier lines")
     column = _first_difference(recount, decision.counts)
-    difference = (f"{history.NAMES[column]} is {decision.counts[column]}, the earlier lines give "
+    difference = (f"{COUNT_NAMES[column]} is {decision.counts[column]}, the earlier lines give "
                   f"{recount[column]}")
     if _reach_back(decision, decision.store_sequence, earlier):
         return Check("counts", False, difference)
@@ -161,7 +162,7 @@ def _reach_back(decision: Decision, sequence: int,
     while sequence - 1 in earlier:
         sequence -= 1
     event_time, since = earlier.get(sequence, (decision.event_time, decision.recording_since))
-    *_, month = history.window_starts(decision.event_time)
+    *_, month = window_starts(decision.event_time)
     was_filled = (since or 0) + history.MAX_GAP_MS < event_time
     return event_time < month or (sequence == 1 and not was_filled)
 

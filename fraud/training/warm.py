@@ -23,7 +23,7 @@ from tqdm import tqdm
 from fraud import clock
 from fraud.clock import DAY_MS
 from fraud.command_line import Arguments, command, parser
-from fraud.history import MONTH_DAYS, AccountSnapshot, StoreNotEmpty, day_of
+from fraud.history import AccountSnapshot, StoreNotEmpty
 from fraud.settings import from_environment
 from fraud.stores import open_store
 from fraud.stores.account import Account, claim, snapshot_of
@@ -33,6 +33,7 @@ from fraud.training.data.dataset import prepare
 from fraud.training.data.options import add_flags, from_flags
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason
+from fraud.windows import MONTH_DAYS, day_of
 
 DEADLINE_MS = 5_000.0       # of one trip: no caller waits
 MEMORY = "memory://"

@@ -39,7 +39,7 @@ def test_a_decision_leaves_a_label_and_a_trail(database, settings, ana):
     assert decide(database, settings, ana, [1]) == [1]
     assert waiting(database) == [{
         "transaction_id": "t-1", "is_fraud": 1, "label_time": NOW, "source": "desk",
-        "origin": account("C1"), "destination": account("C2")}]
+        "origin_pseudonym": account("C1"), "destination_pseudonym": account("C2")}]
     with database.reading() as session:
         [entry] = session.scalars(select(TrailEntry).where(TrailEntry.action == "decided"))
     assert (entry.person, entry.case_id, entry.detail) == ("ana", 1, "fraud: a note")

@@ -17,7 +17,8 @@ from fraud.training.label_table import read_label_table
 
 def entry(transaction_id: str = "t-1", attempts: int = 1, **changes) -> Delivery:
     label = {"transaction_id": transaction_id, "is_fraud": 1, "label_time": 5, "source": "desk",
-             "origin": "o", "destination": "d", "incident_id": "desk-1", **changes}
+             "origin_pseudonym": "0" * 32, "destination_pseudonym": "1" * 32,
+             "incident_id": "desk-1", **changes}
     return Delivery(id=1, body=msgspec.json.encode(label).decode(), attempts=attempts)
 
 
@@ -77,10 +78,11 @@ def test_a_file_keeps_its_columns_and_a_file_of_something_else_is_refused(tmp_pa
 def test_the_api_gets_labels_with_the_key(receiver):
     ApiDoor(receiver.url, "secret").send([entry("t-1"), entry("t-2")])
     [(headers, body)] = receiver.requests
-    assert headers["X-Api-Key"] == "secret"
+    assert headers["Authorization"] == "Bearer secret"
     assert json.loads(body) == {"labels": [
-        {"transaction_id": name, "is_fraud": 1, "label_time": 5, "source": "desk", "origin": "o",
-         "destination": "d"} for name in ("t-1", "t-2")]}
+        {"transaction_id": name, "is_fraud": 1, "label_time": 5, "source": "desk",
+         "origin_pseudonym": "0" * 32, "destination_pseudonym": "1" * 32, "incident_id": "desk-1"}
+        for name in ("t-1", "t-2")]}
 
 
 @pytest.mark.parametrize(("status", "refusal"), [(422, True), (403, False), (503, False)])

@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from fraud import history
 from fraud.transaction import EVENT_TIME_LIMIT, EVENT_TIME_START, TYPES
+from fraud.windows import COUNT_NAMES
 from tests.factories import payment
 
 MAX_AMOUNT_CENTS = 10**14
@@ -49,4 +49,4 @@ def payments(draw, unknown=True):
 
 sums = within(0, MAX_SUM, 2**53, 2**54, 2**62)
 numbers = within(0, MAX_COUNT, 2**24, 2**25)
-count_rows = st.tuples(*(sums if "cents" in name else numbers for name in history.NAMES))
+count_rows = st.tuples(*(sums if "cents" in name else numbers for name in COUNT_NAMES))

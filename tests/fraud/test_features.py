@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from fraud import history
 from fraud.clock import DAY_MS, HOUR_MS
 from fraud.features import DEFAULT, FeatureTable, PaymentColumns
-from fraud.history import counts_of
 from fraud.transaction import EVENT_TIME_LIMIT, TYPES
+from fraud.windows import COUNT_NAMES, WINDOWS, counts_of
 from tests import factories
 from tests.fraud.strategies import (
     MAX_AMOUNT_CENTS, MAX_BALANCE_CENTS, MAX_COUNT, count_rows, payments)
@@ -20,13 +19,13 @@ NAMES, FALLBACK_NAMES = DEFAULT.names, DEFAULT.fallback_names
 columns_of, matrix, values, vector = (
     DEFAULT.columns, DEFAULT.matrix, DEFAULT.values, DEFAULT.vector)
 NOW = 20_000 * DAY_MS + 5 * HOUR_MS
-NOTHING_BEFORE = counts_of([0] * len(history.NAMES))
+NOTHING_BEFORE = counts_of([0] * len(COUNT_NAMES))
 
 
 def counts(**changes):
     """Counts that are zero but for the ones named here."""
-    assert not changes.keys() - set(history.NAMES)
-    return counts_of([changes.get(name, 0) for name in history.NAMES])
+    assert not changes.keys() - set(COUNT_NAMES)
+    return counts_of([changes.get(name, 0) for name in COUNT_NAMES])
 
 
 def named(payment, counts=NOTHING_BEFORE) -> dict[str, float]:
@@ -35,7 +34,7 @@ def named(payment, counts=NOTHING_BEFORE) -> dict[str, float]:
 
 def counts_in_columns(rows):
     """Rows of integers as `Counts` of arrays."""
-    return counts_of(list(np.array(rows, np.int64).reshape(-1, len(history.NAMES)).T))
+    return counts_of(list(np.array(rows, np.int64).reshape(-1, len(COUNT_NAMES)).T))
 
 
 def assert_bit_equal(left, right):
@@ -71,7 +70,7 @@ def test_a_vector_is_one_row_and_a_matrix_one_row_for_each_payment():
     many = columns_of([payment()] * 3)
     assert vector(payment(), NOTHING_BEFORE).shape == (1, len(NAMES))
     assert vector(payment(), None).shape == (1, len(FALLBACK_NAMES))
-    assert matrix(many, counts_in_columns([[0] * len(history.NAMES)] * 3)).shape == (3, len(NAMES))
+    assert matrix(many, counts_in_columns([[0] * len(COUNT_NAMES)] * 3)).shape == (3, len(NAMES))
     assert matrix(many, None).shape == (3, len(FALLBACK_NAMES))
 
 
@@ -134,7 +133,7 @@ def test_vectors_are_rows_of_a_matrix_long_enough_for_every_vector_instruction()
         destination_balance_cents=(
             up_to(MAX_BALANCE_CENTS) * generator.choice([-1, 1], size)).astype(float),
     )
-    before = [up_to(2**62 if "cents" in name else MAX_COUNT) for name in history.NAMES]
+    before = [up_to(2**62 if "cents" in name else MAX_COUNT) for name in COUNT_NAMES]
     one_by_one = [
         vector(payment(event_time=time, type=TYPES[kind], amount_cents=cents,
                        origin_balance_cents=int(balance),
@@ -181,7 +180,7 @@ def test_a_feature_of_what_is_not_known_is_nan(changes, unknown):
     assert set(DEFAULT.unknown(case)) == unknown
     seen = named(case)
     assert {name for name, value in seen.items() if np.isnan(value)} == unknown
-    rows = matrix(columns_of([case, payment()]), counts_in_columns([[0] * len(history.NAMES)] * 2))
+    rows = matrix(columns_of([case, payment()]), counts_in_columns([[0] * len(COUNT_NAMES)] * 2))
     assert {name for name, value in zip(NAMES, rows[0], strict=True) if np.isnan(value)} == unknown
     assert not np.isnan(rows[1]).any()
 
@@ -232,7 +231,7 @@ def test_features_need_only_what_is_known_at_authorisation(case, before):
 
 def test_features_of_many_payments_need_only_what_is_known_at_authorisation():
     many = columns_of([payment(), payment(amount_cents=1)])
-    before = counts_in_columns(np.arange(2 * len(history.NAMES)))
+    before = counts_in_columns(np.arange(2 * len(COUNT_NAMES)))
     assert_bit_equal(matrix(AtAuthorisation(*many), before), matrix(many, before))
 
 
@@ -324,7 +323,7 @@ def test_a_destination_that_passes_on_what_it_receives(sent_cents, share):
 
 
 def test_each_count_has_the_feature_of_its_name_and_sums_are_in_currency_units():
-    numbered = {name: 100 * (1 + index) for index, name in enumerate(history.NAMES)
+    numbered = {name: 100 * (1 + index) for index, name in enumerate(COUNT_NAMES)
                 if not name.endswith(("_last", "_first_day", "_knows_other"))}
     seen = named(payment(), counts(**numbered))
     for name, number in numbered.items():
@@ -332,9 +331,9 @@ def test_each_count_has_the_feature_of_its_name_and_sums_are_in_currency_units()
         assert seen[name.replace("cents", "amount")] == expected
 
 
-@pytest.mark.parametrize("windows", range(len(history.WINDOWS) + 1))
+@pytest.mark.parametrize("windows", range(len(WINDOWS) + 1))
 def test_a_feature_of_a_window_that_is_not_known_is_nan(windows):
-    case, zeros = payment(), [0] * len(history.NAMES)
+    case, zeros = payment(), [0] * len(COUNT_NAMES)
     one = vector(case, counts_of(zeros, windows))
     many = matrix(columns_of([case] * 2), counts_of(
         [np.zeros(2, np.int64)] * len(zeros), np.array([windows, 4])))

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
-from fraud.history import (
-    ALL_WINDOWS, NAMES, NO_TOTALS, AccountTotals, Claim, contact_bit, counts_array, counts_of,
-    day_of, digest, hour_of, known_windows, window_starts)
+from fraud.history import NO_TOTALS, AccountTotals, Claim, counts_array, digest
 from fraud.packing import LARGEST, pack
 from fraud.transaction import EVENT_TIME_LIMIT, Transaction
+from fraud.windows import (
+    ALL_WINDOWS, COUNT_NAMES, contact_bit, counts_of, day_of, hour_of, known_windows, window_starts)
 
 NEW_YEAR = 1767225600000        # 2026-01-01T00:00Z
 times = st.integers(0, EVENT_TIME_LIMIT - 1)
@@ -44,27 +44,28 @@ def test_windows_are_known_from_the_shortest_to_the_longest(since, event_time):
 
 
 def test_counts_are_named_by_side_then_direction_then_window_then_measure():
-    assert NAMES[:9] == (
+    assert COUNT_NAMES[:9] == (
         "origin_sent_count_hour", "origin_sent_cents_hour", "origin_sent_count_day",
         "origin_sent_cents_day", "origin_sent_count_week", "origin_sent_cents_week",
         "origin_sent_count_month", "origin_sent_cents_month", "origin_sent_last")
-    assert NAMES[9] == "origin_received_count_hour"
-    assert NAMES[18:24] == (
+    assert COUNT_NAMES[9] == "origin_received_count_hour"
+    assert COUNT_NAMES[18:24] == (
         "origin_first_day", "origin_contacts_week", "origin_contacts_month",
         "origin_frauds_sent_month", "origin_frauds_received_month", "origin_knows_other")
-    assert [name.replace("destination", "origin") for name in NAMES[24:]] == [*NAMES[:24]]
+    assert [name.replace("destination", "origin")
+            for name in COUNT_NAMES[24:]] == [*COUNT_NAMES[:24]]
 
 
 def test_counts_take_values_in_the_order_of_their_names():
-    counts = counts_of(NAMES)._asdict()
+    counts = counts_of(COUNT_NAMES)._asdict()
     assert counts.pop("windows") == ALL_WINDOWS
     assert {f"{side}_{field}": name
             for side, part in counts.items()
-            for field, name in part._asdict().items()} == {name: name for name in NAMES}
+            for field, name in part._asdict().items()} == {name: name for name in COUNT_NAMES}
 
 
 def test_counts_of_arrays_keep_the_arrays():
-    columns = [np.array([number, -number]) for number in range(len(NAMES))]
+    columns = [np.array([number, -number]) for number in range(len(COUNT_NAMES))]
     counts = counts_of(columns)
     assert counts.origin_sent.count_hour is columns[0]
     assert counts.destination.knows_other is columns[-1]
@@ -72,7 +73,7 @@ def test_counts_of_arrays_keep_the_arrays():
 
 def test_too_few_values_are_refused():
     with pytest.raises(TypeError):
-        counts_of(range(len(NAMES) - 1))
+        counts_of(range(len(COUNT_NAMES) - 1))
 
 
 @given(st.text(min_size=1))
@@ -119,7 +120,7 @@ def test_counts_of_claims_are_their_totals_in_the_order_of_names_capped_for_feat
 def test_an_account_that_does_not_exist_has_no_counts():
     claim = Claim("a", b"", AccountTotals(hour=pack(1, 2, 3, 4)), NO_TOTALS, False, False, None,
                   False, 0)
-    assert claim.counts[len(NAMES) // 2:] == [0] * (len(NAMES) // 2)
+    assert claim.counts[len(COUNT_NAMES) // 2:] == [0] * (len(COUNT_NAMES) // 2)
     assert counts_array([claim])[:, 0].tolist() == claim.counts
 
 

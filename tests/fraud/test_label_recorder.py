@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from fraud.clock import DAY_MS, now_ms
-from fraud.history import NAMES, KnownFraud, StoreUnavailable
+from fraud.history import KnownFraud, StoreUnavailable
 from fraud.label_recorder import LabelOutcome, LabelRecorder
 from fraud.labels import InvalidLabel, Label
 from fraud.logs import LabelLogError
@@ -16,6 +16,7 @@ from fraud.settings import Settings
 from fraud.stores.memory import MemoryStore
 from fraud.training.label_table import read_label_table
 from fraud.training.parity.recount import recounted
+from fraud.windows import COUNT_NAMES
 from tests.factories import NOON, payment
 
 KEY = b"key"
@@ -44,7 +45,7 @@ def frauds(store, origin: str, destination: str = "new") -> dict[str, int]:
     """The known frauds that a payment between two accounts sees, without those that are 0."""
     [result] = claim(store, payment(f"seen-{random.random()}", NOON, origin=origin,
                                     destination=destination))
-    return {name: value for name, value in zip(NAMES, result.counts, strict=True)
+    return {name: value for name, value in zip(COUNT_NAMES, result.counts, strict=True)
             if "_frauds_" in name and value}
 
 
@@ -134,7 +135,7 @@ def test_labels_sent_twice_and_out_of_order_count_as_the_recount_says(store, rec
     claimed += claim(store, *last)
     events += [with_pseudonyms(KEY, each) for each in last]
     assert [each.counts for each in claimed] == list(recounted(events))
-    assert claimed[-1].counts[NAMES.index("origin_frauds_sent_month")] > 10
+    assert claimed[-1].counts[COUNT_NAMES.index("origin_frauds_sent_month")] > 10
 
 
 class FailingStore(MemoryStore):

@@ -1,7 +1,7 @@
 from fraud.clock import HOUR_MS
-from fraud.history import DAY_HOURS, NAMES
 from fraud.pending import collect
 from fraud.stores.memory import MemoryStore
+from fraud.windows import COUNT_NAMES, DAY_HOURS
 from tests.factories import NOON, payment
 
 
@@ -32,4 +32,4 @@ def test_the_model_scores_when_the_store_has_recorded_the_whole_day():
             (0, True, 4), (NOON - day, True, 2), (NOON - day + 1, False, 1)):
         [case] = collect([payment("a")], claims_of([payment("a")], since))
         assert case.uses_history is uses_history
-        assert case.history == ([0] * len(NAMES), windows)
+        assert case.history == ([0] * len(COUNT_NAMES), windows)

@@ -4,12 +4,11 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from fraud import history
 from fraud.clock import DAY_MS, HOUR_MS
 from fraud.feature_definitions import TYPE
 from fraud.features import DEFAULT
-from fraud.history import counts_of
 from fraud.reasons import SENTENCES, UsualPayment, sentence
+from fraud.windows import COUNT_NAMES, counts_of
 from tests.factories import payment
 from tests.fraud.strategies import count_rows, payments
 
@@ -22,7 +21,7 @@ FALLBACK_GROUPS = {DEFAULT.groups[name] for name in DEFAULT.fallback_names} - {T
 def text(group: str, counts: dict[str, int] | None = None, usual: dict[str, float] | None = None,
          **changes) -> str:
     """The sentence of a group for a payment with changes, after counts that are named."""
-    before = counts_of([(counts or {}).get(name, 0) for name in history.NAMES])
+    before = counts_of([(counts or {}).get(name, 0) for name in COUNT_NAMES])
     exact = DEFAULT.exact(payment(**changes), before)
     return sentence(group, exact, UsualPayment(USUAL | (usual or {}), "TRANSFER"))
 

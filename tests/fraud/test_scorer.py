@@ -14,13 +14,14 @@ from fraud import bundle
 from fraud.clock import HOUR_MS as HOUR
 from fraud.decision import Answer, Answered, Decision, Refused
 from fraud.features import DEFAULT
-from fraud.history import NAMES, StoreContractError, StoreUnavailable, counts_of
+from fraud.history import StoreContractError, StoreUnavailable
 from fraud.inference import SCALAR_BATCH_MAX
 from fraud.pseudonym import pseudonym, with_pseudonyms
 from fraud.rules.rule_set import Condition, ListEntry, Rule, RuleSet
 from fraud.rules.ruling import Rules
 from fraud.scorer import Scorer
 from fraud.settings import Settings
+from fraud.windows import COUNT_NAMES, counts_of
 from tests import factories
 from tests.factories import NOON, emptying
 
@@ -103,7 +104,7 @@ def test_a_decision_is_logged_with_all_its_inputs(make, full, champion):
         "model_digest": champion.digest, "model_version": "3",
         "policy_digest": champion.policy_digest, "policy_version": "3.1",
         "thresholds": THRESHOLDS}
-    assert dict(zip(NAMES, logged["counts"], strict=True))["origin_sent_cents_day"] == 100_00
+    assert dict(zip(COUNT_NAMES, logged["counts"], strict=True))["origin_sent_cents_day"] == 100_00
     row = DEFAULT.vector(emptying("b"), counts_of(logged["counts"]))
     assert np.array_equal(np.float32([logged["features"]]), row)
     assert champion.model.scores(row)[0] == pytest.approx(logged["score"], abs=1e-6)
@@ -189,7 +190,7 @@ def test_a_repeat_gets_the_same_bytes_also_from_another_model(make, full, champi
 def test_a_payment_twice_in_a_batch_is_scored_once(make, full):
     first, second, other = make(full).score([payment("a"), payment("a"), payment("b")])
     assert second == Answered(first.body, None) and first.decision
-    assert dict(zip(NAMES, other.decision.counts, strict=True))["origin_sent_count_day"] == 1
+    assert dict(zip(COUNT_NAMES, other.decision.counts, strict=True))["origin_sent_count_day"] == 1
 
 
 def test_after_a_crash_before_the_answer_the_counts_are_the_same(make, full):
@@ -197,7 +198,7 @@ def test_after_a_crash_before_the_answer_the_counts_are_the_same(make, full):
     claims = full.claim([payment("a")], NOON)
     scorer.score([payment("b")])
     [outcome] = scorer.score([payment("a")])
-    assert outcome.decision.counts == claims[0].counts == [0] * len(NAMES)
+    assert outcome.decision.counts == claims[0].counts == [0] * len(COUNT_NAMES)
     assert outcome.decision.store_sequence == claims[0].store_sequence
 
 
@@ -232,7 +233,7 @@ def test_a_payment_from_the_future_is_refused_and_not_counted(make, memory):
     first, refused, third = scorer.score([good, bad, later])
     assert first.decision and refused.code == "event-time-ahead"
     assert "event_time is" in refused.message and "ahead of the clock" in refused.message
-    assert dict(zip(NAMES, third.decision.counts, strict=True))["origin_sent_count_day"] == 1
+    assert dict(zip(COUNT_NAMES, third.decision.counts, strict=True))["origin_sent_count_day"] == 1
 
 
 def test_in_replays_no_payment_is_too_far_ahead(make, memory):
@@ -328,7 +329,8 @@ def test_every_payment_is_answered_while_redis_stops_and_restarts(make, opened, 
     given += answers(outcomes)
     assert [(answer.history, answer.idempotent) for answer in given] == [
         ("full", True), ("unavailable", False), ("unavailable", False), ("full", True)]
-    assert dict(zip(NAMES, outcomes[0].decision.counts, strict=True))["origin_sent_count_day"] == 1
+    counts = dict(zip(COUNT_NAMES, outcomes[0].decision.counts, strict=True))
+    assert counts["origin_sent_count_day"] == 1
 
 
 class Forgetful:

@@ -11,12 +11,12 @@ from prometheus_client import REGISTRY
 import fraud.service
 from fraud import bundle, shadow
 from fraud.bundle import CanaryPointer
-from fraud.history import NAMES
 from fraud.rules.rule_set import Condition, ListEntry, Rule, RuleSet, key_check
 from fraud.service import Service
 from fraud.settings import Settings, SettingsError
 from fraud.shadow import ShadowScorer
 from fraud.training.registry import publication, rule_publication
+from fraud.windows import COUNT_NAMES
 from tests.factories import NOON, payment
 
 
@@ -61,7 +61,7 @@ def test_the_log_names_accounts_by_a_keyed_digest(logged):
     first, second = logged("k", payment("a"), payment("b", origin="C2", destination="C1"))
     assert (first["origin"], first["destination"]) == (second["destination"], second["origin"])
     assert first["origin"] != first["destination"] and "C1" not in str(first)
-    assert second["counts"][NAMES.index("origin_knows_other")] == 1
+    assert second["counts"][COUNT_NAMES.index("origin_knows_other")] == 1
     assert logged("other", payment("a"))[0]["origin"] != first["origin"]
     assert logged("", payment("a"))[0]["origin"] != logged("", payment("a"))[0]["origin"]
     assert logged("k", payment("a", destination=None))[0]["destination"] is None

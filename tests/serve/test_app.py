@@ -15,12 +15,12 @@ import requests
 
 from fraud import bundle
 from fraud.features import DEFAULT
-from fraud.history import NAMES, WINDOWS
 from fraud.rules.rule_set import Condition, Rule, RulesError, RuleSet
 from fraud.service import Service
 from fraud.settings import Settings
 from fraud.training.registry import publication, rule_publication
 from fraud.transaction import parse
+from fraud.windows import COUNT_NAMES, WINDOWS
 from serve.app import _drain
 from tests.serve.running import HASH, KEY, payment, serving_versions, wait_for
 
@@ -69,7 +69,7 @@ def test_a_repeated_id_gets_the_same_bytes_and_another_payment_under_it_is_refus
 def test_later_payments_see_the_earlier_ones(server):
     server.score("a", amount=1.25)
     server.score("b", amount=2.5)
-    counts = dict(zip(NAMES, decisions(server)[1]["counts"], strict=True))
+    counts = dict(zip(COUNT_NAMES, decisions(server)[1]["counts"], strict=True))
     for window in WINDOWS:
         for flow in ("origin_sent", "destination_received"):
             assert (counts[f"{flow}_count_{window}"], counts[f"{flow}_cents_{window}"]) == (1, 125)

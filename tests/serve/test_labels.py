@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fraud.history import NAMES
 from fraud.training.label_table import read_label_table
+from fraud.windows import COUNT_NAMES
 from tests.serve.running import HASH, KEY, payment
 
 NOW = 1_704_103_200_000
@@ -23,7 +23,7 @@ def counts(server, transaction_id: str) -> dict[str, int]:
     """The known frauds that a decision saw."""
     lines = map(json.loads, server.decisions.read_text().splitlines())
     [line] = [line for line in lines if line["transaction_id"] == transaction_id]
-    return {name: value for name, value in zip(NAMES, line["counts"], strict=True)
+    return {name: value for name, value in zip(COUNT_NAMES, line["counts"], strict=True)
             if "_frauds_" in name and value}
 
 

@@ -9,13 +9,14 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from fraud.brokers import connection
-from fraud.history import NAMES, KnownFraud
+from fraud.history import KnownFraud
 from fraud.labels import Label
 from fraud.pseudonym import with_pseudonyms
 from fraud.settings import Settings, SettingsError
 from fraud.stores import open_store
 from fraud.training.label_table import read_label_table
 from fraud.training.parity.recount import recounted
+from fraud.windows import COUNT_NAMES
 from stream import labels
 from stream.settings import StreamSettings
 from tests.factories import NOON, payment
@@ -80,7 +81,7 @@ def test_each_fraud_counts_once_though_programs_are_killed(recorded, store):
               for index, each in enumerate(payments) if index % 10]
     claims += store.claim(last, NOON)
     assert [each.counts for each in claims] == list(recounted([*payments, *frauds, *last]))
-    assert claims[-1].counts[NAMES.index("origin_frauds_sent_month")] > 0
+    assert claims[-1].counts[COUNT_NAMES.index("origin_frauds_sent_month")] > 0
     table = read_label_table(Path(recorded.settings.label_log))
     assert set(table["transaction_id"]) == {each.transaction_id for each in payments}
     assert program.said("partition") and program.said("left out: labels-")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fraud.history import hour_of
+from fraud.windows import hour_of
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95       # of the one-sided bounds

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fraud.history import (
+from fraud.packing import LARGEST
+from fraud.windows import (
     DAY_HOURS, HOUR_HOURS, MONTH_DAYS, SKETCH_BITS, WEEK_DAYS, Activity, Background, day_of,
     hour_of)
-from fraud.packing import LARGEST
 
 # Columns that `side_counts` returns: the history of one account before an entry.
 SIDE_NAMES = tuple(f"{direction}_{name}" for direction in ("sent", "received")

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from fraud import history
 from fraud.features import FeatureTable, PaymentColumns
 from fraud.training.features.account_windows import SIDE_NAMES, Entries, event_order, side_counts
+from fraud.windows import COUNT_NAMES, counts_of, known_windows
 
 BATCH_ROWS = 100_000        # of an Arrow batch
 PAYMENT_COLUMNS = tuple(name for name in PaymentColumns._fields if name != "destination")
@@ -67,7 +67,7 @@ def _counted(batches: Iterable):
                for name in PaymentColumns._fields]
     return pa.Table.from_arrays(
         [payments["position"], *columns, *map(pa.array, counts.reshape(-1, len(origins)))],
-        ["position", *PaymentColumns._fields, *history.NAMES])
+        ["position", *PaymentColumns._fields, *COUNT_NAMES])
 
 
 def count_batches(batches: Iterable) -> Iterator:
@@ -83,8 +83,8 @@ def feature_batches(types: tuple[str, ...], left_out: tuple[str, ...], recording
     table = FeatureTable(types, left_out)
     for batch in count_batches(batches):
         payments = payment_columns(batch)
-        windows = history.known_windows(recording_since, payments.event_time)
-        counts = history.counts_of([batch[name].to_numpy() for name in history.NAMES], windows)
+        windows = known_windows(recording_since, payments.event_time)
+        counts = counts_of([batch[name].to_numpy() for name in COUNT_NAMES], windows)
         matrix = table.matrix(payments, counts)
         yield pa.RecordBatch.from_arrays(
             [batch["position"], batch["event_time"], *(pa.array(column) for column in matrix.T)],

@@ -16,7 +16,6 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from fraud import history
 from fraud.features import FeatureTable, PaymentColumns
 from fraud.training import quiet
 from fraud.training.features import partitions
@@ -24,6 +23,7 @@ from fraud.training.features.account_windows import SIDE_NAMES
 from fraud.training.features.partitions import BATCH_ROWS, PAYMENT_COLUMNS
 from fraud.training.java import check_java
 from fraud.transaction import EVENT_TIME_LIMIT
+from fraud.windows import COUNT_NAMES, SKETCH_BITS
 
 SPLIT = "split"
 PARTITION_ROWS = 250_000       # payments whose entries a core sorts in memory
@@ -136,7 +136,7 @@ def with_counts(payments, number: int):
     """
     kinds = {"destination": "boolean"}
     schema = ", ".join(f"{name} {kinds.get(name, 'long')}"
-                       for name in ("position", *PaymentColumns._fields, *history.NAMES))
+                       for name in ("position", *PaymentColumns._fields, *COUNT_NAMES))
     return _with_side_counts(payments, number).mapInArrow(partitions.count_batches, schema)
 
 
@@ -160,7 +160,7 @@ def _entries(payments):
     to_itself = F.col("origin").eqNullSafe(F.col("destination"))
 
     def entries(rows, account: str, other: str, sent, received):
-        bit = F.crc32(F.encode(other, "UTF-8")) % history.SKETCH_BITS
+        bit = F.crc32(F.encode(other, "UTF-8")) % SKETCH_BITS
         return rows.select(
             "position", F.col(account).alias("account"), F.col("event_time").alias("time"),
             F.lit(sent).alias("sent"), F.lit(received).alias("received"),

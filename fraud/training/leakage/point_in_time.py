@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraud.clock import DAY_MS
-from fraud.history import MONTH_DAYS, day_of
 from fraud.training.data.validation import NOT_KNOWN
+from fraud.windows import MONTH_DAYS, day_of
 
 # Columns that are known at authorisation. All others are overwritten.
 KNOWN = ("position", "transaction_id", "event_time", "type", "amount_cents", "origin",

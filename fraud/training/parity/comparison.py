@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from fraud import history
 from fraud.features import FeatureTable, PaymentColumns
 from fraud.training.features import spark_job
 from fraud.training.features.partitions import payment_columns
@@ -20,10 +19,11 @@ from fraud.training.parity import skew
 from fraud.training.parity.logged_decisions import LoggedDecisions
 from fraud.training.parity.recount import recounted
 from fraud.training.parity.skew import LedgerEntry
+from fraud.windows import COUNT_NAMES, counts_of, known_windows
 
 SHOWN = 10                  # differences that are described
 ACCOUNTS = ("origin", "destination")
-OF_LABELS = np.array(["_frauds_" in name for name in history.NAMES])
+OF_LABELS = np.array(["_frauds_" in name for name in COUNT_NAMES])
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def _wrong_features(joined: Joined, table: FeatureTable) -> np.ndarray:
     logged = joined.logged
     payments = PaymentColumns(
         *(column[joined.position] for column in joined.listed.payments))
-    windows = history.known_windows(logged.since, payments.event_time)
-    rows = table.matrix(payments, history.counts_of(list(logged.counts.T), windows))
+    windows = known_windows(logged.since, payments.event_time)
+    rows = table.matrix(payments, counts_of(list(logged.counts.T), windows))
     is_logged = np.arange(len(table.names)) < logged.width[:, None]
     is_equal = (rows == logged.features) | (np.isnan(rows) & np.isnan(logged.features))
     return is_logged & joined.is_listed[:, None] & ~is_equal
@@ -177,7 +177,7 @@ def _difference(joined: Joined, row: int, in_order: np.ndarray, wrong: np.ndarra
     expected = joined.spark_counts[row] if joined.is_listed[row] else in_order
     column = int(np.argmax(logged.counts[row] != expected))
     recount = in_order[column] if logged.store_sequence[row] else "not known"
-    return (f"{name}: {history.NAMES[column]} is {logged.counts[row, column]}, in event order "
+    return (f"{name}: {COUNT_NAMES[column]} is {logged.counts[row, column]}, in event order "
             f"it is {expected[column]}, in the order of counting {recount}")
 
 
@@ -204,7 +204,7 @@ def read_transactions(clean_file: str, types: tuple[str, ...], spark,
         {name: position for position, name in enumerate(columns[0])},
         [LedgerEntry(*row) for row in zip(*columns[1:], strict=True)],
         payment_columns(counted),
-        np.stack([counted[name].to_numpy() for name in history.NAMES], axis=1))
+        np.stack([counted[name].to_numpy() for name in COUNT_NAMES], axis=1))
 
 
 def _with_logged_names(payments: pa.Table, logged: LoggedDecisions) -> pa.Table:

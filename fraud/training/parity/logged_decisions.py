@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fraud import history
 from fraud.decision import Decision
 from fraud.features import FeatureTable
 from fraud.training.errors import TrainingError
 from fraud.training.parity.skew import LedgerEntry
+from fraud.windows import COUNT_NAMES
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_decisions(decided: Iterable[Decision], table: FeatureTable) -> LoggedDe
             rows.extend(_padded(decision, table))
     return LoggedDecisions(
         list(ids), entries, np.frombuffer(sequence, np.int64), np.frombuffer(since, np.int64),
-        np.frombuffer(counts, np.int64).reshape(-1, len(history.NAMES)),
+        np.frombuffer(counts, np.int64).reshape(-1, len(COUNT_NAMES)),
         np.frombuffer(rows, np.float32).reshape(-1, len(table.names)),
         np.frombuffer(width, np.int64), len(without.difference(ids)))
 

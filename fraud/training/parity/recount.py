@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fraud.history import (
-    DAY_HOURS, HOUR_HOURS, MONTH_DAYS, NAMES, WEEK_DAYS, KnownFraud, contact_bit, day_of, hour_of)
+from fraud.history import KnownFraud
 from fraud.packing import LARGEST
+from fraud.windows import (
+    COUNT_NAMES, DAY_HOURS, HOUR_HOURS, MONTH_DAYS, WEEK_DAYS, contact_bit, day_of, hour_of)
 
 WINDOWS = {"hour": HOUR_HOURS, "day": DAY_HOURS, "week": WEEK_DAYS, "month": MONTH_DAYS}
 SENT, RECEIVED = 0, 1
@@ -45,7 +46,7 @@ def recounted(events: Iterable[Any]) -> Iterator[list[int]]:
             for direction, name, _ in parties:
                 _add(accounts[name].frauds, day_of(event.label_time), direction, MONTH_DAYS)
             continue
-        names = dict.fromkeys(NAMES, 0)
+        names = dict.fromkeys(COUNT_NAMES, 0)
         for direction, name, other in parties:
             side = "origin" if direction == SENT else "destination"
             names |= _before(accounts[name], side, event.event_time, _bit(other))

@@ -11,7 +11,7 @@ import numpy as np
 
 from fraud.clock import DAY_MS
 from fraud.decision import Decision
-from fraud.history import MONTH_DAYS, day_of
+from fraud.windows import MONTH_DAYS, day_of
 
 CONCURRENT_MS = 1_000       # payments closer than this may have been in flight together
 

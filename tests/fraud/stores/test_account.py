@@ -3,10 +3,11 @@ import struct
 from hypothesis import given, strategies as st
 
 from fraud.clock import DAY_MS, HOUR_MS
-from fraud.history import DAY_HOURS, MONTH_DAYS, AccountSnapshot, AccountTotals
+from fraud.history import AccountSnapshot, AccountTotals
 from fraud.packing import pack
 from fraud.stores.account import (
     LIMB, TOTALS, Account, account_of, decode, encode, pack_totals, snapshot_of, totals_of)
+from fraud.windows import DAY_HOURS, MONTH_DAYS
 
 FIRST_HOUR, FIRST_DAY = 480_000, 20_000
 counts, cents = st.integers(0, 2 ** 32 - 1), st.integers(0, 10 ** 22)

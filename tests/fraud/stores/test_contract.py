@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.history import (
-    NAMES, WINDOWS, AccountSnapshot, AlreadyAnswered, Claim, IdConflict, KnownFraud, StoreNotEmpty,
-    contact_bit, counts_array)
+    AccountSnapshot, AlreadyAnswered, Claim, IdConflict, KnownFraud, StoreNotEmpty, counts_array)
 from fraud.packing import LARGEST, pack
 from fraud.training.parity.recount import recounted
 from fraud.transaction import AMOUNT_LIMIT, Transaction
+from fraud.windows import COUNT_NAMES, WINDOWS, contact_bit
 from tests import factories
 from tests.factories import NOON
 
@@ -34,7 +34,7 @@ def claim(store, *payments: Transaction, now: int = NOON) -> list:
 def counts(result: Claim) -> dict[str, int]:
     """The counts of a claim that are not zero."""
     assert counts_array([result])[:, 0].tolist() == result.counts
-    return {name: value for name, value in zip(NAMES, result.counts, strict=True) if value}
+    return {name: value for name, value in zip(COUNT_NAMES, result.counts, strict=True) if value}
 
 
 def of_the_day(result: Claim) -> dict[str, int]:

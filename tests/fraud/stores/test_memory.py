@@ -6,11 +6,12 @@ from functools import partial
 import pytest
 
 from fraud.clock import HOUR_MS as HOUR
-from fraud.history import NAMES, WINDOWS, AccountSnapshot, AlreadyAnswered, Claim, counts_array
+from fraud.history import AccountSnapshot, AlreadyAnswered, Claim, counts_array
 from fraud.packing import pack
 from fraud.settings import Settings, SettingsError
 from fraud.stores import open_store
 from fraud.stores.memory import GENERATION_HOURS, MemoryStore, write_file
+from fraud.windows import COUNT_NAMES, WINDOWS
 from tests import factories
 from tests.factories import NOON
 
@@ -22,7 +23,7 @@ def memory(id_ttl_ms=24 * HOUR, max_ids=1000, max_accounts=1_000_000) -> MemoryS
 
 
 def sent_before(claim: Claim) -> int:
-    return int(counts_array([claim])[NAMES.index("origin_sent_count_day"), 0])
+    return int(counts_array([claim])[COUNT_NAMES.index("origin_sent_count_day"), 0])
 
 
 # Ids.

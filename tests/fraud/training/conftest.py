@@ -8,11 +8,12 @@ import mlflow
 import numpy as np
 import pytest
 
-from fraud import features, history
+from fraud import features
 from fraud.features import DEFAULT
 from fraud.training.models.hiding import hidden
 from fraud.training.registry import Registry, tracking
 from fraud.transaction import TYPE_CODES
+from fraud.windows import COUNT_NAMES, counts_of
 
 
 @pytest.fixture(scope="session")
@@ -85,11 +86,11 @@ def make_payments() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
         def cents() -> np.ndarray:
             return (rng.lognormal(8, 2, rows) * 100).astype(np.int64)
 
-        amount, counts = cents(), rng.poisson(1.0, (len(history.NAMES), rows))
-        for place, name in enumerate(history.NAMES):
+        amount, counts = cents(), rng.poisson(1.0, (len(COUNT_NAMES), rows))
+        for place, name in enumerate(COUNT_NAMES):
             if "cents" in name:
                 counts[place] = cents()
-        received = history.NAMES.index("origin_received_cents_hour")
+        received = COUNT_NAMES.index("origin_received_cents_hour")
         counts[received] = np.where(typical, amount, counts[received])
         payments = features.PaymentColumns(
             event_time=np.arange(rows) * 60_000,
@@ -98,7 +99,7 @@ def make_payments() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
             destination=np.ones(rows, bool),
             origin_balance_cents=np.where(typical, amount, cents() - 10_000).astype(float),
             destination_balance_cents=cents().astype(float))
-        matrix = DEFAULT.matrix(payments, history.counts_of(list(counts)))
+        matrix = DEFAULT.matrix(payments, counts_of(list(counts)))
         return hidden(matrix, DEFAULT, seed), label
 
     return make
@@ -114,6 +115,6 @@ def extreme_rows() -> np.ndarray:
     payments = features.PaymentColumns(
         np.zeros_like(amount), type_code, amount, np.ones(amount.size, bool), origin.astype(float),
         destination.astype(float))
-    computed = DEFAULT.matrix(payments, history.counts_of([count] * len(history.NAMES)))
+    computed = DEFAULT.matrix(payments, counts_of([count] * len(COUNT_NAMES)))
     return np.concatenate([computed, np.full((3, len(DEFAULT.names)), 1e12, np.float32)
                            * np.array([[-1], [0], [1]], np.float32)])

@@ -3,11 +3,11 @@ import pytest
 
 from fraud.bundle import Thresholds
 from fraud.decision import Decision
-from fraud.history import NAMES
 from fraud.training.decision_log import read_decisions
 from fraud.training.errors import TrainingError
 from fraud.training.parity.recount import recounted
 from fraud.transaction import Transaction
+from fraud.windows import COUNT_NAMES
 
 HOUR = 3_600_000
 DECISION = Decision(
@@ -48,7 +48,7 @@ def test_counting_again_is_in_the_order_given_and_by_hours_and_days():
     names = [f"{side}_{direction}_{measure}_{window}" for side in ("origin", "destination")
              for direction in ("sent", "received") for window in ("hour", "day")
              for measure in ("count", "cents")]
-    counts = [[dict(zip(NAMES, row, strict=True))[name] for name in names]
+    counts = [[dict(zip(COUNT_NAMES, row, strict=True))[name] for name in names]
               for row in recounted(payments)]
     assert counts[1] == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]
     assert counts[3] == [1, 100, 2, 101, 2, 110, 2, 110, 1, 10, 1, 10, 0, 0, 1, 1]

@@ -3,13 +3,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
-from fraud.history import WINDOWS, Claim
+from fraud.history import Claim
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.training import warm
 from fraud.training.data import clean
 from fraud.training.data.dataset import prepare
 from fraud.transaction import Transaction
+from fraud.windows import WINDOWS
 from tests.tools import run_main
 
 NOON = 480_012 * HOUR           # 2024-10-04T12:00:00Z

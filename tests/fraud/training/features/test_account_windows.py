@@ -2,10 +2,11 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
-from fraud.history import NAMES, SKETCH_BITS, KnownFraud, contact_bit
+from fraud.history import KnownFraud
 from fraud.packing import LARGEST
 from fraud.training.features.account_windows import SIDE_NAMES, Entries, event_order, side_counts
 from fraud.training.parity.recount import recounted
+from fraud.windows import COUNT_NAMES, SKETCH_BITS, contact_bit
 from tests.factories import NOON, payment
 
 names = st.sampled_from(["C1", "C2", "C3", "C4"])
@@ -72,7 +73,7 @@ def counted(events: list) -> list[dict[str, int]]:
 @given(st.lists(payments | frauds, max_size=40).map(lambda events: sorted(events, key=moment)))
 def test_counts_are_those_of_the_recount(events):
     assert counted(events) == [
-        {name: value for name, value in zip(NAMES, counts, strict=True) if value}
+        {name: value for name, value in zip(COUNT_NAMES, counts, strict=True) if value}
         for counts in recounted(events)]
 
 

@@ -21,6 +21,7 @@ from fraud.training.features.partitions import payment_columns
 from fraud.training.java import check_java
 from fraud.training.parity.recount import recounted
 from fraud.transaction import EVENT_TIME_LIMIT, TYPES, Transaction
+from fraud.windows import COUNT_NAMES, counts_of, known_windows
 
 START = 1767225600000                      # 2026-01-01T00:00Z
 # One character, beyond ASCII, beyond 16 bits, and long names that differ at their ends only.
@@ -75,7 +76,7 @@ def counted_by_spark(spark, payments: list[Transaction], partitions: int,
     for ours, expected in zip(payment_columns(rows), DEFAULT.columns(payments),
                               strict=True):
         np.testing.assert_array_equal(ours, expected)
-    columns = [rows[name].to_pylist() for name in history.NAMES]
+    columns = [rows[name].to_pylist() for name in COUNT_NAMES]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
@@ -122,7 +123,7 @@ def test_a_payment_without_a_destination_counts_for_its_origin_alone(spark):
 
 
 def row_of(counts: list[int]) -> dict[str, int]:
-    return dict(zip(history.NAMES, counts, strict=True))
+    return dict(zip(COUNT_NAMES, counts, strict=True))
 
 
 def test_a_label_counts_from_its_moment_on_and_never_before(spark):
@@ -230,7 +231,7 @@ def test_features_have_the_bits_that_serving_computes_for_each_payment(
     assert set(table.schema.types[1:]) == {pa.float32()}
     matrix = np.column_stack([table[name].to_numpy() for name in DEFAULT.names])
     one_by_one = np.concatenate([
-        DEFAULT.vector(one, history.counts_of(counts))
+        DEFAULT.vector(one, counts_of(counts))
         for one, counts in zip(stream, counted_one_by_one(stream), strict=True)])
     np.testing.assert_array_equal(matrix.view(np.uint32), one_by_one.view(np.uint32))
 
@@ -239,7 +240,7 @@ def test_windows_from_before_the_recording_are_not_known(written, stream):
     since = stream[0].event_time
     table = pa.concat_tables(written(since).values()).sort_by("position")
     week = table["origin_sent_count_week"].to_numpy()
-    known = history.known_windows(since, np.array([one.event_time for one in stream]))
+    known = known_windows(since, np.array([one.event_time for one in stream]))
     assert set(known) == {0, 1, 2, 4}
     np.testing.assert_array_equal(np.isnan(week), known < 3)
     np.testing.assert_array_equal(np.isnan(table["origin_sent_count_day"].to_numpy()), known < 2)

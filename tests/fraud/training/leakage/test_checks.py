@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from fraud.features import DEFAULT, PaymentColumns
-from fraud.history import counts_of
 from fraud.training.errors import TrainingError
 from fraud.training.leakage import checks, point_in_time
 from fraud.training.leakage.checks import Folders, Leakage, audit, check
@@ -15,6 +14,7 @@ from fraud.training.leakage.small_trees import Score
 from fraud.training.parity.recount import recounted
 from fraud.training.settings import FILE, Audit, load
 from fraud.transaction import TYPES
+from fraud.windows import counts_of
 
 HOUR = 3_600_000
 MINUTE = 60_000

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from fraud import bundle
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.features import DEFAULT
-from fraud.history import NAMES, Store
+from fraud.history import Store
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -32,6 +32,7 @@ from fraud.training.parity.logged_decisions import read_decisions
 from fraud.training.parity.recount import recounted
 from fraud.training.simulate import simulator
 from fraud.transaction import TYPES, Transaction
+from fraud.windows import COUNT_NAMES
 from tests.tools import run_main
 
 START = simulator.START
@@ -125,8 +126,9 @@ def test_every_feature_of_every_payment_is_that_of_spark(
     assert (parity.decisions, parity.different) == (len(decided), 0)
     assert (parity.skew, parity.gaps) == ({}, 0)
     assert max(decision.counts[2] for decision in decided) > 20
-    frauds = [name for name in NAMES if "_frauds_" in name]
-    assert all(any(decision.counts[NAMES.index(name)] for decision in decided) for name in frauds)
+    frauds = [name for name in COUNT_NAMES if "_frauds_" in name]
+    assert all(any(decision.counts[COUNT_NAMES.index(name)] for decision in decided)
+               for name in frauds)
 
 
 def test_repeats_change_nothing(stream, scorer):
@@ -261,7 +263,7 @@ def test_a_log_that_is_equal_is_said_to_be(capsys, small, bundle_directory):
 def test_a_difference_is_spelled_out(capsys, small, tmp_path, bundle_directory):
     lines = (small / "decisions.jsonl").read_bytes().splitlines(keepends=True)
     wrong = msgspec.json.decode(lines[500])
-    changed = NAMES.index("destination_sent_count_hour")
+    changed = COUNT_NAMES.index("destination_sent_count_hour")
     wrong["counts"][changed] += 3
     lines[500] = msgspec.json.encode(wrong) + b"\n"
     (tmp_path / "log").write_bytes(b"".join(lines))
