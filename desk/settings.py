@@ -14,7 +14,7 @@ from fraud.brokers import BrokerSettings
 from fraud.settings import Count, Positive, SettingsError
 
 TOPIC = "kafka:"        # a location that is a topic begins with it
-SECRET_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"  # nosec B105
 SHORTEST_SECRET = 24    # bytes
 
 
