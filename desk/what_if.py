@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import subprocess
+import subprocess  # nosec B404
 import sys
 import tempfile
 import time
@@ -189,7 +189,7 @@ def publish(policy: Policy, person: str, reason: str) -> None:
         path = Path(name, bundle.POLICY_FILE)
         path.write_bytes(msgspec.json.encode(policy))
         try:
-            result = subprocess.run(
+            result = subprocess.run(  # nosec B603
                 [sys.executable, "-m", "fraud.training.registry", "policy", "--policy", str(path),
                  "--reason", reason], env={**os.environ, "USER": person}, capture_output=True,
                 text=True, timeout=PUBLISH_SECONDS, check=False)

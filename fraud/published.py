@@ -66,7 +66,7 @@ class PublishedFolder:
     def lock(self, name: str) -> Iterator[None]:
         """Hold a lock file of a local folder, so that two programs do not change it at once.
 
-        S3 has no locks: there, the last one to write wins.
+        S3 has no locks: there, the last program to write wins.
         """
         if self._client:
             yield

@@ -6,7 +6,8 @@ and then move the pointer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 import msgspec
 
@@ -32,6 +33,7 @@ class ListPublisher:
     location: str
     model_location: str
     account_key: str
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def put(self, entry: ListEntry, reason: str) -> int:
         """Put an account on a list and return the version of the new rule set.
@@ -66,7 +68,7 @@ class ListPublisher:
             raise RulesError("FRAUD_ACCOUNT_KEY is not set, so that no entry would match an "
                              "account; set the key of the servers")
         folder = PublishedFolder(self.location)
-        with folder.lock("rules.lock"):
+        with self._lock, folder.lock(f".{POINTER_FILE}.lock"):
             before = read_rule_set(self.location) or RuleSet(0, 0, "", "")
             check_key(before, self.account_key)
             now, key = now_ms(), _key(changed)

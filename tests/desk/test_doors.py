@@ -1,5 +1,6 @@
 """Labels and events reach files, an API, a topic and a webhook as their readers take them."""
 
+import base64
 import hmac
 import json
 import threading
@@ -99,11 +100,14 @@ def test_a_receiver_that_is_away_is_an_error():
 
 
 def test_a_webhook_is_signed(receiver):
-    WebhookDoor(receiver.url, "secret").send([entry()])
+    WebhookDoor(receiver.url, b"secret").send([entry(id="7-5")])
     [(headers, body)] = receiver.requests
-    time, signature = (part.split("=", 1)[1] for part in headers["X-Fraud-Signature"].split(","))
-    assert signature == hmac.new(b"secret", time.encode() + b"." + body, sha256).hexdigest()
-    assert headers["Content-Type"] == "application/cloudevents+json"
+    headers = {name.lower(): value for name, value in headers.items()}
+    content = f"7-5.{headers['webhook-timestamp']}.".encode() + body
+    signature = base64.b64encode(hmac.new(b"secret", content, sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{signature}"
+    assert headers["webhook-id"] == "7-5"
+    assert headers["content-type"] == "application/cloudevents+json"
 
 
 @pytest.mark.slow
