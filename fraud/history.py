@@ -176,10 +176,10 @@ class Store(Protocol):
     6. A deadline. A call that cannot finish in time raises `StoreUnavailable`. It may have taken
        effect; the caller may repeat it with the same arguments.
 
-    Transaction ids are known for `FRAUD_IDEMPOTENCY_HOURS`, accounts and counted frauds for at
-    least `MONTH_DAYS`; the store in memory may forget the oldest ids and idle accounts earlier when
-    it is full, and the latter move `recording_since`. tests/fraud/stores/test_contract.py holds
-    every store to this.
+    Transaction ids, with the accounts of their payments, are known for `FRAUD_IDEMPOTENCY_HOURS`,
+    the history of accounts and counted frauds for at least `MONTH_DAYS`; the store in memory may
+    forget the oldest ids and idle accounts earlier when it is full, and the latter move
+    `recording_since`. tests/fraud/stores/test_contract.py holds every store to this.
     """
 
     def claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult]:

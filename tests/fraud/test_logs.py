@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fraud import logs
-from fraud.logs import DecisionLog, RepeatFilter
-from tests.factories import payment as decision  # the log writes any struct
+from fraud.labels import Label
+from fraud.logs import DecisionLog, LabelLog, LabelLogError, RepeatFilter
+from tests.factories import NOON, payment as decision  # the log writes any struct
 
 
 @pytest.fixture
@@ -101,3 +103,25 @@ def test_what_cannot_be_written_at_the_end_is_reported(tmp_path, caplog):
     log.write([decision("a")])
     log.close()
     assert "the log lines of 1 decisions are lost" in caplog.text
+
+
+# The label log.
+
+def test_labels_are_appended_a_line_each(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    for label in LABELS:
+        LabelLog(str(path)).write([label])
+    assert [msgspec.json.decode(line, type=Label)
+            for line in path.read_bytes().splitlines()] == LABELS
+
+
+def test_a_dash_is_stdout(capfd):
+    LabelLog("-").write(LABELS)
+    assert capfd.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.parametrize(("path", "why"), [
+    ("/dev/full", "No space left on device"), ("/nowhere/labels.jsonl", "No such file")])
+def test_a_log_that_cannot_be_written_is_an_error(path, why):
+    with pytest.raises(LabelLogError, match=rf"FRAUD_LABEL_LOG is '{path}': .* \({why}.*writable"):
+        LabelLog(path).write(LABELS)

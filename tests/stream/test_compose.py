@@ -17,10 +17,11 @@ MADE = ("./models", "./monitored/report")       # by make train and make report
 
 
 def test_all_is_there_with_images_of_one_version_each():
-    assert {"kafka", "redis", "api", "scorer", "prometheus", "grafana", "mlflow"} <= SERVICES.keys()
+    assert {"kafka", "redis", "api", "scorer", "labels", "prometheus", "grafana", "mlflow"
+            } <= SERVICES.keys()
     ours = {name: service["image"] for name, service in SERVICES.items() if "build" in service}
     assert ours == {"api": "fraud-detector", "desk": "fraud-desk", "scorer": "fraud-detector",
-                    "topics": "fraud-detector"}
+                    "labels": "fraud-detector", "topics": "fraud-detector"}
     for service in SERVICES.values():
         if "build" not in service:
             assert re.fullmatch(r".+:v?\d+(\.\d+)+", service["image"]), service["image"]
@@ -69,4 +70,5 @@ def test_prometheus_reads_from_the_ports_that_programs_have():
     scraped = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text())
     targets = [target for job in scraped["scrape_configs"] for its in job["static_configs"]
                for target in its["targets"]]
-    assert targets == ["api:8000", f"scorer:{StreamSettings().metrics_port}", "node-exporter:9100"]
+    port = StreamSettings().metrics_port
+    assert targets == ["api:8000", f"scorer:{port}", f"labels:{port}", "node-exporter:9100"]
