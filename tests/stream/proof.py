@@ -6,9 +6,10 @@ import msgspec
 import redis
 
 from fraud.packing import unpack
+from fraud.pseudonym import pseudonym
 from fraud.stores.account import decode
 from fraud.stores.redis import RECORDING
-from tests.stream.running import Stream, source
+from tests.stream.running import ACCOUNT_KEY, Stream, source
 
 ACCOUNT = "fraud:account:"
 
@@ -29,7 +30,7 @@ def counted(client: redis.Redis) -> dict[str, tuple[int, ...]]:
     accounts = {}
     for key in client.scan_iter(ACCOUNT + "*", count=1_000):
         past = decode(key.decode().removeprefix(ACCOUNT), client.get(key))
-        buckets = map(unpack, past.buckets.values())
+        buckets = map(unpack, past.days.values())
         accounts[past.account] = tuple(map(sum, zip(*buckets, strict=True)))
     return accounts
 
@@ -39,7 +40,7 @@ def expected(sent: list[dict]) -> dict[str, tuple[int, ...]]:
     accounts: dict[str, list[int]] = {}
     for item in sent:
         for name, first in ((item["origin"], 0), (item["destination"], 2)):
-            sums = accounts.setdefault(name, [0, 0, 0, 0])
+            sums = accounts.setdefault(pseudonym(ACCOUNT_KEY.encode(), name), [0, 0, 0, 0])
             sums[first] += 1
             sums[first + 1] += round(item["amount"] * 100)
     return {name: tuple(sums) for name, sums in accounts.items()}
