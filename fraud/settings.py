@@ -41,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True):
         "limit on the transaction ids of the store in memory, at least 1; 0.5 KiB each"
         ))] = 200_000
     memory_accounts: Annotated[int, Meta(ge=1_000, description=(
-        "limit on the accounts of the store in memory, at least 1,000; 0.6 KiB each"
+        "limit on the accounts of the store in memory, at least 1,000; 2 KiB each on "
+        "average, 3.2 KiB at most"
         ))] = 1_000_000
     max_clock_skew_minutes: Annotated[Positive, Meta(description=(
         "minutes that `event_time` may be ahead of the clock, above 0"))] = 5.0

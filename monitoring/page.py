@@ -60,24 +60,29 @@ BARE = """<!DOCTYPE html>
 
 def of_drift(drift: Drift, thresholds: DriftThresholds, reference: pd.DataFrame,
              current: pd.DataFrame, summary: str, path: Path) -> None:
-    """Write the drift page: a summary, a table of all columns, then Evidently's detail of each."""
+    """Write the drift page: a summary, a table of all columns, then Evidently's details.
+
+    Evidently cannot show a column that is unknown in all payments of one side.
+    """
     if drift.why:
         path.write_text(with_summary(BARE, "Drift", summary))
         return
     evidently = _evidently()
     _register_method({column.name: column.share_moved for column in drift.columns})
-    names = [column.name for column in drift.columns]
+    known = [column for column in drift.columns
+             if reference[column.name].notna().any() and current[column.name].notna().any()]
+    names = [column.name for column in known]
     definition = evidently.DataDefinition(
         numerical_columns=[name for name in names if name not in CATEGORIES],
         categorical_columns=[name for name in names if name in CATEGORIES])
     # A threshold of 1, which no column exceeds, if the difference may be chance.
     report = evidently.Report([evidently.metrics.ValueDrift(
         column=column.name, method=METHOD,
-        threshold=column.least_share if column.drifted else 1.0) for column in drift.columns])
+        threshold=column.least_share if column.drifted else 1.0) for column in known])
     details = _run(report, definition, _dated(reference), _dated(current))
     path.write_text(with_summary(
         details, "Drift", summary, sections.drift_table(drift, thresholds),
-        "<h2>Distributions of each column</h2>"))
+        "<h2>Distributions of each column with values on both sides</h2>"))
 
 
 def of_performance(performance: Performance, days: Sequence[DayOutcomes], alert_budget: float,

@@ -98,7 +98,7 @@ def test_one_by_one_and_in_a_batch_the_scores_agree(serve):
     payments = [payment(f"t{place}", amount=round(float(rng.lognormal()), 2),
                         origin=f"C{rng.integers(5)}", destination=f"C{rng.integers(5)}",
                         event_time=1_704_103_200_000 + place * 100_000) for place in range(200)]
-    variables = {"FRAUD_CLOCK": "event", "FRAUD_ACCOUNT_KEY": "key"}    # sketches are of pseudonyms
+    variables = {"FRAUD_CLOCK": "event", "FRAUD_ACCOUNT_KEY": "key"}     # of the sketches
     one, many = serve(**variables), serve(**variables)
     singles = [one.post("/v1/score", body).json()["score"] for body in payments]
     batch = [item["score"] for item in many.post("/v1/score/batch", payments).json()]

@@ -60,7 +60,7 @@ def expected(sent: list[dict]) -> dict[str, tuple[int, ...]]:
     accounts: dict[str, list[int]] = {}
     for item in sent:
         for name, first in ((item["origin"], 0), (item["destination"], 2)):
-            sums = accounts.setdefault(name, [0, 0, 0, 0])
+            sums = accounts.setdefault(pseudonym(ACCOUNT_KEY.encode(), name), [0, 0, 0, 0])
             sums[first] += 1
             sums[first + 1] += round(item["amount"] * 100)
     return {pseudonym(ACCOUNT_KEY.encode(), name): tuple(sums) for name, sums in accounts.items()}

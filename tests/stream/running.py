@@ -29,7 +29,7 @@ ACCOUNT_KEY = "key"
 def environment(**settings: str) -> dict[str, str]:
     """This environment without settings of its own, a key for all processes, and those given."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FRAUD_")}
-    return {**kept, "FRAUD_ACCOUNT_KEY": "key", **settings}
+    return {**kept, "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY, **settings}
 
 
 def payment(transaction_id: str = "t-1", **changes) -> dict:

@@ -19,7 +19,7 @@ LIMITS = """\
 - Scores are only as good as the labels: unreported fraud counts as legitimate here.
 - The model has learned the past. Fraud changes; watch drift and recall, and retrain.
 - On simulated payments the figures say how well the simulation was learned, nothing more.
-- Accounts with less than a day of recorded history are scored by the fallback.
+- With less than a day of history the fallback scores; with less than a month, windows are unknown.
 - Thresholds fit the volume and the costs of the period in which they were chosen."""
 SLICE_HEADER = ("| {} | payments | frauds | reviewed | declined | recall | precision |\n"
                 "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n")
