@@ -49,8 +49,8 @@ def payment(number: int, time_ms: int, names: tuple[str, str | None], amount: fl
         destination=destination, origin_balance_cents=cents, destination_balance_cents=0,
         history="full", unknown_windows=[], late=False, store_sequence=number, recording_since=0,
         counts=[0] * len(COUNT_NAMES), features=[0.0], score=score, decision=decision,
-        idempotent=True, model_digest="m" * 64, reasons=reasons or [], model_version="4", policy_digest="p" * 64,
-        policy_version="4.2", thresholds=THRESHOLDS, applied=rules or [],
+        idempotent=True, model_digest="m" * 64, reasons=reasons or [], model_version="4",
+        policy_digest="p" * 64, policy_version="4.2", thresholds=THRESHOLDS, applied=rules or [],
         decided_by="rule" if rules else "model",
         shadow=ShadowDecision("5", "s" * 64, "q" * 64, THRESHOLDS, score,
                               "approve" if number % 9 == 0 else decision))

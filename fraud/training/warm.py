@@ -24,7 +24,8 @@ from fraud import clock
 from fraud.clock import DAY_MS
 from fraud.command_line import Arguments, command, parser
 from fraud.history import AccountSnapshot, StoreNotEmpty
-from fraud.settings import from_environment
+from fraud.pseudonym import pseudonym, with_pseudonyms
+from fraud.settings import Settings, check_account_key, from_environment
 from fraud.stores import open_store
 from fraud.stores.account import Account, claim, snapshot_of
 from fraud.stores.memory import write_file
@@ -52,39 +53,43 @@ class LastMonth:
         return (snapshot_of(name, account) for name, account in self.accounts.items())
 
 
-def last_month(clean_file: str, recording_since: int, last_time: int) -> LastMonth:
+def last_month(clean_file: str, recording_since: int, last_time: int, key: bytes | None
+               ) -> LastMonth:
     """Return the month before the last payment of a clean Parquet file, in whole days.
 
     Args:
         recording_since: ms since the epoch: payments from before it may be missing in the file.
         last_time: event_time of the last payment of the file.
+        key: of the pseudonyms; None keeps the accounts' names.
     """
+    def named(account: str) -> str:
+        return account if key is None else pseudonym(key, account)
+
     since = (day_of(last_time) - MONTH_DAYS + 1) * DAY_MS
     accounts: dict[str, Account] = {}
     payments = 0
     for batch in clean.batches(clean_file, 10_000, since):
-        for payment in batch:
+        for payment in batch if key is None else [with_pseudonyms(key, each) for each in batch]:
             origin = accounts.setdefault(payment.origin, Account())
             destination = (None if payment.destination is None
                            else accounts.setdefault(payment.destination, Account()))
             claim(origin, destination, payment, b"", None, since)
         payments += len(batch)
     for fraud in clean.known_frauds(clean_file, since, last_time):
-        accounts.setdefault(fraud.origin, Account()).label(fraud.label_time, 1, 0)
+        accounts.setdefault(named(fraud.origin), Account()).label(fraud.label_time, 1, 0)
         if fraud.destination is not None:
-            accounts.setdefault(fraud.destination, Account()).label(fraud.label_time, 0, 1)
+            accounts.setdefault(named(fraud.destination), Account()).label(fraud.label_time, 0, 1)
     return LastMonth(payments, accounts, max(recording_since, since), last_time)
 
 
-def fill(url: str, month: LastMonth) -> None:
-    """Fill the store at a URL with a month, or write the file that a memory:// URL names."""
+def fill(settings: Settings, month: LastMonth) -> None:
+    """Fill the store of the settings with a month, or write the file that memory:// names."""
     pasts = tqdm(month.pasts(), "filling", len(month.accounts), unit="account", disable=None,
                  delay=5)
-    if url.startswith(MEMORY):
-        _write(url.removeprefix(MEMORY), pasts, month)
+    if settings.history.startswith(MEMORY):
+        _write(settings.history.removeprefix(MEMORY), pasts, month)
         return
-    store = open_store(msgspec.structs.replace(
-        from_environment(os.environ), history=url, history_deadline_ms=DEADLINE_MS))
+    store = open_store(settings)
     try:
         store.fill(pasts, month.since, month.until)
     finally:
@@ -111,11 +116,15 @@ def main(arguments: Arguments) -> None:
                          help="as in FRAUD_HISTORY: redis://, dynamodb:// or memory:///FILE")
     add_flags(options)
     chosen = options.parse_args(arguments)
+    settings = msgspec.structs.replace(
+        from_environment(os.environ), history=chosen.store, history_deadline_ms=DEADLINE_MS)
+    check_account_key(settings)
     with tempfile.TemporaryDirectory() as directory:
         prepared = prepare(chosen.transactions, Path(directory), from_flags(chosen))
-        month = last_month(prepared.transactions, prepared.recording_since, prepared.last_time)
+        month = last_month(prepared.transactions, prepared.recording_since, prepared.last_time,
+                           settings.account_key.encode())
     try:
-        fill(chosen.store, month)
+        fill(settings, month)
     except StoreNotEmpty as error:
         raise TrainingError(f"{error}; warm an empty store, another database or table, and then "
                             "set FRAUD_HISTORY to it") from error

@@ -107,6 +107,9 @@ def test_what_cannot_be_written_at_the_end_is_reported(tmp_path, caplog):
 
 # The label log.
 
+LABELS = [Label("a", 1, NOON), Label("b", 0, NOON)]
+
+
 def test_labels_are_appended_a_line_each(tmp_path):
     path = tmp_path / "labels.jsonl"
     for label in LABELS:

@@ -4,6 +4,7 @@ import pytest
 
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.history import Claim
+from fraud.pseudonym import pseudonym, with_pseudonyms
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.training import warm
@@ -14,6 +15,14 @@ from fraud.windows import WINDOWS
 from tests.tools import run_main
 
 NOON = 480_012 * HOUR           # 2024-10-04T12:00:00Z
+
+
+KEY = b"key"
+
+
+@pytest.fixture(autouse=True)
+def account_key(monkeypatch):
+    monkeypatch.setenv("FRAUD_ACCOUNT_KEY", KEY.decode())
 
 
 def saved(directory, rows: int = 200, minutes: int = 15 * 24) -> str:
@@ -32,8 +41,8 @@ def saved(directory, rows: int = 200, minutes: int = 15 * 24) -> str:
 
 
 def later(position: int, time: int) -> Transaction:
-    return Transaction(f"u{position}", NOON + time, "TRANSFER", 100, f"C{position % 3}",
-                       f"C{position % 5}", 0, 0)
+    return with_pseudonyms(KEY, Transaction(
+        f"u{position}", NOON + time, "TRANSFER", 100, f"C{position % 3}", f"C{position % 5}", 0, 0))
 
 
 LATER = [later(position, position * 50 * 60_000) for position in range(60)]
@@ -58,8 +67,10 @@ def test_a_warm_store_goes_on_as_if_it_had_seen_all(tmp_path, capsys, opened, st
     whole = open_store(Settings())
     prepared = prepare(source, tmp_path / "clean")
     for batch in clean.batches(prepared.transactions, 1000):
-        whole.claim(batch, 0)
-    whole.label(clean.known_frauds(prepared.transactions, 0, prepared.last_time))
+        whole.claim([with_pseudonyms(KEY, each) for each in batch], 0)
+    whole.label([fraud._replace(origin=pseudonym(KEY, fraud.origin),
+                                destination=pseudonym(KEY, fraud.destination))
+                 for fraud in clean.known_frauds(prepared.transactions, 0, prepared.last_time)])
     expected, warmed = claims(whole, LATER), claims(opened(store_url), LATER)
     assert [claim.counts for claim in warmed] == [claim.counts for claim in expected]
     assert all(claim.known_windows(payment.event_time) == len(WINDOWS)
@@ -105,3 +116,10 @@ def test_what_cannot_be_done_is_one_line(tmp_path, capsys, path, url, message):
     assert result.code == 2
     assert result.err.startswith("error: ") and message in result.err
     assert result.err.count("\n") == 1
+
+
+def test_without_a_key_no_store_is_warmed(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("FRAUD_ACCOUNT_KEY")
+    result = run_main(capsys, warm.main, "--transactions", saved(tmp_path),
+                      "--store", f"memory://{tmp_path}/history")
+    assert result.code == 2 and "FRAUD_ACCOUNT_KEY is not set" in result.err
