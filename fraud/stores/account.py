@@ -89,7 +89,7 @@ def claim(origin: Account, destination: Account | None, payment: Transaction, di
     received = sent << RECEIVED_SHIFT
     late = event_time < origin.newest or (
         destination is not None and event_time < destination.newest)
-    origin_bit, destination_bit = contact_bits(payment)
+    bits = origin_bit, destination_bit = contact_bits(payment)
     if destination is None:
         before, after = origin.count(event_time, sent, 0, True, False), NO_TOTALS
     elif origin is destination:
@@ -97,14 +97,14 @@ def claim(origin: Account, destination: Account | None, payment: Transaction, di
     else:
         before = origin.count(event_time, sent, destination_bit, True, False)
         after = destination.count(event_time, received, origin_bit, False, True)
-    return claim_of(payment, digest, before, after, store_sequence, late, since)
+    return claim_of(payment, digest, before, after, bits, store_sequence, late, since)
 
 
 def claim_of(payment: Transaction, digest: bytes, origin: AccountTotals,
-             destination: AccountTotals, store_sequence: int | None, late: bool,
-             since: int) -> Claim:
-    """Return the claim of a payment with the totals before it."""
-    origin_bit, destination_bit = contact_bits(payment)
+             destination: AccountTotals, bits: tuple[int, int], store_sequence: int | None,
+             late: bool, since: int) -> Claim:
+    """Return the claim of a payment with the totals before it, and its `contact_bits`."""
+    origin_bit, destination_bit = bits
     return Claim(payment.transaction_id, digest, origin, destination,
                  bool(origin.contacts_month & destination_bit),
                  bool(destination.contacts_month & origin_bit), store_sequence, late, since)

@@ -7,6 +7,7 @@ bucket costs the same however long the history is; closed buckets are packed.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
@@ -65,8 +66,9 @@ class Sums(msgspec.Struct, gc=False):
         passed, former, last = bucket - self.newest, self.newest, self.last
         self.newest, self.last = bucket, 0
         if passed >= self.LONG:
-            self.recent = self.total = 0
-            self.closed = b""
+            if self.total:              # else the account is new
+                self.recent = self.total = 0
+                self.closed = b""
             return
         closed = self.closed + _SUMS.pack(former, last.to_bytes(PACKED_BYTES, "little"))
         start = 0
@@ -76,11 +78,17 @@ class Sums(msgspec.Struct, gc=False):
             start += _SUMS.size
             number, sums = _SUMS.unpack_from(closed, start)
         self.closed = closed[start:] if start else closed
-        self.recent = self._recent() if passed < self.SHORT else 0
+        self.recent = self._recent(last) if passed < self.SHORT else 0
 
-    def _recent(self) -> PackedSums:
-        """Return the sums of the closed buckets in the short window of the newest one."""
-        recent, start = 0, len(self.closed) - _SUMS.size
+    def _recent(self, last: PackedSums) -> PackedSums:
+        """Return the sums of the closed buckets in the short window of the newest one.
+
+        Args:
+            last: of the last closed bucket, which is in it.
+        """
+        recent, start = last, len(self.closed) - 2 * _SUMS.size
+        if self.SHORT == 2:
+            return recent
         while start >= 0:
             number, sums = _SUMS.unpack_from(self.closed, start)
             if number <= self.newest - self.SHORT:
@@ -142,26 +150,35 @@ class Contacts(msgspec.Struct, gc=False):
         kept = {day: sketches[day] for day in sorted(sketches) if day > self.newest - MONTH_DAYS}
         self.first = min(kept)
         self.last = kept.pop(self.newest)
-        self._close(kept)
+        self.week = _or(kept.items(), self.newest - WEEK_DAYS)
+        self.month = _or(kept.items(), self.newest - MONTH_DAYS)
+        self.closed = b"".join(_SKETCH.pack(*item) for item in kept.items())
 
     def _open(self, day: int) -> None:
         """Make a later day the newest, and forget the days that leave its month."""
-        kept = {number: sketch for number, sketch in self.by_day().items()
-                if number > day - MONTH_DAYS}
-        self.first = min(kept, default=0)
+        former, last = self.newest, self.last
         self.newest, self.last = day, 0
-        self._close(kept)
-
-    def _close(self, kept: dict[int, int]) -> None:
-        self.week = _or(kept, self.newest - WEEK_DAYS, self.newest)
-        self.month = _or(kept, self.newest - MONTH_DAYS, self.newest)
-        self.closed = b"".join(_SKETCH.pack(*item) for item in kept.items())
+        if not self.first:              # the account is new
+            return
+        closed, start = self.closed + _SKETCH.pack(former, last), 0
+        if self.first > day - MONTH_DAYS:
+            self.month |= last
+        else:
+            while start < len(closed) and _SKETCH.unpack_from(closed, start)[0] <= day - MONTH_DAYS:
+                start += _SKETCH.size
+            closed = closed[start:]
+            self.first = _SKETCH.unpack_from(closed)[0] if closed else 0
+            self.month = _or(_SKETCH.iter_unpack(closed), 0)
+        self.closed = closed
+        self.week = _or(_SKETCH.iter_unpack(closed[-(WEEK_DAYS - 1) * _SKETCH.size:]),
+                        day - WEEK_DAYS)
 
     def _add_late(self, day: int, bit: int) -> tuple[int, int, int]:
         kept = self.by_day()
-        month = [number for number in kept if day - MONTH_DAYS < number <= day]
-        before = (min(month, default=0), _or(kept, day - WEEK_DAYS, day),
-                  _or(kept, day - MONTH_DAYS, day))
+        month = {number: sketch for number, sketch in kept.items()
+                 if day - MONTH_DAYS < number <= day}
+        before = (min(month, default=0), _or(month.items(), day - WEEK_DAYS),
+                  _or(month.items(), day - MONTH_DAYS))
         self.keep({**kept, day: kept.get(day, 0) | bit})
         return before
 
@@ -188,9 +205,9 @@ def _sum(buckets: dict[int, PackedSums], after: int, last: int) -> PackedSums:
     return sum(sums for number, sums in buckets.items() if after < number <= last)
 
 
-def _or(sketches: dict[int, int], after: int, last: int) -> int:
+def _or(sketches: Iterable[tuple[int, int]], after: int) -> int:
     joined = 0
-    for day, sketch in sketches.items():
-        if after < day <= last:
+    for day, sketch in sketches:
+        if day > after:
             joined |= sketch
     return joined

@@ -21,8 +21,8 @@ from fraud.clock import DAY_MS
 from fraud.history import (
     AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud, digest)
 from fraud.stores.account import (
-    TOTALS, TOTALS_FIELDS, Account, account_of, claim, claim_of, decode, encode, pack_totals,
-    snapshot_of, totals_of)
+    TOTALS, TOTALS_FIELDS, Account, account_of, claim, claim_of, contact_bits, decode, encode,
+    pack_totals, snapshot_of, totals_of)
 from fraud.transaction import Transaction
 from fraud.windows import MONTH_MS
 
@@ -115,7 +115,8 @@ def _claim_result(item: Item, payment: Transaction, payment_digest: bytes) -> Cl
     late, since, *numbers = _CLAIM.unpack(item["claim"])
     return claim_of(payment, payment_digest,
                     totals_of(numbers[:TOTALS_FIELDS], payment.event_time),
-                    totals_of(numbers[TOTALS_FIELDS:], payment.event_time), None, late, since)
+                    totals_of(numbers[TOTALS_FIELDS:], payment.event_time), contact_bits(payment),
+                    None, late, since)
 
 
 def _pack_claim(claim: Claim) -> bytes:

@@ -156,8 +156,8 @@ def _claim_result(reply: bytes, payment: Transaction, payment_digest: bytes) -> 
     sequence, late, since, *numbers = _CLAIMED.unpack_from(reply, 1)
     event_time = payment.event_time
     return claim_of(payment, payment_digest, totals_of(numbers[:TOTALS_FIELDS], event_time),
-                    totals_of(numbers[TOTALS_FIELDS:], event_time), int(sequence), bool(late),
-                    int(since))
+                    totals_of(numbers[TOTALS_FIELDS:], event_time), contact_bits(payment),
+                    int(sequence), bool(late), int(since))
 
 
 def _accounts(value: bytes) -> PaymentAccounts | None:
