@@ -12,6 +12,7 @@ from fraud.reasons import Reason
 from fraud.shadow import ShadowDecision
 
 History = Literal["full", "partial", "short", "unavailable"]
+SCORED_BY_MODEL = ("full", "partial")       # others are scored by its fallback
 DecidedBy = Literal["model", "list", "rule"]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fraud.bundle import Thresholds
+from fraud.decision import SCORED_BY_MODEL
 from fraud.shadow import ShadowDecision
 from fraud.training import decision_log
 from fraud.training.errors import TrainingError
@@ -49,7 +50,7 @@ class ShadowPair(NamedTuple):
 
 @dataclass(frozen=True)
 class ShadowedPayments:
-    """Payments that one pair of versions scored with full history.
+    """Payments that one pair of versions scored, not its fallback.
 
     `payments` has transaction_id, event_time (ms since the epoch), type, amount (currency units),
     and of each model alone, without lists and rules: score and decision of the champion,
@@ -82,7 +83,7 @@ def read_shadowed(paths: Iterable[Path], since: int = 0) -> ShadowedPayments:
             counts["repeated lines"] += line.transaction_id in lines
             lines[line.transaction_id] = line
     if not lines:
-        raise TrainingError(f"{source}: holds no payment that a challenger scored with full "
+        raise TrainingError(f"{source}: holds no payment that a challenger scored with "
                             "history; challenge a version with python -m fraud.training.registry "
                             "challenge, or name the logs of its days")
     pairs = Counter(_pair(line) for line in lines.values())
@@ -97,7 +98,7 @@ def _unusable(line: ShadowLine, since: int) -> str:
         return "of payments before --since"
     if line.shadow is None:
         return "without a shadow score"
-    return "" if line.history == "full" else "decided without full history"
+    return "" if line.history in SCORED_BY_MODEL else "decided by the fallback"
 
 
 def _pair(line: ShadowLine) -> ShadowPair:

@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 
 from fraud import features
+from fraud.decision import SCORED_BY_MODEL
 from fraud.training import decision_log
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason
 from fraud.training.registry import reference
 
 OUTCOMES = ("approve", "review", "decline")
-WITH_HISTORY = ("full", "partial")      # decisions of the model; others are the fallback's
 BLOCK = 50_000      # lines that are held as objects at a time
 
 
 @dataclass(frozen=True)
 class Window:
-    """Payments that one version of the model decided with full history.
+    """Payments that one version of the model decided, not its fallback.
 
     `payments` has the `features` (float32, NaN where not known), event_time (ms since the epoch),
     type, amount (currency units), score and decision; from a log also transaction_id, from a
@@ -96,7 +96,7 @@ def of_log(paths: Iterable[Path], version: str = "",
     named = ", ".join(map(str, paths))
     blocks, lines, without_history = [], [], 0
     for line in decision_log.read_decisions(map(str, paths), Line):
-        if line.history not in WITH_HISTORY:
+        if line.history not in SCORED_BY_MODEL:
             without_history += 1
             continue
         lines.append(line)
@@ -113,7 +113,7 @@ def of_log(paths: Iterable[Path], version: str = "",
                             "reference of that version")
     payments = ours.drop(columns="model_version").reset_index(drop=True)
     return Window(named, version, names, payments, {
-        "decided without full history": without_history,
+        "decided by the fallback": without_history,
         "repeated lines": len(everything) - len(once),
         "of another model version": len(once) - len(ours)})
 

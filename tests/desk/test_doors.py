@@ -14,10 +14,11 @@ from desk.doors import ApiDoor, DeliveryError, FileDoor, TopicDoor, WebhookDoor
 from desk.settings import read_desk_settings
 from desk.tables import Delivery
 from fraud.training.label_table import read_label_table
+from tests.factories import NOON
 
 
 def entry(transaction_id: str = "t-1", attempts: int = 1, **changes) -> Delivery:
-    label = {"transaction_id": transaction_id, "is_fraud": 1, "label_time": 5, "source": "desk",
+    label = {"transaction_id": transaction_id, "is_fraud": 1, "label_time": NOON, "source": "desk",
              "origin_pseudonym": "0" * 32, "destination_pseudonym": "1" * 32,
              "incident_id": "desk-1", **changes}
     return Delivery(id=1, body=msgspec.json.encode(label).decode(), attempts=attempts)
@@ -61,7 +62,7 @@ def test_a_file_gets_what_a_killed_attempt_has_not_written(tmp_path):
     door = FileDoor(path)
     door.send([entry("t-1"), entry("t-2")])
     with open(path, "a") as file:
-        file.write("t-3,1,5,des")           # a crash cut it off
+        file.write(f"t-3,1,{NOON},des")           # a crash cut it off
     door.send([entry("t-2", attempts=2), entry("t-3", attempts=2)])
     assert read_label_table(path)["transaction_id"].tolist() == ["t-1", "t-2", "t-3"]
 
@@ -70,7 +71,7 @@ def test_a_file_keeps_its_columns_and_a_file_of_something_else_is_refused(tmp_pa
     path = tmp_path / "labels.csv"
     path.write_text("label_time,is_fraud,transaction_id\n1,0,t-0\n")
     FileDoor(path).send([entry("t-1")])
-    assert path.read_text().splitlines()[-1] == "5,1,t-1"
+    assert path.read_text().splitlines()[-1] == f"{NOON},1,t-1"
     path.write_text("a,b\n")
     with pytest.raises(DeliveryError, match="not those of labels"):
         FileDoor(path).send([entry()])
@@ -81,7 +82,7 @@ def test_the_api_gets_labels_with_the_key(receiver):
     [(headers, body)] = receiver.requests
     assert headers["Authorization"] == "Bearer secret"
     assert json.loads(body) == {"labels": [
-        {"transaction_id": name, "is_fraud": 1, "label_time": 5, "source": "desk",
+        {"transaction_id": name, "is_fraud": 1, "label_time": NOON, "source": "desk",
          "origin_pseudonym": "0" * 32, "destination_pseudonym": "1" * 32, "incident_id": "desk-1"}
         for name in ("t-1", "t-2")]}
 

@@ -15,7 +15,8 @@ from tests import factories
 from tests.factories import NOON, emptying
 
 payment = partial(factories.payment, origin_balance_cents=5_000_00)
-MANY = [payment(f"p{number}", origin=f"C{number}") for number in range(2_000)]
+MANY = [payment(f"p{number}", origin=f"{number:032x}", destination="d" * 32)
+        for number in range(2_000)]
 
 
 class Calls:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from fraud.bundle import Thresholds
+from fraud.decision import SCORED_BY_MODEL
 from fraud.shadow import ShadowDecision
 from fraud.training import settings as training_settings
 from fraud.training.registry import evidence
@@ -28,9 +29,9 @@ def shadowed(decisions, scores, policy="q" * 64):
 
 @pytest.fixture(scope="module")
 def week(month):
-    """A week of decisions with full history, and labels: frauds are a half of the declines, and
+    """A week of decisions with history, and labels: frauds are a half of the declines, and
     some payments that nobody declined."""
-    decisions = [decision for decision in month.days(7, 14) if decision.history == "full"]
+    decisions = [decision for decision in month.days(7, 14) if decision.history in SCORED_BY_MODEL]
     chance = np.random.default_rng(5).random(len(decisions))
     fraud = [chance < 0.5 if decision.decision == "decline" else chance < 0.02
              for decision, chance in zip(decisions, chance, strict=True)]
@@ -131,10 +132,10 @@ def test_lines_that_are_no_comparison_are_left_out_and_counted(week, made, capsy
     first = shadowed(decisions[:1], same[:1])[0]
     made(same, lines=[
         first, replace(first, transaction_id="x", shadow=None),
-        replace(first, transaction_id="y", history="partial"),
+        replace(first, transaction_id="y", history="short"),
         *shadowed([replace(decisions[0], transaction_id="z")], [0.5], "r" * 64)])
     out = capsys.readouterr().out
-    for reason in ("repeated lines", "without a shadow score", "decided without full history",
+    for reason in ("repeated lines", "without a shadow score", "decided by the fallback",
                    "of another pair of versions or policies"):
         assert f" 1 lines left out: {reason}" in out
 
@@ -162,7 +163,7 @@ def test_a_log_without_a_challenger_is_an_error_with_a_fix(week, tmp_path, capsy
     result = run_main(capsys, shadow.main, "--decisions", log, "--out", tmp_path)
     assert result.code == 2
     assert result.err == (
-        f"error: {log}: holds no payment that a challenger scored with full history; challenge a "
+        f"error: {log}: holds no payment that a challenger scored with history; challenge a "
         "version with python -m fraud.training.registry challenge, or name the logs of its days\n")
 
 

@@ -51,7 +51,7 @@ def test_decisions_without_whole_history_are_left_out_and_counted(month, log):
         changed(first, history="short", features=[0.0] * 13),
         changed(second, history="unavailable", features=[0.0] * 13, counts=None), third])])
     assert window.payments["transaction_id"].tolist() == [third.transaction_id]
-    assert window.left_out["decided without full history"] == 2
+    assert window.left_out["decided by the fallback"] == 2
 
 
 def test_the_decisions_of_one_version_count_that_of_the_reference_or_of_most(month, log):

@@ -359,7 +359,7 @@ def test_without_dns_and_redis_every_payment_is_answered_and_marked(serve, own_r
     redis = own_redis()
     server = serve(FRAUD_HISTORY=redis.url.replace("127.0.0.1", "localhost"),
                    PYTHONPATH=f"{tmp_path}:{os.getcwd()}")
-    assert server.score("before").json()["history"] == "partial"
+    assert server.score("before").json()["history"] == "short"
     (tmp_path / "silent").touch()
     redis.kill()
     for number in range(20):
@@ -369,7 +369,7 @@ def test_without_dns_and_redis_every_payment_is_answered_and_marked(serve, own_r
     warnings = [line for line in server.log.read_text().splitlines() if "without history" in line]
     assert 1 <= len(warnings) < 20
     redis.start()
-    wait_for(lambda: server.score(os.urandom(8).hex()).json()["history"] == "partial")
+    wait_for(lambda: server.score(os.urandom(8).hex()).json()["history"] == "short")
 
 
 SILENT_DNS = """

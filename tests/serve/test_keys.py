@@ -18,7 +18,7 @@ def entries(**fields) -> str:
 def test_hashes_are_keys_without_an_owner_and_with_the_default_scopes():
     key = Keys(f"{'0' * 64}, {HASH},").find(f"Bearer {KEY}")
     assert key is not None and (key.owner, tuple(key.scopes)) == (
-        "", ("score", "labels", "read"))
+        "", ("score", "read"))
 
 
 def test_an_entry_has_owner_scopes_and_expiry():

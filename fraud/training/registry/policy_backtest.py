@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from fraud.bundle import Policy, Thresholds
 from fraud.clock import DAY_MS
+from fraud.decision import SCORED_BY_MODEL
 from fraud.training.decision_log import read_decisions
 from fraud.training.errors import TrainingError
 from fraud.training.evaluation.incidents import incident_outcomes
@@ -36,7 +37,7 @@ class ScoredLine(msgspec.Struct):
 
 
 class LoggedScores(NamedTuple):
-    """Payments that one model scored with full history, in event order: arrays of one length n."""
+    """Payments that one model scored, not its fallback, in event order: arrays of one length n."""
 
     score: np.ndarray           # float64
     amount: np.ndarray          # currency units, float64
@@ -95,14 +96,14 @@ def read_scores(logs: Sequence[str], labels: Path | None, model_digest: str) -> 
     for line in read_decisions(logs, ScoredLine):
         if line.model_digest != model_digest:
             left_out["by another version"] += 1
-        elif line.history != "full":
+        elif line.history not in SCORED_BY_MODEL:
             left_out["by the fallback"] += 1
         else:
             lines.setdefault(line.transaction_id, line)
     if not lines:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise TrainingError(f"{', '.join(logs) or '--decisions'}: no decision of this version with "
-                            f"full history ({reasons or 'no decisions'}); name its decision logs")
+                            f"history ({reasons or 'no decisions'}); name its decision logs")
     known = _labels(labels) if labels else {}
     ordered = sorted(lines.values(), key=lambda line: line.event_time)
     labelled = [known.get(line.transaction_id, (UNLABELLED, line.transaction_id))
@@ -170,7 +171,7 @@ def outcome(thresholds: Thresholds, scores: LoggedScores) -> PolicyOutcome:
 def report(now: Policy, then: Policy, scores: LoggedScores) -> str:
     """Return the effects of two policies side by side, and the decisions that differ."""
     labelled, frauds = int((scores.label != UNLABELLED).sum()), int((scores.label == 1).sum())
-    lines = [f"{scores.score.size:,} payments with full history in {scores.days:,} days, "
+    lines = [f"{scores.score.size:,} payments with history in {scores.days:,} days, "
              f"{labelled:,} of them labelled, {frauds:,} fraud"]
     if scores.left_out:
         lines.append("left out: " + ", ".join(f"{count:,} decided {reason}"

@@ -59,7 +59,7 @@ def test_the_report_shows_both_policies_and_the_decisions_that_change(scores):
     then = changed_policy(NOW_POLICY, PolicyChange(review=0.3, decline=0.6), "tried", scores)
     lines = report(NOW_POLICY, then, scores).splitlines()
     rows = {line[:28].strip(): line[28:].split() for line in lines}
-    assert lines[0] == "5 payments with full history in 2 days, 4 of them labelled, 3 fraud"
+    assert lines[0] == "5 payments with history in 2 days, 4 of them labelled, 3 fraud"
     assert lines[1] == "left out: 1 decided by another version, 1 decided by the fallback" or \
         lines[1] == "left out: 1 decided by the fallback, 1 decided by another version"
     assert rows["reviews a day"] == ["1.0", "0.5"] and rows["declines a day"] == ["0.5", "1.5"]
