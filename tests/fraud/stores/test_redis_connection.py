@@ -97,7 +97,7 @@ def test_an_unknown_name_is_an_error(opened, dns):
 
 
 def test_after_a_failover_claims_go_on_at_the_new_primary(own_redis, opened, dns):
-    old = own_redis()
+    old = own_redis("--repl-diskless-sync-delay", "0")
     new = own_redis("--replicaof", "127.0.0.1", str(old.port), host="127.0.0.2", port=old.port)
     old_client, new_client = redis.Redis.from_url(old.url), redis.Redis.from_url(new.url)
     store = opened(named(old.url))

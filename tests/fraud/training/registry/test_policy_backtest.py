@@ -15,7 +15,7 @@ from tests.fraud.training.registry.test_registry import ran
 NOW_POLICY = Policy("7.1", Thresholds(0.5, 0.9), Thresholds(0.5, 0.9), 20.0)
 LOG = [decision("a", 100.0, score=0.95), decision("b", 200.0, score=0.6),
        decision("c", 300.0, score=0.6, day=1), decision("d", 400.0, score=0.1, day=2),
-       decision("e", 500.0, score=0.4, day=2), decision("f", 1.0, score=0.99, history="partial"),
+       decision("e", 500.0, score=0.4, day=2), decision("f", 1.0, score=0.99, history="short"),
        decision("g", 1.0, score=0.99, model_digest="other"), decision("a", 100.0, score=0.95)]
 LABELS = "transaction_id,is_fraud,label_time,incident_id\na,1,5,x\nb,0,5,\nc,1,5,x\ne,1,5,\n"
 
