@@ -100,16 +100,18 @@ def known_of(payment: Any, type_code: Any, counts: Counts | None) -> Known:
 def _history(payment: Any, counts: Counts) -> list[Flow | Party]:
     """Return the history of both accounts; that of a destination that does not exist is NaN."""
     time, day = payment.event_time, day_of(payment.event_time)
-    origin: list[Flow | Party] = [_flow(counts.origin_sent, time),
-                                  _flow(counts.origin_received, time), _party(counts.origin, day)]
     destination = payment.destination
+    absent = (np.where(destination, 0.0, NAN) if isinstance(destination, np.ndarray)
+              else NAN if destination is None else 0.0)
+    known = counts.origin._replace(knows_other=counts.origin.knows_other + absent)
+    origin: list[Flow | Party] = [_flow(counts.origin_sent, time),
+                                  _flow(counts.origin_received, time), _party(known, day)]
     if destination is None:
         return [*origin, NO_FLOW, NO_FLOW, NO_PARTY]
     receiver: list[Flow | Party] = [_flow(counts.destination_sent, time),
                                     _flow(counts.destination_received, time),
                                     _party(counts.destination, day)]
     if isinstance(destination, np.ndarray) and not destination.all():
-        absent = np.where(destination, 0.0, NAN)
         receiver = [_plus(part, absent) for part in receiver]
     return [*origin, *receiver]
 

@@ -173,7 +173,7 @@ def test_every_share_lies_between_none_and_all(case, before):
     ({"destination_balance_cents": None}, {"destination_balance"}),
     ({"destination": None}, {name for name in NAMES if name.startswith("destination_")
                              and name != "destination_balance"} | {
-        "amount_share_of_mean_received", "new_origin"}),
+        "amount_share_of_mean_received", "new_destination", "new_origin"}),
     ({}, set())])
 def test_a_feature_of_what_is_not_known_is_nan(changes, unknown):
     case = payment(**changes)

@@ -63,4 +63,4 @@ def expected(sent: list[dict]) -> dict[str, tuple[int, ...]]:
             sums = accounts.setdefault(pseudonym(ACCOUNT_KEY.encode(), name), [0, 0, 0, 0])
             sums[first] += 1
             sums[first + 1] += round(item["amount"] * 100)
-    return {pseudonym(ACCOUNT_KEY.encode(), name): tuple(sums) for name, sums in accounts.items()}
+    return {name: tuple(sums) for name, sums in accounts.items()}
