@@ -116,7 +116,7 @@ def _history(payment: Any, counts: Counts) -> list[Flow | Party]:
     return [*origin, *receiver]
 
 
-def _plus(part: Flow | Party, number: np.ndarray) -> Flow | Party:
+def _plus(part: Flow | Party, number: Any) -> Flow | Party:
     return type(part)(*(column + number for column in msgspec.structs.astuple(part)))
 
 
