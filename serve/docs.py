@@ -43,13 +43,13 @@ PAYMENT_EXAMPLE = {
     "origin_balance": 181_000.5, "destination_balance": 0,
 }
 ANSWER_EXAMPLE = {
-    "transaction_id": "t-1", "score": 0.898, "decision": "decline",
+    "transaction_id": "t-1", "score": 0.882, "decision": "decline",
     "decided_by": "model",
-    "thresholds": {"review": 257_307.43, "decline": 0.238, "review_by": "loss",
+    "thresholds": {"review": 261_999.63, "decline": 0.237, "review_by": "loss",
                    "decline_from": 0.0},
     "reasons": [{
         "code": "amount-against-balance", "text": "Takes all of the 181,000.50 the sender holds",
-        "logit_drop": 6.55, "value": {"balance_left": 0.0}, "reference": {"balance_left": 2.7e6}}],
+        "logit_drop": 6.42, "value": {"balance_left": 0.0}, "reference": {"balance_left": 2.7e6}}],
     "history": "short", "unknown_windows": ["hour", "day", "week", "month"], "late": False,
     "idempotent": True, "model_version": "1", "policy_version": "1.1", "rules_version": "",
 }

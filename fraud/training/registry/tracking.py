@@ -11,9 +11,10 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,7 +202,8 @@ def _log_native(framework: str, variant: Variant, name: str):
     if framework == "tensorflow":
         example = example.to_numpy()
         inputs = [TensorSpec(np.dtype(np.float32), (-1, len(features)))]
-    with quiet.suppress_startup_output():      # MLflow imports TensorFlow whatever the framework
+    # MLflow imports TensorFlow whatever the framework, and Keras shows its progress on the example.
+    with quiet.suppress_startup_output(), redirect_stdout(StringIO()):
         flavor = importlib.import_module(f"mlflow.{framework}")
         return flavor.log_model(
             TRAINERS[framework].load(variant.native), name=name,
