@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -55,8 +56,9 @@ class Page:
         return self.browser.find_element(By.TAG_NAME, "body").text
 
     def wait(self, text: str) -> None:
-        WebDriverWait(self.browser, SECONDS).until(
-            lambda _: re.search(text, self.text()), f"no {text!r} in {self.text()}")
+        wait = WebDriverWait(self.browser, SECONDS,
+                             ignored_exceptions=[StaleElementReferenceException])   # a new page
+        wait.until(lambda _: re.search(text, self.text()), f"no {text!r}")
 
 
 @pytest.fixture
