@@ -11,6 +11,7 @@ from pathlib import Path
 import requests
 
 from stream.broker import free_port
+from tests.tools import ROOT
 
 KEY = "a-key-for-tests"
 HASH = sha256(KEY.encode()).hexdigest()
@@ -40,7 +41,7 @@ class Server:
         with open(self.decisions, "wb") as decisions, open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "serve", "--port", str(self.port), *arguments],
-                stdout=decisions, stderr=log,
+                cwd=ROOT, stdout=decisions, stderr=log,
                 env=environment(**{
                     "FRAUD_LABEL_LOG": str(self.labels), "FRAUD_ACCOUNT_KEY": "key", **settings}))
         self.session = requests.Session()
