@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fraud import features
+from fraud.feature_definitions import DAY as DAY_WINDOWS
 from fraud.history import Claim
 from fraud.inference import History, counts_before, rows_with_history
 from fraud.settings import Settings
@@ -24,7 +25,6 @@ from fraud.training.simulate.drafts import HOUR, DraftPayments, payments
 from fraud.training.simulate.episodes import CASH_OUT, TRANSFER, WATCHED
 from fraud.training.simulate.simulator import START, Simulation, simulate
 from fraud.transaction import TYPES, Transaction
-from fraud.windows import WINDOWS
 
 DAY = 24 * HOUR                 # ms
 CHANGE, DAYS = 8, 31
@@ -131,7 +131,11 @@ def _label_time(time: np.ndarray, delay: np.ndarray, incident: pd.Series) -> np.
 
 
 def _features(simulated: Simulation, time: np.ndarray, batch: int = 1_000) -> np.ndarray:
-    """Return the features of each payment, computed as online, with a store in memory."""
+    """Return the features of each payment, computed as online, with a store in memory.
+
+    A month begins without history, so that weeks and months would change by themselves: they are
+    left unknown.
+    """
     drawn, settled, names = simulated.payments, simulated.settled, simulated.names
     transactions = [Transaction(str(row), *values) for row, values in enumerate(zip(
         time.tolist(), np.array(TYPES)[drawn.type_code].tolist(), settled.amount.tolist(),
@@ -145,6 +149,6 @@ def _features(simulated: Simulation, time: np.ndarray, batch: int = 1_000) -> np
         part = transactions[first:first + batch]
         claims = [claim for claim in store.claim(part, part[0].event_time)
                   if isinstance(claim, Claim)]
-        histories = [History(counts, len(WINDOWS)) for counts in counts_before(claims)]
+        histories = [History(counts, DAY_WINDOWS) for counts in counts_before(claims)]
         parts.append(rows_with_history(features.DEFAULT, part, histories))
     return np.concatenate(parts)

@@ -27,12 +27,13 @@ def test_nothing_learned_comes_from_after_the_day(before):
     day = 15
     known = before.known_by(START + day * DAY)
     cut = before._replace(
-        features=np.where(known[:, None], before.features, np.nan),
+        features=np.where(known[:, None], before.features, np.inf),
         table=before.table.assign(is_fraud=before.table["is_fraud"].where(known, 9)))
     for part in ("fit", "calibration"):
         whole, now = (getattr(drill_models.parts_at(day, before, of), part)
                       for of in (before, cut))
-        assert all(map(np.array_equal, whole, now))
+        assert all(np.array_equal(one, other, equal_nan=True)
+                   for one, other in zip(whole, now, strict=True))
 
 
 def test_without_a_change_there_is_no_alarm(before):
