@@ -157,9 +157,10 @@ def _destination_age(value: Values, reference: Values) -> str:
 def _counterparties(value: Values, reference: Values) -> str:
     if value["new_destination"] == 1 and value["new_origin"] == 1:
         return f"Sender and recipient had no payment with each other {WHEN['month']}"
-    sender, recipient = (value[f"{side}_contacts_month"] for side in ("origin", "destination"))
+    window = "week" if math.isnan(value["origin_contacts_month"]) else "month"
+    sender, recipient = (value[f"{side}_contacts_{window}"] for side in ("origin", "destination"))
     text = (f"The sender had payments with {wording.number(sender, 'no')} or more accounts "
-            f"{WHEN['month']}")
+            f"{WHEN[window]}")
     return text if math.isnan(recipient) else (
         f"{text}, the recipient with {wording.number(recipient, 'none')}")
 

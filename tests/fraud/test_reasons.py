@@ -1,3 +1,4 @@
+import math
 import re
 
 import msgspec
@@ -53,6 +54,16 @@ references = st.builds(DEFAULT.exact, payments(unknown=False), count_rows.map(co
 def test_every_group_has_a_readable_sentence_for_any_values(one, before, reference):
     exact = DEFAULT.exact(one, counts_of(before))
     for group in SENTENCES:
+        assert_readable(sentence(group, exact, reference))
+
+
+@given(payments(), count_rows, st.integers(2, 4), references)
+def test_a_group_of_which_anything_is_known_has_a_sentence(one, before, windows, reference):
+    row = DEFAULT.vector(one, counts_of(before, windows))[0]
+    known = {DEFAULT.groups[name] for name, value in zip(DEFAULT.names, row, strict=True)
+             if not math.isnan(value)} - {TYPE}
+    exact = DEFAULT.exact(one, counts_of(before, windows))
+    for group in known:
         assert_readable(sentence(group, exact, reference))
 
 
