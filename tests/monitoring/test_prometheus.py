@@ -17,6 +17,7 @@ import yaml
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
 from prometheus_client.metrics import MetricWrapperBase
 
+from desk import metrics as desk_metrics
 from fraud.bundle import CanaryPointer, sha256
 from fraud.rules.rule_set import Condition, Rule, RuleSet, RulesPointer
 from fraud.training.errors import TrainingError
@@ -39,8 +40,8 @@ pytestmark = pytest.mark.system
 
 
 def write_stream_metrics(path: Path, batches: int) -> None:
-    """Metrics of a worker of the stream after some batches, and of a webhook; their names are
-    those of stream/metrics.py and stream/webhook_metrics.py."""
+    """Metrics of a worker of the stream after some batches, of a webhook and of a desk; their names
+    are those of stream/metrics.py, stream/webhook_metrics.py and desk/metrics.py."""
     registry = CollectorRegistry()
     counted = partial(Counter, registry=registry)
     counted("fraud_stream_messages_total", "-").inc(100 * batches)
@@ -59,6 +60,16 @@ def write_stream_metrics(path: Path, batches: int) -> None:
     Histogram("fraud_webhook_seconds", "-", buckets=(0.1, 1), registry=registry).observe(0.05)
     for name, value in (("queue_events", 3), ("queue_limit_events", 100), ("unread_bytes", 0)):
         Gauge(f"fraud_webhook_{name}", "-", registry=registry).set(value)
+    for name in ("lines", "invalid_lines"):
+        counted(f"fraud_desk_{name}_total", "-").inc(batches)
+    for name in ("open_cases", "overdue_cases"):
+        Gauge(f"fraud_desk_{name}", "-", registry=registry).set(0)
+    Gauge("fraud_desk_outbox_waiting", "-", ["kind"], registry=registry).labels("label").set(0)
+    for name in ("sent", "send_failures"):
+        counted(f"fraud_desk_{name}_total", "-", ["kind"]).labels("label").inc(0)
+    counted("fraud_desk_outcomes_total", "-", ["outcome"]).labels("fraud").inc(batches)
+    Histogram("fraud_desk_request_seconds", "-", ["status"], buckets=(0.1, 1),
+              registry=registry).labels("200").observe(0.05)
     write_to_textfile(str(path), registry)
 
 
@@ -286,7 +297,7 @@ def test_the_stream_has_the_metrics_that_stand_for_it_here(tmp_path):
     written = dict(line.split()[2:4] for line in (tmp_path / "stream.prom").read_text().splitlines()
                    if line.startswith("# TYPE") and "_created" not in line)
     its = {described.name + ("_total" if described.type == "counter" else ""): described.type
-           for module in (stream_metrics, webhook_metrics)
+           for module in (stream_metrics, webhook_metrics, desk_metrics)
            for metric in vars(module).values() if isinstance(metric, MetricWrapperBase)
            for described in metric.describe()}
     assert written == its
