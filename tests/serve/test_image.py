@@ -15,6 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from fraud import bundle
 from fraud.decision import Answered, Decision
+from fraud.pseudonym import with_pseudonyms
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -214,7 +215,8 @@ def test_as_a_function_it_keeps_its_history_in_dynamodb(function):
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}])
         options = [word for name, value in (aws | {
-            "FRAUD_HISTORY": "dynamodb://history", "FRAUD_HISTORY_DEADLINE_MS": "5000"}).items()
+            "FRAUD_HISTORY": "dynamodb://history", "FRAUD_HISTORY_DEADLINE_MS": "5000",
+            "FRAUD_ACCOUNT_KEY": "key"}).items()
             for word in ("-e", f"{name}={value}")]
         options += ["--add-host", "host.docker.internal:host-gateway"]
         first, second = function(*options)[1], function(*options)[1]
@@ -240,7 +242,8 @@ def offline(model: Path, history: str, bodies: list[dict]) -> list[Answered]:
     """Return the scorer's answers to payments, without any server."""
     scorer = Scorer(open_store(Settings(history=history)), bundle.load(model),
                     Settings(clock="event"), fallback_on_store_error=False)
-    return [scorer.score([parse(json.dumps(body))])[0] for body in bodies]
+    return [scorer.score([with_pseudonyms(b"key", parse(json.dumps(body)))])[0]
+            for body in bodies]
 
 
 def json_lines(container: str) -> list[dict]:

@@ -228,7 +228,7 @@ def test_what_arrives_out_of_order_is_counted_in_the_order_of_arrival_and_the_sk
                      DEFAULT)
     assert (parity.decisions, parity.different, parity.gaps) == (6_000, 0, 0)
     assert min(parity.skew[cause] for cause in ("late", "concurrent", "tie")) > 0
-    assert sum(parity.skew.values()) < 3_000
+    assert sum(parity.skew.values()) < 4_500
     assert any(decision.late for decision in decided)
 
 
