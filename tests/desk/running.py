@@ -15,6 +15,7 @@ from fraud.pseudonym import pseudonym
 from fraud.reasons import Reason
 from stream.broker import free_port
 from tests.serve.running import environment
+from tests.tools import ROOT
 
 KEY = "key-of-tests"
 NOW = int(time.time() * 1000)
@@ -83,7 +84,7 @@ class DeskProcess:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "desk", "--port", str(self.port)], stderr=log,
-                env=environment(**self.settings))
+                env=environment(PYTHONPATH=str(ROOT), **self.settings))
         eventually(self._is_ready, 60)
 
     def _is_ready(self) -> bool:
@@ -100,8 +101,8 @@ class DeskProcess:
     def add(self, name: str, role: str = "analyst") -> str:
         """Add a person by the command, and return the password."""
         out = subprocess.run([sys.executable, "-m", "desk.people", "add", name, "--role", role],
-                             env=environment(**self.settings), capture_output=True, text=True,
-                             check=True).stdout
+                             env=environment(PYTHONPATH=str(ROOT), **self.settings),
+                             capture_output=True, text=True, check=True).stdout
         return out.split()[-1]
 
     def client(self, name: str = "admin", password: str = "") -> "Client":
