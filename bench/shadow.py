@@ -49,7 +49,8 @@ Sides = dict[str, dict[str, float]]     # figures of a round: alone, shadow
 def running(*command: str, **environment: str) -> Iterator[psutil.Popen]:
     """A program of this project, until the block ends."""
     process = psutil.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL,
-                           env={**os.environ, "FRAUD_LOG_LEVEL": "error", **environment})
+                           env={**os.environ, "FRAUD_LOG_LEVEL": "error",
+                                "FRAUD_ACCOUNT_KEY": "bench", **environment})
     try:
         yield process
     finally:
