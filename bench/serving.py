@@ -70,7 +70,7 @@ def write_bodies(model: str, directory: Path) -> None:
     pq.write_table(table.slice(BODIES), directory / "payments.parquet")
     before = prepare(str(directory / "before.parquet"), directory / "before")
     month = warm.last_month(before.transactions, before.recording_since, before.last_time, None)
-    write_file(directory / "history", month.pasts(), since=0, until=month.until)
+    write_file(directory / "history", month.snapshots(), since=0, until=month.until)
     now = prepare(str(directory / "payments.parquet"), directory / "now")
     payments = [payment for batch in clean.batches(now.transactions, BODIES)
                 for payment in batch]

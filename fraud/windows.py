@@ -71,11 +71,10 @@ class Counts(NamedTuple):
     windows: Any            # number of `WINDOWS` that are known: the first ones
 
 
-_SIDE_NAMES = (*(f"_sent_{name}" for name in Activity._fields),
-               *(f"_received_{name}" for name in Activity._fields),
-               *(f"_{name}" for name in Background._fields))
-COUNT_NAMES = tuple(f"{side}{name}" for side in ("origin", "destination") for name in _SIDE_NAMES)
-SIDE_COUNTS = len(COUNT_NAMES) // 2       # of one account
+SIDE_NAMES = (*(f"sent_{name}" for name in Activity._fields),       # of one account
+              *(f"received_{name}" for name in Activity._fields), *Background._fields)
+COUNT_NAMES = tuple(f"{side}_{name}" for side in ("origin", "destination") for name in SIDE_NAMES)
+SIDE_COUNTS = len(SIDE_NAMES)
 _ACTIVITY = len(Activity._fields)
 
 

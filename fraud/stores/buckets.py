@@ -87,8 +87,6 @@ class Sums(msgspec.Struct, gc=False):
             last: of the last closed bucket, which is in it.
         """
         recent, start = last, len(self.closed) - 2 * _SUMS.size
-        if self.SHORT == 2:
-            return recent
         while start >= 0:
             number, sums = _SUMS.unpack_from(self.closed, start)
             if number <= self.newest - self.SHORT:

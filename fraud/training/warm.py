@@ -49,7 +49,7 @@ class LastMonth:
     since: int                  # ms since the epoch: complete from here
     until: int                  # to the last payment
 
-    def pasts(self) -> Iterator[AccountSnapshot]:
+    def snapshots(self) -> Iterator[AccountSnapshot]:
         return (snapshot_of(name, account) for name, account in self.accounts.items())
 
 
@@ -84,24 +84,24 @@ def last_month(clean_file: str, recording_since: int, last_time: int, key: bytes
 
 def fill(settings: Settings, month: LastMonth) -> None:
     """Fill the store of the settings with a month, or write the file that memory:// names."""
-    pasts = tqdm(month.pasts(), "filling", len(month.accounts), unit="account", disable=None,
-                 delay=5)
+    snapshots = tqdm(month.snapshots(), "filling", len(month.accounts), unit="account",
+                     disable=None, delay=5)
     if settings.history.startswith(MEMORY):
-        _write(settings.history.removeprefix(MEMORY), pasts, month)
+        _write(settings.history.removeprefix(MEMORY), snapshots, month)
         return
     store = open_store(settings)
     try:
-        store.fill(pasts, month.since, month.until)
+        store.fill(snapshots, month.since, month.until)
     finally:
         store.close()
 
 
-def _write(path: str, pasts: Iterable[AccountSnapshot], month: LastMonth) -> None:
+def _write(path: str, snapshots: Iterable[AccountSnapshot], month: LastMonth) -> None:
     if not path.startswith("/"):
         raise TrainingError(f"--store is {MEMORY + path!r}: name the file to write by its absolute "
                             "path, such as memory:///var/lib/fraud/history")
     try:
-        write_file(path, pasts, month.since, month.until)
+        write_file(path, snapshots, month.since, month.until)
     except OSError as error:
         raise TrainingError(f"{path}: cannot be written ({reason(error)}); name a file in a "
                             "writable directory") from error

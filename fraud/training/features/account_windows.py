@@ -14,12 +14,7 @@ import numpy as np
 
 from fraud.packing import LARGEST
 from fraud.windows import (
-    DAY_HOURS, HOUR_HOURS, MONTH_DAYS, SKETCH_BITS, WEEK_DAYS, Activity, Background, day_of,
-    hour_of)
-
-# Columns that `side_counts` returns: the history of one account before an entry.
-SIDE_NAMES = tuple(f"{direction}_{name}" for direction in ("sent", "received")
-                   for name in Activity._fields) + Background._fields
+    DAY_HOURS, HOUR_HOURS, MONTH_DAYS, SIDE_NAMES, SKETCH_BITS, WEEK_DAYS, day_of, hour_of)
 
 
 class Entries(NamedTuple):

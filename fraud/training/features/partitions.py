@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from fraud.features import FeatureTable, PaymentColumns
-from fraud.training.features.account_windows import SIDE_NAMES, Entries, event_order, side_counts
-from fraud.windows import COUNT_NAMES, counts_of, known_windows
+from fraud.training.features.account_windows import Entries, event_order, side_counts
+from fraud.windows import COUNT_NAMES, SIDE_NAMES, counts_of, known_windows
 
 BATCH_ROWS = 100_000        # of an Arrow batch
 PAYMENT_COLUMNS = tuple(name for name in PaymentColumns._fields if name != "destination")

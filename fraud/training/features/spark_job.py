@@ -19,11 +19,10 @@ from pathlib import Path
 from fraud.features import FeatureTable, PaymentColumns
 from fraud.training import quiet
 from fraud.training.features import partitions
-from fraud.training.features.account_windows import SIDE_NAMES
 from fraud.training.features.partitions import BATCH_ROWS, PAYMENT_COLUMNS
 from fraud.training.java import check_java
 from fraud.transaction import EVENT_TIME_LIMIT
-from fraud.windows import COUNT_NAMES, SKETCH_BITS
+from fraud.windows import COUNT_NAMES, SIDE_NAMES, SKETCH_BITS
 
 SPLIT = "split"
 PARTITION_ROWS = 250_000       # payments whose entries a core sorts in memory

@@ -4,9 +4,9 @@ from hypothesis import given, settings, strategies as st
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.history import KnownFraud
 from fraud.packing import LARGEST
-from fraud.training.features.account_windows import SIDE_NAMES, Entries, event_order, side_counts
+from fraud.training.features.account_windows import Entries, event_order, side_counts
 from fraud.training.parity.recount import recounted
-from fraud.windows import COUNT_NAMES, SKETCH_BITS, contact_bit
+from fraud.windows import COUNT_NAMES, SIDE_NAMES, SKETCH_BITS, contact_bit
 from tests.factories import NOON, payment
 
 names = st.sampled_from(["C1", "C2", "C3", "C4"])
