@@ -84,6 +84,8 @@ TIME_FEATURES = (
 
 SIDES = ("origin", "destination")
 DIRECTIONS = ("sent", "received")
+OWN_DIRECTIONS = {"origin": "sent", "destination": "received"}      # that of this payment
+LONG_WINDOWS = ("week", "month")
 FLOW_GROUPS = {("origin", "sent"): ORIGIN_SENDING, ("origin", "received"): ORIGIN_RECEIVING,
                ("destination", "sent"): DESTINATION_SENDING,
                ("destination", "received"): DESTINATION_RECEIVING}
@@ -120,10 +122,19 @@ def _contacts_feature(side: str, window: str) -> Feature:
                    attrgetter(f"{side}.contacts_{window}"), 1 + WINDOWS.index(window))
 
 
-def _frauds_feature(side: str, direction: str) -> Feature:
-    return Feature(f"{side}_frauds_{direction}_month", KNOWN_FRAUDS,
-                   f"frauds the {side} {direction} that became known in the last 30 daily buckets",
-                   attrgetter(f"{side}.frauds_{direction}"), MONTH)
+def _frauds_feature(side: str, direction: str, window: str) -> Feature:
+    return Feature(f"{side}_frauds_{direction}_{window}", KNOWN_FRAUDS,
+                   f"frauds the {side} {direction} that became known {WINDOW_MEANINGS[window]}",
+                   attrgetter(f"{side}.frauds_{direction}_{window}"), 1 + WINDOWS.index(window))
+
+
+def _fraud_share_feature(side: str, direction: str, window: str) -> Feature:
+    frauds = attrgetter(f"{side}.frauds_{direction}_{window}")
+    count = attrgetter(f"{side}_{direction}.count_{window}")
+    return Feature(f"{side}_fraud_share_{window}", KNOWN_FRAUDS,
+                   f"frauds / (frauds + payments) of what the {side} {direction}, "
+                   f"{WINDOW_MEANINGS[window]}: 0.5 where all were frauds",
+                   lambda known: _share(frauds(known), count(known)), 1 + WINDOWS.index(window))
 
 
 HISTORY_FEATURES = (
@@ -150,19 +161,15 @@ HISTORY_FEATURES = (
             lambda known: _share(known.amount, _mean(known.destination_received)), MONTH),
     *(_recency_feature(side, direction) for side, direction in product(SIDES, DIRECTIONS)),
     *(_age_feature(side) for side in SIDES),
-    *(_contacts_feature(side, window) for side, window in product(SIDES, ("week", "month"))),
+    *(_contacts_feature(side, window) for side, window in product(SIDES, LONG_WINDOWS)),
     Feature("new_destination", COUNTERPARTIES,
             "1 where the origin had no payment with the destination in the last 30 daily buckets",
             lambda known: 1 - known.origin.knows_other, MONTH),
     Feature("new_origin", COUNTERPARTIES,
             "1 where the destination had no payment with the origin in the last 30 daily buckets",
             lambda known: 1 - known.destination.knows_other, MONTH),
-    *(_frauds_feature(side, direction) for side, direction in product(SIDES, DIRECTIONS)),
-    Feature("origin_fraud_share_month", KNOWN_FRAUDS,
-            "frauds / (frauds + payments) of what the origin sent: 0.5 where all were frauds",
-            lambda known: _share(known.origin.frauds_sent, known.origin_sent.count_month), MONTH),
-    Feature("destination_fraud_share_month", KNOWN_FRAUDS,
-            "the same of what the destination received",
-            lambda known: _share(known.destination.frauds_received,
-                                 known.destination_received.count_month), MONTH),
+    *(_frauds_feature(side, direction, window)
+      for side, direction, window in product(SIDES, DIRECTIONS, LONG_WINDOWS)),
+    *(_fraud_share_feature(side, direction, window)
+      for (side, direction), window in product(OWN_DIRECTIONS.items(), LONG_WINDOWS)),
 )

@@ -36,8 +36,10 @@ class Party(msgspec.Struct, frozen=True, gc=False):
     age_days: Any               # since the first day of the month with a payment; 0 without one
     contacts_week: Any
     contacts_month: Any
-    frauds_sent: Any
-    frauds_received: Any
+    frauds_sent_week: Any
+    frauds_received_week: Any
+    frauds_sent_month: Any
+    frauds_received_month: Any
     knows_other: Any
 
 
@@ -131,9 +133,8 @@ def _flow(activity: Activity, event_time: Any) -> Flow:
 
 
 def _party(background: Background, day: Any) -> Party:
-    first_day, contacts_week, contacts_month, sent, received, knows_other = background
-    return Party((day - first_day) * (first_day > 0), contacts_week, contacts_month, sent, received,
-                 knows_other)
+    first_day, *others = background
+    return Party((day - first_day) * (first_day > 0), *others)
 
 
 def _units(cents: Any) -> Any:

@@ -34,8 +34,10 @@ class AccountTotals(msgspec.Struct, frozen=True, gc=False):
     first_day: int = 0          # oldest day of the month with a payment; 0 if there is none
     contacts_week: int = 0      # sketches
     contacts_month: int = 0
-    frauds_sent: int = 0        # that became known in the month
-    frauds_received: int = 0
+    frauds_sent_week: int = 0   # that became known in the week
+    frauds_received_week: int = 0
+    frauds_sent_month: int = 0
+    frauds_received_month: int = 0
 
 
 NO_TOTALS = AccountTotals()
@@ -81,7 +83,8 @@ def _side_counts(totals: AccountTotals, knows_other: bool) -> list[int]:
 
 def _rest(totals: AccountTotals) -> tuple[int, ...]:
     return (totals.first_day, totals.contacts_week.bit_count(),
-            totals.contacts_month.bit_count(), totals.frauds_sent, totals.frauds_received)
+            totals.contacts_month.bit_count(), totals.frauds_sent_week,
+            totals.frauds_received_week, totals.frauds_sent_month, totals.frauds_received_month)
 
 
 def counts_array(claims: Sequence[Claim]) -> np.ndarray:

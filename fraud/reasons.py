@@ -175,10 +175,11 @@ def _amount_against_mean(value: Values, reference: Values) -> str:
 
 
 def _known_frauds(value: Values, reference: Values) -> str:
-    sender, recipient = (sum(value[f"{side}_frauds_{direction}_month"]
+    window = "week" if math.isnan(value["origin_frauds_sent_month"]) else "month"
+    sender, recipient = (sum(value[f"{side}_frauds_{direction}_{window}"]
                              for direction in ("sent", "received"))
                          for side in ("origin", "destination"))
-    text = (f"Frauds that became known {WHEN['month']}: {wording.number(sender, 'none')} with the "
+    text = (f"Frauds that became known {WHEN[window]}: {wording.number(sender, 'none')} with the "
             "sender")
     return text if math.isnan(recipient) else (
         f"{text}, {wording.number(recipient, 'none')} with the recipient")

@@ -54,7 +54,9 @@ class Background(NamedTuple):
     first_day: Any          # oldest day of the month with a payment; 0 if there is none
     contacts_week: Any      # bits of the sketch of counterparties
     contacts_month: Any
-    frauds_sent_month: Any  # payments that became known as frauds in the month
+    frauds_sent_week: Any   # payments that became known as frauds in the week
+    frauds_received_week: Any
+    frauds_sent_month: Any
     frauds_received_month: Any
     knows_other: Any        # 1 if the bit of the other account is set in the month, else 0
 

@@ -12,7 +12,7 @@ from fraud.clock import DAY_MS, HOUR_MS
 from fraud.history import NO_TOTALS, AccountSnapshot, AccountTotals, Claim
 from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums, pack, unpack
 from fraud.stores.buckets import (
-    Contacts, DailySums, HourlySums, frauds_by_day, frauds_of_month, pack_frauds)
+    Contacts, DailySums, HourlySums, frauds_before, frauds_by_day, pack_frauds)
 from fraud.transaction import Transaction
 from fraud.windows import MONTH_DAYS, contact_bit
 
@@ -28,8 +28,9 @@ HOUR = "<I" + SUMS_IN_LIMBS     # bucket number first
 DAY = "<I" + SUMS_IN_LIMBS + "II"       # and the sketch, its low half first
 FRAUDS = "<III"                 # day, sent, received
 # The totals of an account before a payment: sums of the windows; last sent and last received; first
-# day; sketches of week and month, each its low half first; frauds sent and received.
-TOTALS = 4 * SUMS_IN_LIMBS + "ddIIIIIII"
+# day; sketches of week and month, each its low half first; frauds of week and month, each sent and
+# received.
+TOTALS = 4 * SUMS_IN_LIMBS + "ddIIIIIIIII"
 TOTALS_FIELDS = len(TOTALS)
 _SUMS_FIELDS = len(SUMS_IN_LIMBS)
 _HEADER, _HOUR, _DAY = struct.Struct(HEADER), struct.Struct(HOUR), struct.Struct(DAY)
@@ -72,7 +73,7 @@ class Account(msgspec.Struct, gc=False):
             last_sent if month_start <= last_sent <= event_time else 0,
             last_received if month_start <= last_received <= event_time else 0,
             first_day, contacts_week, contacts_month,
-            *(frauds_of_month(self.frauds, day) if self.frauds else (0, 0)))
+            *(frauds_before(self.frauds, day) if self.frauds else (0, 0, 0, 0)))
 
     def label(self, label_time: int, sent: int, received: int) -> None:
         """Count a fraud that became known, sent or received."""
@@ -172,7 +173,8 @@ def pack_totals(totals: AccountTotals) -> list[float]:
     for sketch in (totals.contacts_week, totals.contacts_month):
         high, low = divmod(sketch, _HALF)
         numbers += (low, high)
-    return [*numbers, totals.frauds_sent, totals.frauds_received]
+    return [*numbers, totals.frauds_sent_week, totals.frauds_received_week,
+            totals.frauds_sent_month, totals.frauds_received_month]
 
 
 def totals_of(numbers: Sequence[Any], event_time: int) -> AccountTotals:
@@ -180,14 +182,14 @@ def totals_of(numbers: Sequence[Any], event_time: int) -> AccountTotals:
     hour, day, week, month = (
         sums_in_limbs(*numbers[start:start + _SUMS_FIELDS])
         for start in range(0, 4 * _SUMS_FIELDS, _SUMS_FIELDS))
-    (last_sent, last_received, first_day, week_low, week_high, month_low, month_high, sent,
-     received) = numbers[4 * _SUMS_FIELDS:]
+    (last_sent, last_received, first_day, week_low, week_high, month_low, month_high,
+     *frauds) = numbers[4 * _SUMS_FIELDS:]
     month_start = (event_time // DAY_MS - MONTH_DAYS + 1) * DAY_MS
     return AccountTotals(
         hour, day, week, month,
         int(last_sent) if month_start <= last_sent <= event_time else 0,
         int(last_received) if month_start <= last_received <= event_time else 0,
-        first_day, week_high * _HALF + week_low, month_high * _HALF + month_low, sent, received)
+        first_day, week_high * _HALF + week_low, month_high * _HALF + month_low, *frauds)
 
 
 def _in_limbs(packed: PackedSums) -> tuple[int, ...]:

@@ -192,11 +192,16 @@ def pack_frauds(frauds: dict[int, tuple[int, int]]) -> bytes:
                     if day > max(frauds) - MONTH_DAYS)
 
 
-def frauds_of_month(packed: bytes, day: int) -> tuple[int, int]:
-    """Return the frauds sent and received that became known in the month of a day."""
-    month = [numbers for known, *numbers in _FRAUDS.iter_unpack(packed)
-             if day - MONTH_DAYS < known <= day]
-    return sum(sent for sent, _ in month), sum(received for _, received in month)
+def frauds_before(packed: bytes, day: int) -> tuple[int, int, int, int]:
+    """Return the frauds, sent and received, that became known in the week and the month of a day.
+    """
+    week_sent = week_received = month_sent = month_received = 0
+    for known, sent, received in _FRAUDS.iter_unpack(packed):
+        if day - MONTH_DAYS < known <= day:
+            month_sent, month_received = month_sent + sent, month_received + received
+            if known > day - WEEK_DAYS:
+                week_sent, week_received = week_sent + sent, week_received + received
+    return week_sent, week_received, month_sent, month_received
 
 
 def _sum(buckets: dict[int, PackedSums], after: int, last: int) -> PackedSums:

@@ -74,14 +74,19 @@ local function before(account, hour, day)
       end
     end
   end
-  local sent, received = 0, 0
+  local week_sent, week_received, sent, received = 0, 0, 0, 0
   for at = frauds_start, #account, FRAUDS_SIZE do
     local number, a, b = unpack(FRAUDS, account, at)
-    if number <= day and number > day - MONTH then sent, received = sent + a, received + b end
+    if number <= day and number > day - MONTH then
+      sent, received = sent + a, received + b
+      if number > day - {WEEK_DAYS} then
+        week_sent, week_received = week_sent + a, week_received + b
+      end
+    end
   end
   return pack(TOTALS, h1, h2, h3, h4, h5, h6, d1, d2, d3, d4, d5, d6, w1, w2, w3, w4, w5, w6,
               m1, m2, m3, m4, m5, m6, last_sent, last_received, first, week_low, week_high,
-              month_low, month_high, sent, received)
+              month_low, month_high, week_sent, week_received, sent, received)
 end
 
 -- Returns the account with a payment added, without the buckets that leave its windows.

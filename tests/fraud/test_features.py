@@ -160,7 +160,7 @@ def test_every_feature_is_finite(case, before):
 def test_every_share_lies_between_none_and_all(case, before):
     shares = {name: value for name, value in named(case, counts_of(before)).items()
               if "share" in name}
-    assert len(shares) == 9
+    assert len(shares) == 11
     assert all(np.isnan(share) or 0 <= share <= 1 for share in shares.values())
 
 
@@ -367,9 +367,12 @@ def test_an_amount_is_compared_with_the_mean_of_the_month():
 def test_known_frauds_have_a_share_of_the_payments():
     seen = named(payment(), counts(
         origin_frauds_sent_month=1, origin_sent_count_month=3, destination_frauds_received_month=5,
-        destination_received_count_month=5))
+        destination_received_count_month=5, destination_frauds_received_week=2,
+        destination_received_count_week=3))
     assert seen["origin_fraud_share_month"] == pytest.approx(1 / 4.01)
+    assert seen["origin_fraud_share_week"] == 0
     assert seen["destination_fraud_share_month"] == pytest.approx(5 / 10.01)
+    assert seen["destination_fraud_share_week"] == pytest.approx(2 / 5.01)
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -49,11 +49,12 @@ def test_counts_are_named_by_side_then_direction_then_window_then_measure():
         "origin_sent_cents_day", "origin_sent_count_week", "origin_sent_cents_week",
         "origin_sent_count_month", "origin_sent_cents_month", "origin_sent_last")
     assert COUNT_NAMES[9] == "origin_received_count_hour"
-    assert COUNT_NAMES[18:24] == (
+    assert COUNT_NAMES[18:26] == (
         "origin_first_day", "origin_contacts_week", "origin_contacts_month",
+        "origin_frauds_sent_week", "origin_frauds_received_week",
         "origin_frauds_sent_month", "origin_frauds_received_month", "origin_knows_other")
     assert [name.replace("destination", "origin")
-            for name in COUNT_NAMES[24:]] == [*COUNT_NAMES[:24]]
+            for name in COUNT_NAMES[26:]] == [*COUNT_NAMES[:26]]
 
 
 def test_counts_take_values_in_the_order_of_their_names():
@@ -88,7 +89,7 @@ counts, cents = st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 96 - 1)
 sums = st.tuples(counts, cents, counts, cents)
 sketches = st.integers(0, 2 ** 64 - 1)
 sides = st.tuples(sums, sums, sums, sums, times, times, st.integers(0, 50_000), sketches, sketches,
-                  counts, counts)
+                  counts, counts, counts, counts)
 
 
 def totals_of(side) -> AccountTotals:
@@ -97,12 +98,12 @@ def totals_of(side) -> AccountTotals:
 
 def in_order_of_names(side, knows_other: bool) -> list[int]:
     """The counts of one account, from the numbers that were drawn."""
-    windows, (last_sent, last_received, first_day, week, month, sent, received) = side[:4], side[4:]
+    windows, (last_sent, last_received, first_day, week, month, *frauds) = side[:4], side[4:]
     of_sent = [number for window in windows for number in window[:2]]
     of_received = [number for window in windows for number in window[2:]]
     return [min(number, LARGEST) for number in (
         *of_sent, last_sent, *of_received, last_received, first_day, bin(week).count("1"),
-        bin(month).count("1"), sent, received, int(knows_other))]
+        bin(month).count("1"), *frauds, int(knows_other))]
 
 
 @given(st.lists(st.tuples(sides, sides, st.booleans(), st.booleans()), min_size=1, max_size=5))

@@ -55,7 +55,8 @@ def outcomes() -> dict[str, float]:
             for name in names}
 
 
-SENT, RECEIVED = {"origin_frauds_sent_month": 1}, {"origin_frauds_received_month": 1}
+SENT = {"origin_frauds_sent_week": 1, "origin_frauds_sent_month": 1}
+RECEIVED = {"origin_frauds_received_week": 1, "origin_frauds_received_month": 1}
 
 
 @pytest.mark.parametrize("accounts", [

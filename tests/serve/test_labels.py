@@ -38,7 +38,8 @@ def test_a_fraud_counts_for_later_payments_and_is_in_the_label_log(serve, reques
     server.score("later", event_time=NOW + 1)
     assert counts(server, "t-1") == {}
     assert counts(server, "later") == {
-        "origin_frauds_sent_month": 2, "destination_frauds_received_month": 1}
+        "origin_frauds_sent_week": 2, "origin_frauds_sent_month": 2,
+        "destination_frauds_received_week": 1, "destination_frauds_received_month": 1}
     table = read_label_table(server.labels)
     assert table["transaction_id"].tolist() == ["t-1", "t-2", "t-3", "t-4"] * 2
     assert "C1" not in server.labels.read_text()
@@ -101,4 +102,5 @@ def test_labels_are_those_of_accounts_that_a_decision_line_names(server):
     assert send(server, label("unknown-here", origin_pseudonym=line["origin"])).json() == {
         "accepted": 1, "counted": 1, "unknown_ids": []}
     server.post("/v1/score", payment("later", event_time=NOW + 1))
-    assert counts(server, "later") == {"origin_frauds_sent_month": 1}
+    assert counts(server, "later") == {
+        "origin_frauds_sent_week": 1, "origin_frauds_sent_month": 1}

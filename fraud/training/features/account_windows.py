@@ -65,7 +65,8 @@ def side_counts(entries: Entries) -> np.ndarray:
         time = np.where(last >= 0, entries.time[last], 0)
         counts[f"{direction}_last"] = np.where(last >= starts["month"], time, 0)
         known = _cumulated((flags & ~is_payment).astype(np.int64))
-        counts[f"frauds_{direction}_month"] = known[rows] - known[starts["month"]]
+        for window in ("week", "month"):
+            counts[f"frauds_{direction}_{window}"] = known[rows] - known[starts[window]]
     upcoming = _next(is_payment)[starts["month"]]
     counts["first_day"] = np.where(upcoming < rows, day[np.minimum(upcoming, rows)], 0)
     previous, following = _same_bit(entries)

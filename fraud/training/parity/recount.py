@@ -84,12 +84,13 @@ def _before(account: _Account, side: str, event_time: int, other: int) -> dict[s
         if not by_hour:
             bits = {bit for _, _, bit in inside if bit}
             counts[f"{side}_contacts_{window}"] = len(bits)
+            known = _inside(account.frauds, day, length)
+            counts[f"{side}_frauds_sent_{window}"] = known.count(SENT)
+            counts[f"{side}_frauds_received_{window}"] = known.count(RECEIVED)
     for direction, name in ((SENT, "sent"), (RECEIVED, "received")):
         last = account.last[direction]
         is_in_month = day_of(last) > day - MONTH_DAYS and last <= event_time
         counts[f"{side}_{name}_last"] = last if is_in_month else 0
-        counts[f"{side}_frauds_{name}_month"] = _inside(
-            account.frauds, day, MONTH_DAYS).count(direction)
     days = [number for number in account.days if day - MONTH_DAYS < number <= day]
     counts[f"{side}_first_day"] = min(days, default=0)
     counts[f"{side}_knows_other"] = int(other in bits)

@@ -348,6 +348,7 @@ def test_a_filled_store_continues_the_history_it_was_filled_with(store):
         "origin_received_count_month": 8, "origin_received_cents_month": 80,
         "origin_sent_last": NOON - HOUR + 5, "origin_received_last": NOON - 7,
         "origin_first_day": day - 29, "origin_contacts_week": 1, "origin_contacts_month": 4,
+        "origin_frauds_sent_week": 2, "origin_frauds_received_week": 3,
         "origin_frauds_sent_month": 3, "origin_frauds_received_month": 3, "origin_knows_other": 1}
     assert counts(second)["origin_received_cents_hour"] == LARGEST_CENTS
     assert counts(second)["destination_sent_count_hour"] == 4
@@ -433,24 +434,25 @@ def test_a_known_fraud_counts_once_on_both_accounts(store):
     assert "origin_frauds_sent_month" not in before
 
 
-def test_a_fraud_counts_for_a_month_from_the_day_on_which_it_became_known(store):
+def test_a_fraud_counts_for_a_week_and_a_month_from_the_day_on_which_it_became_known(store):
     store.label([fraud(label_time=NOON + DAY_MS)])
-    early, first, last, after = (counts(result) for result in claim(store, *(
-        payment(f"t{day}", NOON + day * DAY_MS) for day in (0, 1, 30, 31))))
-    assert [each.get("origin_frauds_sent_month", 0)
-            for each in (early, first, last, after)] == [0, 1, 1, 0]
+    before = [counts(result) for result in claim(store, *(
+        payment(f"t{day}", NOON + day * DAY_MS) for day in (0, 1, 7, 8, 30, 31)))]
+    assert [each.get("origin_frauds_sent_week", 0) for each in before] == [0, 1, 1, 0, 0, 0]
+    assert [each.get("origin_frauds_sent_month", 0) for each in before] == [0, 1, 1, 1, 1, 0]
 
 
 def test_a_fraud_on_an_account_that_never_paid_is_kept(store):
     store.label([fraud(origin="C7", destination=None)])
     before = counts(claim(store, payment("a", origin="C7"))[0])
-    assert before == {"origin_frauds_sent_month": 1}
+    assert before == {"origin_frauds_sent_week": 1, "origin_frauds_sent_month": 1}
 
 
 def test_a_fraud_to_oneself_counts_in_both_directions(store):
     store.label([fraud(destination="C1")])
     before = counts(claim(store, payment("a"))[0])
-    assert before == {"origin_frauds_sent_month": 1, "origin_frauds_received_month": 1}
+    assert before == {"origin_frauds_sent_week": 1, "origin_frauds_received_week": 1,
+                      "origin_frauds_sent_month": 1, "origin_frauds_received_month": 1}
 
 
 # Accounts.

@@ -76,7 +76,7 @@ def test_a_warm_store_goes_on_as_if_it_had_seen_all(tmp_path, capsys, opened, st
     assert all(claim.known_windows(payment.event_time) == len(WINDOWS)
                for claim, payment in zip(warmed, LATER, strict=True))
     assert warmed[0].recording_since == NOON // DAY_MS * DAY_MS - 29 * DAY_MS
-    assert warmed[0].origin.frauds_sent > 0
+    assert warmed[0].origin.frauds_sent_month > 0
     assert sum(warmed[0].counts) > 0
 
 
