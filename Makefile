@@ -14,7 +14,7 @@ PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 .DEFAULT_GOAL := help
 
 .PHONY: help train data serve desk stream-demo notebooks image minikube deploy smoke test test-fast \
-	test-system acceptance crash-proof lint report rules retrain drill bench reference lock tools \
+	test-system acceptance crash-proof fuzz lint report rules retrain drill bench reference lock tools \
 	programs clean java
 
 help:  ## list the targets
@@ -80,6 +80,12 @@ acceptance: programs $(READY) $(TOOLS)  ## long forms of tests, run by hand: wri
 
 crash-proof: java $(READY)  ## 50,000 messages, 28 kills, restarts of Kafka and Redis: exactly once
 	FRAUD_ACCEPTANCE=1 $(BIN)/python -m pytest tests/stream/test_worker.py -k crash_proof -s
+
+fuzz: $(READY)  ## fuzz a parser of tests/fuzz/parsers.py (PARSER=payment SECONDS=60); found inputs go to data/fuzz
+	@mkdir -p data/fuzz/$(or $(PARSER),payment)
+	$(BIN)/python -m tests.fuzz $(or $(PARSER),payment) data/fuzz/$(or $(PARSER),payment) \
+		tests/fuzz/corpus/$(or $(PARSER),payment) -timeout=10 -artifact_prefix=data/fuzz/ \
+		-max_total_time=$(or $(SECONDS),60)
 
 lint: $(LINT)  ## flake8 and mypy, from a small environment
 	.venv-lint/bin/flake8

@@ -100,5 +100,6 @@ def read_settings(path: Path, kind: type[Kind]) -> Kind:
     """
     try:
         return msgspec.convert(tomllib.loads(path.read_text()), kind)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (OSError, UnicodeError, RecursionError, tomllib.TOMLDecodeError,
+            msgspec.ValidationError) as error:
         raise TrainingError(f"{path}: {error}; fix that file") from error

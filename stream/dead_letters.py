@@ -119,7 +119,7 @@ def repairs_of(lines: Iterable[bytes]) -> dict[str, bytes]:
         try:
             repair = msgspec.json.decode(line, type=Repair)
             parse(bytes(repair.value))
-        except (msgspec.DecodeError, InvalidTransaction) as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError, InvalidTransaction) as error:
             raise RepairError(f"line {number}: {error}; nothing was replayed") from error
         repairs[repair.dead_letter] = bytes(repair.value)
     return repairs

@@ -124,7 +124,7 @@ def load(file: Path) -> TrainingSettings:
     """
     try:
         return parse(tomllib.loads(file.read_text()))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise TrainingError(f"{file}: cannot be read as TOML ({error}); name the flow's settings"
                             ) from error
 

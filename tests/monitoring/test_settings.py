@@ -17,9 +17,10 @@ def test_the_files_beside_the_code_are_settings():
     (GOOD + "max_age = 3\n", "unknown field `max_age`"),
     (GOOD.replace("drift_share = 0.1\n", ""), "missing required field `drift_share`"),
     (GOOD.replace("0.1", "1.5", 1), "drift_share"),
-    (GOOD + "= 3", "Invalid"), (None, "No such file")])
+    (GOOD + "= 3", "Invalid"), (GOOD + "a = " + 2000 * "[", "recursion"),
+    ("\udccf", "can't decode"), (None, "No such file")])
 def test_what_is_wrong_with_a_file_is_named(tmp_path, text, message):
     if text:
-        (tmp_path / "policy.toml").write_text(text)
+        (tmp_path / "policy.toml").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(TrainingError, match=f"policy.toml: .*{message}.*; fix that file"):
         settings.read_settings(tmp_path / "policy.toml", RetrainingTriggers)

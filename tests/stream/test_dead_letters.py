@@ -82,7 +82,7 @@ def test_messages_are_put_back_as_they_were_by_reason(stream, command):
 
 @pytest.mark.parametrize("line", [
     b"{", b'{"value": {}}', b'{"dead_letter": "0:1", "value": {}}',
-    b'{"dead_letter": "0:1", "value": "text"}'])
+    b'{"dead_letter": "0:1", "value": "text"}', b'{"dead_letter": "\xcf"}'])
 def test_a_repair_that_is_no_payment_is_refused(line):
     good = msgspec.json.encode({"dead_letter": "0:0", "value": payment()})
     assert set(repairs_of([good])) == {"0:0"}

@@ -171,7 +171,8 @@ def load(path: Path | str) -> MappingFile:
         mapping = msgspec.convert(tomllib.loads(content.decode()), Mapping)
         labels = path.parent / mapping.labels.file if mapping.labels.file else None
         digest = hashlib.sha256(content + (labels.read_bytes() if labels else b"")).hexdigest()
-    except (OSError, ValueError) as error:      # UnicodeError, TOMLDecodeError, ValidationError
+    # A ValueError is a UnicodeError, TOMLDecodeError or ValidationError.
+    except (OSError, ValueError, RecursionError) as error:
         raise TrainingError(f"{path}: is not a mapping ({reason(error)}); docs/your-data.md "
                             "explains its keys") from error
     return MappingFile(path, mapping, digest)

@@ -33,9 +33,9 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     """
     try:
         tables = tomllib.loads(_text(path, "rules"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RulesError(f"{path}: is not TOML ({error}); fix that line") from error
-    if set(tables) != {"rules"} or not isinstance(tables["rules"], list):
+    if not _has_rules(tables):
         raise RulesError(f"{path}: holds {', '.join(tables) or 'nothing'}; give tables [[rules]]")
     rules, problems = [], []
     for number, table in enumerate(tables["rules"], 1):
@@ -67,13 +67,22 @@ def read_lists(path: Path) -> tuple[ListEntry, ...]:
         raise RulesError(f"{path}: names accounts, but FRAUD_ACCOUNT_KEY is not set; set the key "
                          "of the servers, or give pseudonyms")
     entries, problems = [], []
-    for line in lines:
-        try:
-            entries.append(_entry(line, key))
-        except (msgspec.ValidationError, ValueError) as error:
-            problems.append(f"{path}: line {lines.line_num}: {error}")
+    try:
+        for line in lines:
+            try:
+                entries.append(_entry(line, key))
+            except (msgspec.ValidationError, ValueError) as error:
+                problems.append(f"{path}: line {lines.line_num}: {error}")
+    except csv.Error as error:
+        problems.append(f"{path}: line {lines.line_num + 1}: {error}; fix that line")
     _raise_for(problems)
     return tuple(entries)
+
+
+def _has_rules(tables: dict) -> bool:
+    rules = tables.get("rules")
+    return len(tables) == 1 and isinstance(rules, list) and all(
+        isinstance(rule, dict) for rule in rules)
 
 
 def _entry(line: dict, key: bytes) -> ListEntry:

@@ -54,6 +54,13 @@ def test_settings_cannot_be_changed():
         parsed.split.train = 0.9
 
 
+@pytest.mark.parametrize("content", [b"seed = \xcf", b"seed = " + 2000 * b"[", b"seed"])
+def test_a_file_that_is_not_toml_is_named(tmp_path, content):
+    (tmp_path / "mine.toml").write_bytes(content)
+    with pytest.raises(TrainingError, match="mine.toml: cannot be read as TOML"):
+        settings.load(tmp_path / "mine.toml")
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_a_missing_table_is_named(table):
     assert f"missing required field `{table}`" in refusal(

@@ -64,6 +64,8 @@ def test_rules_are_shown_in_a_line_each(file):
 @pytest.mark.parametrize(("text", "problem"), [
     ("rules", "is not TOML"), ("", "holds nothing; give tables [[rules]]"),
     ("[rule]", "holds rule; give tables [[rules]]"),
+    ("rules = [1]", "holds rules; give tables [[rules]]"),
+    (f"rules = {'[' * 2000}", "is not TOML"),
     (RULES.replace('"review"', '"block"'), "rule 1 (large-transfers): Invalid enum value 'block'"),
     (RULES.replace("author", "owner", 1), "rule 1 (large-transfers): Object contains unknown"),
     (RULES.replace("large-transfers", "Large!"), "rule 1 (Large!): Expected `str` matching regex"),
@@ -115,6 +117,11 @@ def test_an_entry_that_is_none_is_named_with_its_line(file, line, problem):
     header = "pseudonym,list,reason,author,expires\n"
     [message] = refusal(read_lists, file(f"{header}{'cd' * 16},deny,why,ana,\n{line}\n"))
     assert message.startswith(f"line 3: {problem}")
+
+
+def test_a_value_that_csv_cannot_hold_is_named_with_its_line(file):
+    [message] = refusal(read_lists, file(f"pseudonym,list\n{'x' * 140_000},deny\n"))
+    assert message == "line 2: field larger than field limit (131072); fix that line"
 
 
 def test_other_columns_and_missing_files_are_named(file, tmp_path):
