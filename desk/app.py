@@ -26,7 +26,7 @@ from desk.lists import KnownLists
 from desk.settings import DeskSettings
 from desk.tables import Person
 from fraud.clock import now_ms
-from fraud.rules.publication import ListPublisher
+from fraud.rules.publication import RulePublisher
 
 DeskApp: TypeAlias = "Sanic[Config, SimpleNamespace]"
 
@@ -50,7 +50,7 @@ def create_desk(settings: DeskSettings, database: Database) -> DeskApp:
                       GRACEFUL_SHUTDOWN_TIMEOUT=settings.drain_seconds)
     context = app.ctx
     context.settings, context.database = settings, database
-    context.lists = KnownLists(ListPublisher(
+    context.lists = KnownLists(RulePublisher(
         settings.rules_location, settings.model, settings.account_key))
     context.logged_payments, context.stop, context.threads = None, threading.Event(), []
     context.assets = {path.name: path.read_bytes()

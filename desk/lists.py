@@ -10,7 +10,7 @@ from desk.access import Visit
 from desk.people import may
 from fraud.clock import DAY_MS, now_ms
 from fraud.published import PublishedFolder
-from fraud.rules.publication import ListPublisher
+from fraud.rules.publication import RulePublisher
 from fraud.rules.rule_set import POINTER_FILE, ListEntry, ListName, RulesError, Side
 
 LISTS: tuple[ListName, ...] = ("deny", "review", "allow")
@@ -22,7 +22,7 @@ Choice = TypeVar("Choice", bound=str)
 class KnownLists:
     """The entries in force by account, read again when the pointer has changed."""
 
-    def __init__(self, publisher: ListPublisher):
+    def __init__(self, publisher: RulePublisher):
         self.publisher = publisher
         self._pointer: bytes | None = None
         self._entries: dict[str, list[ListEntry]] = {}
@@ -36,7 +36,8 @@ class KnownLists:
         pointer = PublishedFolder(self.publisher.location).read(POINTER_FILE)
         if pointer != self._pointer:
             entries: dict[str, list[ListEntry]] = {}
-            for entry in self.publisher.entries():
+            rule_set = self.publisher.in_force()
+            for entry in rule_set.entries if rule_set else ():
                 entries.setdefault(entry.account, []).append(entry)
             self._entries, self._pointer = entries, pointer
         now = now_ms()

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"errors", "caller", "clock", "packing", "wording"},
     {"command_line", "published"},
-    {"transaction", "settings"},
+    {"transaction", "settings", "change_history"},
     {"windows", "brokers", "labels", "pseudonym"},
     {"history"},
     {"feature_inputs", "topics"},
