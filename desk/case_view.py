@@ -22,7 +22,6 @@ from fraud.errors import FraudError
 from fraud.rules.rule_set import ListEntry
 
 PICTURED_FLOWS = 20     # rows of the table under the picture of money
-incident = incident_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def contents(session: Session, settings: DeskSettings, case: Case, known: KnownL
     sides = {"origin": payment.origin}
     if payment.destination and payment.destination != payment.origin:
         sides["destination"] = payment.destination
-    names = set(sides.values())
+    names = payment.accounts
     decision = logged_decision(payment)
     largest = max((reason.logit_drop for reason in decision.reasons), default=0.0)
     return {

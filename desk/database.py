@@ -9,7 +9,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Update, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -84,6 +84,12 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()
+
+
+def changed(session: Session, statement: Update) -> bool:
+    """Execute an update; return True if it has changed a row."""
+    return bool(session.execute(statement.execution_options(
+        synchronize_session=False)).rowcount)      # type: ignore[attr-defined]
 
 
 def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:

@@ -31,6 +31,8 @@ BATCH = 500             # lines of a transaction: others write between two of th
 ANALYZE_LINES = 5_000   # after which the database counts its rows again
 IDLE_SECONDS = 0.3
 RETRY_SECONDS = 5.0     # after the database, or a topic, could not be reached
+COPIED = [name for name in DecidedPayment.__table__.columns.keys()
+          if name in Decision.__struct_fields__]        # fields of a decision that are columns
 
 log = logging.getLogger(__name__)
 _decode = msgspec.json.Decoder(Decision).decode
@@ -126,11 +128,7 @@ class Intake:
 def payment_row(decision: Decision, line: bytes) -> dict[str, Any]:
     """Return the columns of a payment."""
     return {
-        "transaction_id": decision.transaction_id, "decided_at": decision.decided_at,
-        "event_time": decision.event_time, "type": decision.type,
-        "amount_cents": decision.amount_cents, "origin": decision.origin,
-        "destination": decision.destination, "score": decision.score,
-        "decision": decision.decision, "model_version": decision.model_version,
+        **{name: getattr(decision, name) for name in COPIED},
         "shadow_decision": decision.shadow.decision if decision.shadow else None,
         "line": zlib.compress(line, 1)}
 

@@ -62,7 +62,7 @@ class Outbox:
             self._door.send(entries)
         except DeliveryError as error:
             if not error.is_refusal or len(entries) == 1:
-                self._note(entries, str(error))
+                self._mark(entries, error=str(error)[:500])
                 raise
             self._send_singly(entries)
         self._finish(entries)
@@ -76,7 +76,7 @@ class Outbox:
                 self._door.send([entry])
             except DeliveryError as error:
                 entries.remove(entry)
-                self._note([entry], str(error))
+                self._mark([entry], error=str(error)[:500])
                 refusals.append(error)
         if refusals:
             self._finish(entries)
@@ -98,16 +98,14 @@ class Outbox:
                 execution_options={"synchronize_session": False}), key=lambda entry: entry.id)
 
     def _finish(self, entries: list[Delivery]) -> None:
-        with self._database.writing() as session:
-            session.execute(update(Delivery).where(Delivery.id.in_([each.id for each in entries]))
-                            .values(sent_at=now_ms(), error=""))
+        self._mark(entries, sent_at=now_ms(), error="")
         metrics.SENT.labels(self._kind).inc(len(entries))
         metrics.OUTBOX.labels(self._kind).set(0)
 
-    def _note(self, entries: list[Delivery], error: str) -> None:
+    def _mark(self, entries: list[Delivery], **values: object) -> None:
         with self._database.writing() as session:
             session.execute(update(Delivery).where(Delivery.id.in_([each.id for each in entries]))
-                            .values(error=error[:500]))
+                            .values(values))
 
 
 def outboxes(settings: DeskSettings, database: Database) -> list[Outbox]:

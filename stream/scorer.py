@@ -41,9 +41,6 @@ def open_backend(settings: StreamSettings, api: str | None, demo: bool) -> Scori
         BundleError: there is no model that may be served.
         SettingsError: a setting cannot be used.
     """
-    if api and settings.topic_decision_log:
-        raise SettingsError(f"FRAUD_TOPIC_DECISION_LOG is {settings.topic_decision_log!r}, but "
-                            "with --api the API keeps the decision log; unset it")
     if api:
         return Api(api, settings)
     if settings.history.startswith("memory://") and not demo:

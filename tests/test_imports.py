@@ -17,7 +17,7 @@ LAYERS = (
     {"errors", "caller", "clock", "packing", "wording"},
     {"command_line", "published"},
     {"transaction", "settings", "change_history"},
-    {"windows", "brokers", "labels", "pseudonym"},
+    {"windows", "brokers", "labels", "pseudonym", "webhooks"},
     {"history"},
     {"feature_inputs", "topics"},
     {"feature_definitions"},

@@ -137,11 +137,7 @@ def champion_features(location: str) -> FeatureTable:
         RulesError: there is none.
         PublishedError: the location cannot be read.
     """
-    folder = PublishedFolder(location)
-    name = bundle.MANIFEST_FILE
-    if raw := folder.read(bundle.POINTER_FILE):
-        name = f"{msgspec.json.decode(raw, type=bundle.Pointer).folder}/{name}"
-    content = folder.read(name)
+    content = bundle.read_champion_file(location, bundle.MANIFEST_FILE)
     if content is None:
         raise RulesError(f"{location}: holds no champion to check the rules against; train a model "
                          "first, or set FRAUD_MODEL")

@@ -110,9 +110,9 @@ def test_a_large_amount_needs_a_second_person(database, settings, ana, ben):
     assert [case(database, number).status for number in (1, 2)] == ["closed", "second"]
     assert len(waiting(database)) == 1
     with pytest.raises(DecidingError), database.writing() as session:
-        deciding.answer_proposal(session, settings, ana, 2, True, NOW)
+        deciding.answer_proposal(session, settings, ana, 2, "fraud", True, NOW)
     with database.writing() as session:
-        deciding.answer_proposal(session, settings, ben, 2, True, NOW + MINUTE)
+        deciding.answer_proposal(session, settings, ben, 2, "fraud", True, NOW + MINUTE)
     assert [label["label_time"] for label in waiting(database)] == [NOW, NOW + MINUTE]
     assert case(database, 2).confirmed_by == ben.id
 
@@ -121,9 +121,21 @@ def test_a_second_person_who_disagrees_puts_the_case_back(database, settings, an
     settings = msgspec.structs.replace(settings, desk_four_eyes_amount=2_000)
     decide(database, settings, ana, [2])
     with database.writing() as session:
-        deciding.answer_proposal(session, settings, ben, 2, False, NOW)
+        deciding.answer_proposal(session, settings, ben, 2, "fraud", False, NOW)
     assert (case(database, 2).status, case(database, 2).outcome) == ("open", None)
     assert waiting(database) == []
+
+
+def test_a_second_person_agrees_only_with_the_proposal_that_was_read(
+        database, settings, ana, ben):
+    settings = msgspec.structs.replace(settings, desk_four_eyes_amount=2_000)
+    decide(database, settings, ana, [2])
+    with database.writing() as session:
+        deciding.undo(session, settings, ana, [2], NOW + 1)
+    decide(database, settings, ana, [2], "legitimate", NOW + 2)
+    with pytest.raises(DecidingError, match="changed"), database.writing() as session:
+        deciding.answer_proposal(session, settings, ben, 2, "fraud", True, NOW + 3)
+    assert (case(database, 2).status, waiting(database)) == ("second", [])
 
 
 def test_a_reopened_case_gets_a_later_label(database, settings, ana):
