@@ -238,9 +238,6 @@ def show_to_anyone(template: str, status: int = 200, **values: str) -> HTTPRespo
 
 
 def _is_inside(address: str, network: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
+    parsed = ipaddress.ip_address(address)
     mapped = getattr(parsed, "ipv4_mapped", None) or parsed
     return mapped in ipaddress.ip_network(network)

@@ -54,19 +54,21 @@ class Door(ABC):
         """Close connections, where some stay open."""
 
 
-def label_door(settings: DeskSettings) -> Door:
-    """Return the door of FRAUD_DESK_LABELS."""
+def doors(settings: DeskSettings) -> dict[str, Door]:
+    """Return the door of each kind of entry: labels and, where a webhook is set, events."""
+    labels = {"label": _label_door(settings)}
+    if not settings.desk_webhook:
+        return labels
+    return {**labels, "event": WebhookDoor(settings.desk_webhook, settings.webhook_secrets)}
+
+
+def _label_door(settings: DeskSettings) -> Door:
     location = settings.desk_labels
     if location.startswith(TOPIC):
         return TopicDoor(location.removeprefix(TOPIC), settings)
     if location.startswith(("http://", "https://")):
         return ApiDoor(location, settings.desk_labels_key)
     return FileDoor(Path(location))
-
-
-def event_door(settings: DeskSettings) -> Door:
-    """Return the door of FRAUD_DESK_WEBHOOK."""
-    return WebhookDoor(settings.desk_webhook, settings.webhook_secrets)
 
 
 class FileDoor(Door):

@@ -14,8 +14,7 @@ from sqlalchemy import func, select, update
 
 from desk import metrics
 from desk.database import Database
-from desk.doors import DeliveryError, Door, event_door, label_door
-from desk.settings import DeskSettings
+from desk.doors import DeliveryError, Door
 from desk.tables import Delivery
 from fraud.clock import now_ms
 
@@ -106,14 +105,6 @@ class Outbox:
         with self._database.writing() as session:
             session.execute(update(Delivery).where(Delivery.id.in_([each.id for each in entries]))
                             .values(values))
-
-
-def outboxes(settings: DeskSettings, database: Database) -> list[Outbox]:
-    """Return the outboxes of labels and, where a webhook is set, of events."""
-    labels = Outbox(database, "label", label_door(settings))
-    if not settings.desk_webhook:
-        return [labels]
-    return [labels, Outbox(database, "event", event_door(settings))]
 
 
 def problem(database: Database) -> tuple[int, str] | None:
