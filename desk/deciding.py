@@ -97,8 +97,7 @@ def undo(session: Session, settings: DeskSettings, person: Person, case_ids: lis
         DecidingError: it is too late for one of them, or another person decided it.
     """
     since = now - int(settings.desk_undo_seconds * 1_000)
-    for case_id in case_ids:
-        _cancel(session, case_id, now)
+    for case_id in sorted(case_ids):
         mine = (Case.decided_by == person.id) | (Case.confirmed_by == person.id)
         if not _update(session, case_id, Case.status != OPEN, mine, Case.decided_at > since,
                        values={**REOPENED, "taken_by": person.id,
@@ -106,6 +105,7 @@ def undo(session: Session, settings: DeskSettings, person: Person, case_ids: lis
             raise DecidingError(
                 f"case {case_id} cannot be undone: only your own decisions can, for "
                 f"{settings.desk_undo_seconds:g} seconds; reopen it and decide it again")
+        _cancel(session, case_id, now)      # the update has locked the case: no label is added now
         trail.record(session, person.name, "undone", case_id=case_id)
 
 
