@@ -17,10 +17,10 @@ from sqlalchemy import select
 from desk import (
     access, metrics, outbox, pages_entrance, pages_lead, pages_work, people, views, worklist)
 from desk.database import Database
-from desk.doors import doors
 from desk.intake import Intake
 from desk.lists import KnownLists
 from desk.settings import DeskSettings
+from desk.sinks import sinks
 from desk.tables import Person
 from fraud.clock import now_ms
 from fraud.rules.publication import RulePublisher
@@ -90,8 +90,8 @@ async def _start_threads(app: DeskApp) -> None:
     context = app.ctx
     followers: list[Intake | outbox.Outbox] = [
         Intake(context.settings, context.database),
-        *(outbox.Outbox(context.database, kind, door)
-          for kind, door in doors(context.settings).items())]
+        *(outbox.Outbox(context.database, kind, sink)
+          for kind, sink in sinks(context.settings).items())]
     for follower in followers:
         thread = threading.Thread(target=follower.follow, args=(context.stop,), daemon=True)
         thread.start()

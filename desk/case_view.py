@@ -45,7 +45,7 @@ class MoneyPart:
 
 def contents(session: Session, settings: DeskSettings, case: Case, known: KnownLists,
              person: Person) -> dict[str, Any]:
-    """Return what the page of a case shows."""
+    """Return the values of the template of a case."""
     payment = case.payment
     sides = {"origin": payment.origin}
     if payment.destination and payment.destination != payment.origin:
@@ -71,7 +71,7 @@ def contents(session: Session, settings: DeskSettings, case: Case, known: KnownL
 
 
 def of_account(session: Session, account: str, known: KnownLists) -> dict[str, Any]:
-    """Return what the page of an account shows."""
+    """Return the values of the template of an account."""
     part = _part(session, "account", account, known)
     latest = max((movement.payment.event_time for movement in part.movements), default=now_ms())
     return {"part": part, "money": money_around(session, {account}, latest),

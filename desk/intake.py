@@ -39,10 +39,10 @@ _decode = msgspec.json.Decoder(Decision).decode
 
 
 class DecisionSource(Protocol):
-    """A place with decision lines."""
+    """A source of decision lines."""
 
     def read(self, positions: dict[str, int]) -> Iterator[LogPart]:
-        """Yield what is new after the positions, and end."""
+        """Yield the lines after the positions, and end."""
 
     def close(self) -> None:
         """Close connections."""
@@ -58,7 +58,7 @@ class Intake:
                          for name in settings.desk_decisions.split(",") if name.strip()]
 
     def follow(self, stop: threading.Event) -> None:
-        """Read until told to stop; whatever fails is tried again."""
+        """Read until `stop` is set; retry whatever fails."""
         while not stop.is_set():
             pause = IDLE_SECONDS
             try:
@@ -76,7 +76,7 @@ class Intake:
             source.close()
 
     def read(self, stop: threading.Event | None = None) -> int:
-        """Take in what is new now, and return the number of lines."""
+        """Insert the new lines, and return their number."""
         count = 0
         with self._database.reading() as session:
             positions = {row.source: row.position for row in session.scalars(select(ReadPosition))}

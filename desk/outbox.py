@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 
 from desk import metrics
 from desk.database import Database
-from desk.doors import DeliveryError, Door
+from desk.sinks import DeliveryError, Sink
 from desk.tables import Delivery
 from fraud.clock import now_ms
 
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Sends one kind of entries through its door."""
+    """Sends one kind of entries through its sink."""
 
-    def __init__(self, database: Database, kind: str, door: Door):
-        self._database, self._kind, self._door = database, kind, door
+    def __init__(self, database: Database, kind: str, sink: Sink):
+        self._database, self._kind, self._sink = database, kind, sink
 
     def follow(self, stop: threading.Event) -> None:
-        """Send until told to stop; whatever fails is tried again, less and less often."""
+        """Send until `stop` is set; retry whatever fails, less and less often."""
         failures = 0
         while not stop.is_set():
             try:
@@ -45,7 +45,7 @@ class Outbox:
                 log.error("%ss stay in the outbox for %g s: %s", self._kind, pause, error,
                           exc_info=not isinstance(error, DeliveryError))
             stop.wait(pause)
-        self._door.close()
+        self._sink.close()
 
     def send(self) -> int:
         """Send the entries whose time has come, at most a batch, and return their number.
@@ -58,7 +58,7 @@ class Outbox:
         if not entries:
             return 0
         try:
-            self._door.send(entries)
+            self._sink.send(entries)
         except DeliveryError as error:
             if not error.is_refusal or len(entries) == 1:
                 self._mark(entries, error=str(error)[:500])
@@ -72,7 +72,7 @@ class Outbox:
         refusals = []
         for entry in list(entries):
             try:
-                self._door.send([entry])
+                self._sink.send([entry])
             except DeliveryError as error:
                 entries.remove(entry)
                 self._mark([entry], error=str(error)[:500])
@@ -82,7 +82,7 @@ class Outbox:
             raise refusals[0]
 
     def _begin(self) -> list[Delivery]:
-        """Mark what is to be sent now, so that it cannot be undone, and return it."""
+        """Return the entries that are due, marked so that they cannot be undone."""
         waiting = (Delivery.kind == self._kind, Delivery.sent_at.is_(None),
                    Delivery.cancelled_at.is_(None), Delivery.send_from <= now_ms())
         with self._database.reading() as session:

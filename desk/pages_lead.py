@@ -48,7 +48,7 @@ def look(visit: Visit) -> HTTPResponse:
 
 @page(blueprint, "/look/what-if", role="lead")
 def try_thresholds(visit: Visit) -> HTTPResponse:
-    """Show what the thresholds of the sliders make of logged payments."""
+    """Show the effect of the sliders' thresholds on logged payments."""
     return visit.show("part_what_if.html", **_thresholds(visit))
 
 

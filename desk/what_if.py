@@ -85,7 +85,7 @@ def is_fresh(payments: LoggedPayments | None) -> bool:
 
 
 def try_thresholds(payments: LoggedPayments, thresholds: Thresholds) -> WhatIf:
-    """Return what thresholds would have made of payments."""
+    """Return the effect of thresholds on payments."""
     reviewed, declined = thresholds.alerts(payments.scores, payments.amounts)
     alerts, labels, amounts = reviewed | declined, payments.labels, payments.amounts
     fraud, legitimate = labels == 1, labels == 0

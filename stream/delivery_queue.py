@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS positions (log TEXT PRIMARY KEY, head TEXT NOT NULL,
 
 
 class QueuedEvent(NamedTuple):
-    """An event with its place in the queue."""
+    """An event with its number in the queue."""
 
     number: int
     event: EncodedEvent

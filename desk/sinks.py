@@ -1,4 +1,4 @@
-"""Doors through which labels and events leave: a file, an API, a topic, a webhook."""
+"""Sinks of labels and events: a file, an API, a topic, a webhook."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DeliveryError(FraudError):
         return str(self.args[0])
 
 
-class Door(ABC):
+class Sink(ABC):
     """A way out of the desk."""
 
     @abstractmethod
@@ -54,24 +54,24 @@ class Door(ABC):
         """Close connections, where some stay open."""
 
 
-def doors(settings: DeskSettings) -> dict[str, Door]:
-    """Return the door of each kind of entry: labels and, where a webhook is set, events."""
-    labels = {"label": _label_door(settings)}
+def sinks(settings: DeskSettings) -> dict[str, Sink]:
+    """Return the sink of each kind of entry: labels and, where a webhook is set, events."""
+    labels = {"label": _label_sink(settings)}
     if not settings.desk_webhook:
         return labels
-    return {**labels, "event": WebhookDoor(settings.desk_webhook, settings.webhook_secrets)}
+    return {**labels, "event": WebhookSink(settings.desk_webhook, settings.webhook_secrets)}
 
 
-def _label_door(settings: DeskSettings) -> Door:
+def _label_sink(settings: DeskSettings) -> Sink:
     location = settings.desk_labels
     if location.startswith(TOPIC):
-        return TopicDoor(location.removeprefix(TOPIC), settings)
+        return TopicSink(location.removeprefix(TOPIC), settings)
     if location.startswith(("http://", "https://")):
-        return ApiDoor(location, settings.desk_labels_key)
-    return FileDoor(Path(location))
+        return ApiSink(location, settings.desk_labels_key)
+    return FileSink(Path(location))
 
 
-class FileDoor(Door):
+class FileSink(Sink):
     """A CSV file of labels, as `make report` reads it."""
 
     def __init__(self, path: Path):
@@ -125,7 +125,7 @@ def _missing(file: Any, labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if (label["transaction_id"], str(label["label_time"])) not in written]
 
 
-class ApiDoor(Door):
+class ApiSink(Sink):
     """POST /v1/labels of the API."""
 
     def __init__(self, url: str, key: str):
@@ -137,7 +137,7 @@ class ApiDoor(Door):
         _post(self._url, msgspec.json.encode({"labels": labels}), headers)
 
 
-class WebhookDoor(Door):
+class WebhookSink(Sink):
     """CloudEvents to a URL of the caller, signed as standardwebhooks.com describes."""
 
     def __init__(self, url: str, secrets: Sequence[bytes]):
@@ -173,7 +173,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
                             "that it runs and its address") from error
 
 
-class TopicDoor(Door):
+class TopicSink(Sink):
     """A Kafka topic of labels, each under its transaction_id."""
 
     def __init__(self, topic: str, settings: DeskSettings):
