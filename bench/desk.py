@@ -221,6 +221,7 @@ def work(desk: BenchDesk, options: argparse.Namespace, passwords: dict[str, str]
     """Let analysts decide, and kill the desk meanwhile."""
     left = threading.Semaphore(options.decisions)
     analysts = [Analyst(name, password, left) for name, password in passwords.items()]
+    before = desk.cpu_seconds()
     for analyst in analysts:
         analyst.start()
     pause = options.decisions / options.analysts * THINK_SECONDS / (options.kills + 1)
@@ -233,6 +234,9 @@ def work(desk: BenchDesk, options: argparse.Namespace, passwords: dict[str, str]
     seconds = [each for analyst in analysts for each in analyst.seconds]
     print(f"| an action and the page after it, {options.analysts} analysts, {options.kills} kills: "
           f"median, p95 | {percentile(seconds, 50)}, {percentile(seconds, 95)} |")
+    if not options.kills:       # a killed process takes its times along
+        print(f"| CPU of an action and the page after it | "
+              f"{1_000 * (desk.cpu_seconds() - before) / len(seconds):.0f} ms |")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import SanicException
@@ -102,6 +102,8 @@ def _answer(handler: Handler, request: Request, role: Role,
     """Answer in a worker thread: the database and the drawing must not hold up others."""
     database, writes = request.app.ctx.database, request.method == "POST"
     check_proxy(request)
+    if any(isinstance(value, int) and value >= 2**62 for value in parameters.values()):
+        raise Refusal(404, "There is no such page.")        # databases have no such number
     token, started = request.cookies.get(cookie_name(request)), False
     if request.app.ctx.settings.desk_proxy_header:
         token, started = _session_of_proxy(request, token)
@@ -141,16 +143,12 @@ def _refusals(status: int) -> Iterator[None]:
 def _session_of_proxy(request: Request, token: str | None) -> tuple[str | None, bool]:
     """Return the session of the person whom the proxy names, a new one where it is another's."""
     context = request.app.ctx
-    with context.database.writing() as session:
-        try:
-            person = sign_in.named_by_proxy(session, context.settings, request)
-        except sign_in.SignInError as error:
-            raise Refusal(403, str(error)) from error
-        if person is None:
-            return None, False
+    with context.database.reading() as session, _refusals(403):
+        person = sign_in.named_by_proxy(session, context.settings, request)
         found = sign_in.find_session(session, token or "")
-        if found and found.person_id == person.id:
-            return token, False
+        if person is None or (found and found.person_id == person.id):
+            return (token if person else None), False
+    with context.database.writing() as session:
         return sign_in.start_session(session, context.settings, person), True
 
 
@@ -190,7 +188,7 @@ def check_origin(request: Request) -> None:
         Refusal: this one is.
     """
     origin = request.headers.get("origin")
-    if (origin and urlsplit(origin).netloc != request.host) or (
+    if (origin and origin.partition("://")[2] != request.host) or (
             request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")):
         raise Refusal(403, "This form was sent by another site.")
 
@@ -222,6 +220,8 @@ def refused(request: Request, error: Exception) -> HTTPResponse:
                             "desk says more.")
     if isinstance(error, Refusal):
         status, message = error.status, error.message
+    elif isinstance(error, UnicodeError):
+        status, message = 400, "The request holds bytes that are not text."
     elif isinstance(error, SanicException) and error.status_code < 500:
         status = error.status_code
         message = ("There is no such page." if status == 404 else
@@ -229,14 +229,15 @@ def refused(request: Request, error: Exception) -> HTTPResponse:
     else:
         log.error("a page failed: %s %s", request.method, request.path, exc_info=error)
     template = "part_error.html" if request.headers.get("hx-request") else "error.html"
-    return html(views.render(template, message=message, status=status, person=None, csrf="",
-                             settings=request.app.ctx.settings), status)
+    return show_to_anyone(template, status, message=message)
+
+
+def show_to_anyone(template: str, status: int = 200, **values: str) -> HTTPResponse:
+    """Return a page for which nobody needs to sign in."""
+    return html(views.render(template, person=None, csrf="", **values), status)
 
 
 def _is_inside(address: str, network: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
+    parsed = ipaddress.ip_address(address)
     mapped = getattr(parsed, "ipv4_mapped", None) or parsed
     return mapped in ipaddress.ip_network(network)

@@ -6,22 +6,18 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session, defer, joinedload
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
 
+from desk.forms import FormError
 from desk.tables import Case, DecidedPayment
 from fraud.clock import DAY_MS
-from fraud.errors import FraudError
 from fraud.pseudonym import pseudonym
 
 RECENT = 40                 # payments of an account that are shown
 MONEY_DAYS = 30             # of the picture of money
 MOST_PAYMENTS = 400         # that it is drawn from
 PSEUDONYM = re.compile("[0-9a-f]{32}")
-
-
-class AccountError(FraudError):
-    """An account that cannot be searched for. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +45,35 @@ def account_of(text: str, key: str) -> str:
     """Return the pseudonym of an account that somebody has typed: a name or a pseudonym.
 
     Raises:
-        AccountError: it is a name, and there is no key to find its pseudonym.
+        FormError: it is a name, and there is no key to find its pseudonym.
     """
     if PSEUDONYM.fullmatch(text):
         return text
     if not key:
-        raise AccountError("FRAUD_ACCOUNT_KEY is not set, so that names cannot be found; set the "
-                           "key of the servers, or search for a pseudonym of 32 hexadecimal digits")
+        raise FormError("FRAUD_ACCOUNT_KEY is not set, so that names cannot be found; set the "
+                        "key of the servers, or search for a pseudonym of 32 hexadecimal digits")
     return pseudonym(key.encode(), text)
 
 
-def movements(session: Session, account: str, until: int | None = None) -> list[Movement]:
-    """Return the last payments of an account, the newest first.
+def last_payments(session: Session, accounts: Collection[str], most: int,
+                  *conditions: ColumnElement[bool]) -> dict[str, DecidedPayment]:
+    """Return the newest payments that accounts have sent, and received, by transaction_id.
 
     Args:
-        until: of the event times; None: now.
+        most: payments sent, and payments received.
     """
-    payments: list[DecidedPayment] = []
+    payments: dict[str, DecidedPayment] = {}
     for side in (DecidedPayment.origin, DecidedPayment.destination):
-        query = select(DecidedPayment).options(defer(DecidedPayment.line)).where(side == account)
-        if until is not None:
-            query = query.where(DecidedPayment.event_time <= until)
-        payments += session.scalars(query.order_by(DecidedPayment.event_time.desc()).limit(RECENT))
-    distinct = {payment.transaction_id: payment for payment in payments}
-    newest = sorted(distinct.values(), key=lambda payment: -payment.event_time)[:RECENT]
+        query = select(DecidedPayment).where(side.in_(accounts), *conditions)
+        payments |= {payment.transaction_id: payment for payment in session.scalars(
+            query.order_by(DecidedPayment.event_time.desc()).limit(most))}
+    return payments
+
+
+def movements(session: Session, account: str) -> list[Movement]:
+    """Return the last payments of an account, the newest first."""
+    payments = last_payments(session, [account], RECENT).values()
+    newest = sorted(payments, key=lambda payment: -payment.event_time)[:RECENT]
     cases = _cases(session, [payment.transaction_id for payment in newest])
     return [Movement(payment, payment.origin == account,
                      payment.destination if payment.origin == account else payment.origin,
@@ -80,16 +81,14 @@ def movements(session: Session, account: str, until: int | None = None) -> list[
 
 
 def _cases(session: Session, ids: Sequence[str]) -> dict[str, Case]:
-    query = select(Case).where(Case.transaction_id.in_(ids)).options(
-        joinedload(Case.payment).defer(DecidedPayment.line))
+    query = select(Case).where(Case.transaction_id.in_(ids))
     return {case.transaction_id: case for case in session.scalars(query)}
 
 
 def cases_of(session: Session, accounts: Collection[str], without: int | None = None) -> list[Case]:
     """Return the last cases of accounts, the newest first."""
     query = (select(Case).join(Case.payment).where(
-        or_(DecidedPayment.origin.in_(accounts), DecidedPayment.destination.in_(accounts)))
-        .options(joinedload(Case.payment).defer(DecidedPayment.line))
+        DecidedPayment.is_of(accounts))
         .order_by(Case.opened_at.desc()).limit(RECENT))
     return [case for case in session.scalars(query) if case.id != without]
 
@@ -100,10 +99,10 @@ def flows_around(session: Session, accounts: Collection[str], until: int) -> lis
     Args:
         until: ms since the epoch; the picture covers the `MONEY_DAYS` before.
     """
-    first = _touching(session, set(accounts), until)
-    ends = {end for payment in first for end in (payment.origin, payment.destination) if end}
-    second = _touching(session, ends - set(accounts), until) if ends - set(accounts) else []
-    payments = {payment.transaction_id: payment for payment in (*first, *second)}
+    days = DecidedPayment.event_time.between(until - MONEY_DAYS * DAY_MS + 1, until)
+    payments = last_payments(session, accounts, MOST_PAYMENTS, days)
+    ends = set().union(*(payment.accounts for payment in payments.values()))
+    payments |= last_payments(session, ends - set(accounts), MOST_PAYMENTS, days)
     frauds = _frauds(session, list(payments))
     sums: dict[tuple[str, str], MoneyFlow] = {}
     for payment in payments.values():
@@ -114,18 +113,6 @@ def flows_around(session: Session, accounts: Collection[str], until: int) -> lis
         sums[key] = MoneyFlow(*key, flow.cents + payment.amount_cents, flow.payments + 1,
                               flow.is_fraud or payment.transaction_id in frauds)
     return sorted(sums.values(), key=lambda flow: -flow.cents)
-
-
-def _touching(session: Session, accounts: set[str], until: int) -> list[DecidedPayment]:
-    payments: list[DecidedPayment] = []
-    for side in (DecidedPayment.origin, DecidedPayment.destination):
-        query = select(DecidedPayment).where(
-            side.in_(accounts), DecidedPayment.event_time > until - MONEY_DAYS * DAY_MS,
-            DecidedPayment.event_time <= until)
-        payments += session.scalars(query.options(defer(DecidedPayment.line))
-                                    .order_by(DecidedPayment.event_time.desc())
-                                    .limit(MOST_PAYMENTS))
-    return payments
 
 
 def _frauds(session: Session, ids: Sequence[str]) -> set[str]:

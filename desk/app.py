@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import mimetypes
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeAlias
 
-from sanic import Blueprint, HTTPResponse, Request, Sanic
+from sanic import Request, Sanic
 from sanic.config import Config
-from sanic.exceptions import NotFound
 from sanic.response import BaseHTTPResponse
 from sqlalchemy import select
 
@@ -24,13 +20,15 @@ from desk.database import Database
 from desk.intake import Intake
 from desk.lists import KnownLists
 from desk.settings import DeskSettings
+from desk.sinks import sinks
 from desk.tables import Person
 from fraud.clock import now_ms
-from fraud.rules.publication import ListPublisher
+from fraud.rules.publication import RulePublisher
 
 DeskApp: TypeAlias = "Sanic[Config, SimpleNamespace]"
 
 BODY_BYTES = 65_536
+STATIC = "/static/"
 MEASURE_SECONDS = 10.0
 CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
        "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
@@ -40,7 +38,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()"}
 log = logging.getLogger(__name__)
-static = Blueprint("static", url_prefix="/static")
 
 
 def create_desk(settings: DeskSettings, database: Database) -> DeskApp:
@@ -50,14 +47,13 @@ def create_desk(settings: DeskSettings, database: Database) -> DeskApp:
                       GRACEFUL_SHUTDOWN_TIMEOUT=settings.drain_seconds)
     context = app.ctx
     context.settings, context.database = settings, database
-    context.lists = KnownLists(ListPublisher(
+    context.lists = KnownLists(RulePublisher(
         settings.rules_location, settings.model, settings.account_key))
     context.logged_payments, context.stop, context.threads = None, threading.Event(), []
-    context.assets = {path.name: path.read_bytes()
-                      for path in Path(views.FOLDER, "static").iterdir()}
     app.error_handler.add(Exception, access.refused)
-    for blueprint in (pages_entrance.blueprint, pages_work.blueprint, pages_lead.blueprint, static):
-        app.blueprint(blueprint)
+    for pages in (pages_entrance, pages_work, pages_lead):
+        app.blueprint(pages.blueprint)
+    app.static(STATIC, views.FOLDER / "static")
     app.register_middleware(_start_clock, "request")
     app.register_middleware(_finish, "response")
     app.after_server_start(_start_threads)
@@ -73,20 +69,6 @@ def first_admin(database: Database) -> str | None:
         return people.add(session, "admin", "admin", "first start")
 
 
-@static.get("/<name:str>")
-async def asset(request: Request, name: str) -> HTTPResponse:
-    """Give a script or style of the package."""
-    content = request.app.ctx.assets.get(name)
-    if content is None:
-        raise NotFound("there is no such file")
-    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    headers = {"Cache-Control": "no-cache", "ETag": tag}
-    if request.headers.get("if-none-match") == tag:
-        return HTTPResponse(status=304, headers=headers)
-    kind = mimetypes.guess_type(name)[0] or "text/plain"
-    return HTTPResponse(content.decode(), headers=headers, content_type=f"{kind}; charset=utf-8")
-
-
 async def _start_clock(request: Request) -> None:
     request.ctx.started = time.perf_counter()
 
@@ -95,7 +77,8 @@ async def _finish(request: Request, response: BaseHTTPResponse) -> None:
     """Add the headers of every answer, and measure and log it: paths hold no names."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "no-store")
+    is_asset = request.path.startswith(STATIC)
+    response.headers["Cache-Control"] = "no-cache" if is_asset else "no-store"
     if request.app.ctx.settings.is_secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
     seconds = time.perf_counter() - getattr(request.ctx, "started", time.perf_counter())
@@ -107,7 +90,8 @@ async def _start_threads(app: DeskApp) -> None:
     context = app.ctx
     followers: list[Intake | outbox.Outbox] = [
         Intake(context.settings, context.database),
-        *outbox.outboxes(context.settings, context.database)]
+        *(outbox.Outbox(context.database, kind, sink)
+          for kind, sink in sinks(context.settings).items())]
     for follower in followers:
         thread = threading.Thread(target=follower.follow, args=(context.stop,), daemon=True)
         thread.start()

@@ -22,7 +22,6 @@ from fraud.errors import FraudError
 from fraud.rules.rule_set import ListEntry
 
 PICTURED_FLOWS = 20     # rows of the table under the picture of money
-incident = incident_of
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,12 @@ class MoneyPart:
 
 def contents(session: Session, settings: DeskSettings, case: Case, known: KnownLists,
              person: Person) -> dict[str, Any]:
-    """Return what the page of a case shows."""
+    """Return the values of the template of a case."""
     payment = case.payment
     sides = {"origin": payment.origin}
     if payment.destination and payment.destination != payment.origin:
         sides["destination"] = payment.destination
-    names = set(sides.values())
+    names = payment.accounts
     decision = logged_decision(payment)
     largest = max((reason.logit_drop for reason in decision.reasons), default=0.0)
     return {
@@ -72,7 +71,7 @@ def contents(session: Session, settings: DeskSettings, case: Case, known: KnownL
 
 
 def of_account(session: Session, account: str, known: KnownLists) -> dict[str, Any]:
-    """Return what the page of an account shows."""
+    """Return the values of the template of an account."""
     part = _part(session, "account", account, known)
     latest = max((movement.payment.event_time for movement in part.movements), default=now_ms())
     return {"part": part, "money": money_around(session, {account}, latest),

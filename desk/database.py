@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Update, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -42,6 +43,9 @@ class Database:
         self.engine = _engine(url)
         self._writers = sessionmaker(self.engine, expire_on_commit=False)
         self._readers = sessionmaker(self.engine.execution_options(**{READ_ONLY: True}))
+        # SQLite has one writer: threads take turns here, where none sleeps longer than it must.
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        self._turn = threading.Lock() if is_sqlite else nullcontext()
         self._shown = make_url(url).render_as_string(hide_password=True)
 
     def migrate(self) -> None:
@@ -65,7 +69,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Give a session whose changes are committed together, or not at all."""
-        with self._writers.begin() as session:
+        with self._turn, self._writers.begin() as session:
             yield session
 
     @contextmanager
@@ -84,6 +88,12 @@ class Database:
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()
+
+
+def changed(session: Session, statement: Update) -> bool:
+    """Execute an update; return True if it has changed a row."""
+    return bool(session.execute(statement.execution_options(
+        synchronize_session=False)).rowcount)      # type: ignore[attr-defined]
 
 
 def insert_new(session: Session, table: type[Base], rows: list[dict[str, Any]]) -> None:

@@ -6,20 +6,26 @@ that a case is decided once, and a decision that was answered is never lost.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from desk import metrics, trail
+from desk.database import changed
 from desk.settings import DeskSettings
 from desk.tables import (
     CLOSED, OPEN, OUTCOMES, REVIEW, SECOND, Case, DecidedPayment, Delivery, Person)
 from desk.worklist import free_for
 from fraud.clock import utc_iso
 from fraud.errors import FraudError
+from fraud.labels import Label
 
 LONGEST_NOTE = 2_000
 EVENT_TYPE = "fraud.review.decided"
+REOPENED = {"status": OPEN, "outcome": None, "decided_by": None, "decided_at": None,
+            "confirmed_by": None}
 
 
 class DecidingError(FraudError):
@@ -48,11 +54,11 @@ def decide(session: Session, settings: DeskSettings, person: Person, case_ids: l
         if case is None:
             continue
         needs_second = 0 < settings.desk_four_eyes_amount * 100 <= case.amount_cents
-        changed = _update(session, case_id, *free_for(person, now), values={
+        is_decided = _update(session, case_id, *free_for(person, now), values={
             "status": SECOND if needs_second else CLOSED, "outcome": outcome, "note": note,
             "decided_by": person.id, "decided_at": now, "taken_by": None,
             "taken_until": None})
-        if not changed:
+        if not is_decided:
             continue
         trail.record(session, person.name, "proposed" if needs_second else "decided",
                      case_id=case_id, detail=f"{outcome}: {note}" if note else outcome)
@@ -63,24 +69,24 @@ def decide(session: Session, settings: DeskSettings, person: Person, case_ids: l
 
 
 def answer_proposal(session: Session, settings: DeskSettings, person: Person, case_id: int,
-                    agrees: bool, now: int) -> None:
+                    outcome: str, agrees: bool, now: int) -> None:
     """Agree with the decision of somebody else, or put the case back into the queue.
+
+    Args:
+        outcome: of the proposal that this person has read; it may be another one by now.
 
     Raises:
         DecidingError: it does not wait for a second person, or this one was the first.
     """
-    case = session.get(Case, case_id, populate_existing=True)
-    outcome = case.outcome if case else None
-    values = ({"status": CLOSED, "confirmed_by": person.id, "decided_at": now} if agrees else
-              {"status": OPEN, "outcome": None, "decided_by": None, "decided_at": None})
-    if case is None or not _update(session, case_id, Case.status == SECOND,
-                                   Case.decided_by != person.id, values=values):
-        raise DecidingError("this case does not wait for you: it is decided, or you were the first "
-                            "to decide it; go on with another one")
+    agreed = {"status": CLOSED, "confirmed_by": person.id, "decided_at": now}
+    if not _update(session, case_id, Case.status == SECOND, Case.decided_by != person.id,
+                   Case.outcome == outcome, values=agreed if agrees else REOPENED):
+        raise DecidingError("this case does not wait for you: it is decided, its proposal has "
+                            "changed, or you were the first to decide it; reload the page")
     trail.record(session, person.name, "agreed" if agrees else "disagreed", case_id=case_id,
-                 detail=outcome or "")
-    if agrees and outcome:
-        _enqueue(session, settings, case, outcome, None, now)
+                 detail=outcome)
+    if agrees:
+        _enqueue(session, settings, session.get_one(Case, case_id), outcome, None, now)
 
 
 def undo(session: Session, settings: DeskSettings, person: Person, case_ids: list[int],
@@ -91,17 +97,15 @@ def undo(session: Session, settings: DeskSettings, person: Person, case_ids: lis
         DecidingError: it is too late for one of them, or another person decided it.
     """
     since = now - int(settings.desk_undo_seconds * 1_000)
-    for case_id in case_ids:
-        _cancel(session, case_id, now)
+    for case_id in sorted(case_ids):
         mine = (Case.decided_by == person.id) | (Case.confirmed_by == person.id)
         if not _update(session, case_id, Case.status != OPEN, mine, Case.decided_at > since,
-                       values={"status": OPEN, "outcome": None, "decided_by": None,
-                               "decided_at": None, "confirmed_by": None,
-                               "taken_by": person.id,
+                       values={**REOPENED, "taken_by": person.id,
                                "taken_until": now + int(settings.desk_taken_minutes * 60_000)}):
             raise DecidingError(
                 f"case {case_id} cannot be undone: only your own decisions can, for "
                 f"{settings.desk_undo_seconds:g} seconds; reopen it and decide it again")
+        _cancel(session, case_id, now)      # the update has locked the case: no label is added now
         trail.record(session, person.name, "undone", case_id=case_id)
 
 
@@ -111,17 +115,14 @@ def reopen(session: Session, person: Person, case_id: int) -> None:
     Raises:
         DecidingError: it is not decided.
     """
-    if not _update(session, case_id, Case.status == CLOSED, values={
-            "status": OPEN, "outcome": None, "decided_by": None, "decided_at": None,
-            "confirmed_by": None}):
+    if not _update(session, case_id, Case.status == CLOSED, values=REOPENED):
         raise DecidingError(f"case {case_id} is not decided; decide it instead")
     trail.record(session, person.name, "reopened", case_id=case_id)
 
 
-def _update(session: Session, case_id: int, *conditions, values) -> bool:  # type: ignore
-    return bool(session.execute(
-        update(Case).where(Case.id == case_id, *conditions).values(values)
-        .execution_options(synchronize_session=False)).rowcount)    # type: ignore[attr-defined]
+def _update(session: Session, case_id: int, *conditions: ColumnElement[bool],
+            values: Mapping[str, object]) -> bool:
+    return changed(session, update(Case).where(Case.id == case_id, *conditions).values(values))
 
 
 def _enqueue(session: Session, settings: DeskSettings, case: Case, outcome: str,
@@ -131,11 +132,10 @@ def _enqueue(session: Session, settings: DeskSettings, case: Case, outcome: str,
     if outcome == "unsure":
         return
     payment = case.payment
-    label = {"transaction_id": payment.transaction_id, "is_fraud": int(outcome == "fraud"),
-             "label_time": max(now, payment.event_time), "source": "desk",
-             "origin_pseudonym": payment.origin, "destination_pseudonym": payment.destination,
-             "incident_id": incident_id if outcome == "fraud" else None}
-    bodies = {"label": {name: value for name, value in label.items() if value is not None}}
+    bodies: dict[str, object] = {"label": Label(
+        payment.transaction_id, 1 if outcome == "fraud" else 0, max(now, payment.event_time),
+        incident_id=incident_id if outcome == "fraud" else None, source="desk",
+        origin_pseudonym=payment.origin, destination_pseudonym=payment.destination)}
     if settings.desk_webhook and payment.decision == REVIEW:
         bodies["event"] = _event(case.id, payment, outcome, now)
     send_from = now + int(settings.desk_undo_seconds * 1_000)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from desk.tables import CLOSED, OPEN, REVIEW, Case, DecidedPayment, Person
@@ -47,14 +48,6 @@ class Estimate:
     low: float
     high: float
     sample: int
-
-
-@dataclass(frozen=True)
-class ShadowDifference:
-    """A payment that champion and challenger decide differently."""
-
-    payment: DecidedPayment
-    case_id: int | None
 
 
 def queue_days(session: Session, now: int) -> list[QueueDay]:
@@ -140,9 +133,12 @@ def total(sample: list[float], population: int) -> Estimate:
                     float(high) * population, len(sample))
 
 
-def disagreements(session: Session, since: int) -> tuple[list[tuple[str, str, int]],
-                                                         list[ShadowDifference]]:
-    """Return champion's decision, challenger's and the number of payments; and the largest."""
+def disagreements(session: Session, since: int) -> tuple[
+        list[tuple[str, str, int]], Sequence[Row[DecidedPayment, int]]]:
+    """Return champion's decision, challenger's and the number of payments.
+
+    Also returns the payments with the largest amounts, each with the id of its case or None.
+    """
     differ = (DecidedPayment.shadow_decision.is_not(None), DecidedPayment.decided_at >= since,
               DecidedPayment.shadow_decision != DecidedPayment.decision)
     rows = session.execute(
@@ -152,8 +148,8 @@ def disagreements(session: Session, since: int) -> tuple[list[tuple[str, str, in
     largest = session.execute(
         select(DecidedPayment, Case.id).outerjoin(
             Case, Case.transaction_id == DecidedPayment.transaction_id)
-        .where(*differ).order_by(DecidedPayment.amount_cents.desc()).limit(LARGEST))
-    return pairs, [ShadowDifference(payment, case_id) for payment, case_id in largest]
+        .where(*differ).order_by(DecidedPayment.amount_cents.desc()).limit(LARGEST)).all()
+    return pairs, largest
 
 
 def backlog_by_age(session: Session, now: int) -> list[tuple[str, int]]:

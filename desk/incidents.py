@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, contains_eager
 
 from desk.settings import DeskSettings
@@ -21,41 +21,31 @@ def incident_of(session: Session, settings: DeskSettings, case: Case) -> list[Ca
     time = case.payment.event_time
     span = int(settings.desk_incident_hours * HOUR_MS)
     cases: dict[int, Case] = {}
-    fresh, known = _accounts([case.payment]), set[str]()
+    fresh, known = case.payment.accounts, set[str]()
     for _ in range(ROUNDS):
         fresh = _quiet(session, fresh - known, time - span, time + span)
         if not fresh:
             break
-        found = _open_cases(session, fresh, time - span, time + span)
+        found = session.scalars(
+            select(Case).join(Case.payment).options(contains_eager(Case.payment))
+            .where(*_open_cases(fresh, time - span, time + span)).limit(4 * MOST_CASES)).all()
         cases |= {each.id: each for each in found if each.id != case.id}
         known |= fresh
-        fresh = _accounts([each.payment for each in found])
+        fresh = set().union(*(each.payment.accounts for each in found))
     nearest = sorted(cases.values(), key=lambda each: abs(each.payment.event_time - time))
     return sorted(nearest[:MOST_CASES], key=lambda each: each.payment.event_time)
-
-
-def _accounts(payments: list[DecidedPayment]) -> set[str]:
-    both = {payment.origin for payment in payments} | {
-        payment.destination for payment in payments}
-    return {account for account in both if account}
 
 
 def _quiet(session: Session, accounts: set[str], start: int, end: int) -> set[str]:
     """Return the accounts that are not busy."""
     rows = session.execute(
-        select(DecidedPayment.origin, DecidedPayment.destination).join(Case).where(
-            Case.status == OPEN, _touches(accounts), DecidedPayment.event_time.between(start, end))
+        select(DecidedPayment.origin, DecidedPayment.destination).join(Case)
+        .where(*_open_cases(accounts, start, end))
         .limit((BUSY_ACCOUNT + 1) * max(len(accounts), 1)))
     counts = Counter(account for row in rows for account in row)
     return {account for account in accounts if counts[account] <= BUSY_ACCOUNT}
 
 
-def _open_cases(session: Session, accounts: set[str], start: int, end: int) -> list[Case]:
-    return list(session.scalars(
-        select(Case).join(Case.payment).options(contains_eager(Case.payment))
-        .where(Case.status == OPEN, _touches(accounts),
-               DecidedPayment.event_time.between(start, end)).limit(4 * MOST_CASES)))
-
-
-def _touches(accounts: set[str]):       # type: ignore[no-untyped-def]
-    return or_(DecidedPayment.origin.in_(accounts), DecidedPayment.destination.in_(accounts))
+def _open_cases(accounts: set[str], start: int, end: int) -> tuple[ColumnElement[bool], ...]:
+    return (Case.status == OPEN, DecidedPayment.is_of(accounts),
+            DecidedPayment.event_time.between(start, end))

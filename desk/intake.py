@@ -31,16 +31,18 @@ BATCH = 500             # lines of a transaction: others write between two of th
 ANALYZE_LINES = 5_000   # after which the database counts its rows again
 IDLE_SECONDS = 0.3
 RETRY_SECONDS = 5.0     # after the database, or a topic, could not be reached
+COPIED = [name for name in DecidedPayment.__table__.columns.keys()
+          if name in Decision.__struct_fields__]        # fields of a decision that are columns
 
 log = logging.getLogger(__name__)
 _decode = msgspec.json.Decoder(Decision).decode
 
 
 class DecisionSource(Protocol):
-    """A place with decision lines."""
+    """A source of decision lines."""
 
     def read(self, positions: dict[str, int]) -> Iterator[LogPart]:
-        """Yield what is new after the positions, and end."""
+        """Yield the lines after the positions, and end."""
 
     def close(self) -> None:
         """Close connections."""
@@ -56,7 +58,7 @@ class Intake:
                          for name in settings.desk_decisions.split(",") if name.strip()]
 
     def follow(self, stop: threading.Event) -> None:
-        """Read until told to stop; whatever fails is tried again."""
+        """Read until `stop` is set; retry whatever fails."""
         while not stop.is_set():
             pause = IDLE_SECONDS
             try:
@@ -74,7 +76,7 @@ class Intake:
             source.close()
 
     def read(self, stop: threading.Event | None = None) -> int:
-        """Take in what is new now, and return the number of lines."""
+        """Insert the new lines, and return their number."""
         count = 0
         with self._database.reading() as session:
             positions = {row.source: row.position for row in session.scalars(select(ReadPosition))}
@@ -126,11 +128,7 @@ class Intake:
 def payment_row(decision: Decision, line: bytes) -> dict[str, Any]:
     """Return the columns of a payment."""
     return {
-        "transaction_id": decision.transaction_id, "decided_at": decision.decided_at,
-        "event_time": decision.event_time, "type": decision.type,
-        "amount_cents": decision.amount_cents, "origin": decision.origin,
-        "destination": decision.destination, "score": decision.score,
-        "decision": decision.decision, "model_version": decision.model_version,
+        **{name: getattr(decision, name) for name in COPIED},
         "shadow_decision": decision.shadow.decision if decision.shadow else None,
         "line": zlib.compress(line, 1)}
 

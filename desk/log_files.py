@@ -39,7 +39,7 @@ class LogFiles:
         self._seen: dict[Path, tuple[int, int, int]] = {}       # read to the end at this state
 
     def read(self, positions: dict[str, int]) -> Iterator[LogPart]:
-        """Yield what is new, the oldest file first.
+        """Yield the new lines, the oldest file first.
 
         Args:
             positions: by source; missing: nothing was read yet.

@@ -14,8 +14,7 @@ from sqlalchemy import func, select, update
 
 from desk import metrics
 from desk.database import Database
-from desk.doors import DeliveryError, Door, event_door, label_door
-from desk.settings import DeskSettings
+from desk.sinks import DeliveryError, Sink
 from desk.tables import Delivery
 from fraud.clock import now_ms
 
@@ -27,13 +26,13 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Sends one kind of entries through its door."""
+    """Sends one kind of entries through its sink."""
 
-    def __init__(self, database: Database, kind: str, door: Door):
-        self._database, self._kind, self._door = database, kind, door
+    def __init__(self, database: Database, kind: str, sink: Sink):
+        self._database, self._kind, self._sink = database, kind, sink
 
     def follow(self, stop: threading.Event) -> None:
-        """Send until told to stop; whatever fails is tried again, less and less often."""
+        """Send until `stop` is set; retry whatever fails, less and less often."""
         failures = 0
         while not stop.is_set():
             try:
@@ -46,7 +45,7 @@ class Outbox:
                 log.error("%ss stay in the outbox for %g s: %s", self._kind, pause, error,
                           exc_info=not isinstance(error, DeliveryError))
             stop.wait(pause)
-        self._door.close()
+        self._sink.close()
 
     def send(self) -> int:
         """Send the entries whose time has come, at most a batch, and return their number.
@@ -59,10 +58,10 @@ class Outbox:
         if not entries:
             return 0
         try:
-            self._door.send(entries)
+            self._sink.send(entries)
         except DeliveryError as error:
             if not error.is_refusal or len(entries) == 1:
-                self._note(entries, str(error))
+                self._mark(entries, error=str(error)[:500])
                 raise
             self._send_singly(entries)
         self._finish(entries)
@@ -73,17 +72,17 @@ class Outbox:
         refusals = []
         for entry in list(entries):
             try:
-                self._door.send([entry])
+                self._sink.send([entry])
             except DeliveryError as error:
                 entries.remove(entry)
-                self._note([entry], str(error))
+                self._mark([entry], error=str(error)[:500])
                 refusals.append(error)
         if refusals:
             self._finish(entries)
             raise refusals[0]
 
     def _begin(self) -> list[Delivery]:
-        """Mark what is to be sent now, so that it cannot be undone, and return it."""
+        """Return the entries that are due, marked so that they cannot be undone."""
         waiting = (Delivery.kind == self._kind, Delivery.sent_at.is_(None),
                    Delivery.cancelled_at.is_(None), Delivery.send_from <= now_ms())
         with self._database.reading() as session:
@@ -98,24 +97,14 @@ class Outbox:
                 execution_options={"synchronize_session": False}), key=lambda entry: entry.id)
 
     def _finish(self, entries: list[Delivery]) -> None:
-        with self._database.writing() as session:
-            session.execute(update(Delivery).where(Delivery.id.in_([each.id for each in entries]))
-                            .values(sent_at=now_ms(), error=""))
+        self._mark(entries, sent_at=now_ms(), error="")
         metrics.SENT.labels(self._kind).inc(len(entries))
         metrics.OUTBOX.labels(self._kind).set(0)
 
-    def _note(self, entries: list[Delivery], error: str) -> None:
+    def _mark(self, entries: list[Delivery], **values: object) -> None:
         with self._database.writing() as session:
             session.execute(update(Delivery).where(Delivery.id.in_([each.id for each in entries]))
-                            .values(error=error[:500]))
-
-
-def outboxes(settings: DeskSettings, database: Database) -> list[Outbox]:
-    """Return the outboxes of labels and, where a webhook is set, of events."""
-    labels = Outbox(database, "label", label_door(settings))
-    if not settings.desk_webhook:
-        return [labels]
-    return [labels, Outbox(database, "event", event_door(settings))]
+                            .values(values))
 
 
 def problem(database: Database) -> tuple[int, str] | None:

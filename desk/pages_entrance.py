@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.response import html, json
+from sanic.response import json
 from sqlalchemy import text
 
-from desk import people, sign_in, views
+from desk import people, sign_in
 from desk.access import (
     HOME, Refusal, Visit, action, address_of, check_origin, check_proxy, cookie_name, form_of, page,
-    set_cookie, to)
+    set_cookie, show_to_anyone, to)
 
 blueprint = Blueprint("entrance")
 
@@ -27,7 +28,7 @@ async def home(request: Request) -> HTTPResponse:
 async def sign_in_page(request: Request) -> HTTPResponse:
     """Ask for name and password."""
     check_proxy(request)
-    return _sign_in_form(request, "", request.args.get("next", ""))
+    return show_to_anyone("sign_in.html", problem="", wanted=request.args.get("next", ""))
 
 
 @blueprint.post("/sign-in", name="sign_in")
@@ -48,15 +49,10 @@ def _sign_in(request: Request) -> HTTPResponse:
         token = sign_in.sign_in(context.database, context.settings, form.get("name", ""),
                                 form.get("password", ""), address_of(request))
     except sign_in.SignInError as error:
-        return _sign_in_form(request, str(error), wanted, 403)
+        return show_to_anyone("sign_in.html", 403, problem=str(error), wanted=wanted)
     response = to(wanted)
     set_cookie(request, response, token)
     return response
-
-
-def _sign_in_form(request: Request, problem: str, wanted: str, status: int = 200) -> HTTPResponse:
-    return html(views.render("sign_in.html", problem=problem, wanted=wanted, person=None, csrf="",
-                             settings=request.app.ctx.settings), status)
 
 
 @action(blueprint, "/sign-out")
@@ -77,11 +73,15 @@ def password_page(visit: Visit) -> HTTPResponse:
 @action(blueprint, "/password")
 def change_password(visit: Visit) -> HTTPResponse:
     """Change the own password; all sessions end."""
-    form = visit.form
-    if not people.authenticated(visit.session, visit.person.name, form.get("old", "")):
-        raise people.PersonError("the present password is another one; check it")
-    people.set_password(visit.session, visit.person, form.get("new", ""), visit.person.name)
+    visit.afterwards.append(partial(_change_password, visit))       # argon2 locks nothing
     return to("/sign-in")
+
+
+def _change_password(visit: Visit) -> None:
+    database, name = visit.request.app.ctx.database, visit.person.name
+    sign_in.check_password(database, name, visit.form.get("old", ""), address_of(visit.request))
+    with database.writing() as session:
+        people.set_password(session, people.by_name(session, name), visit.form.get("new", ""), name)
 
 
 @blueprint.get("/healthz")

@@ -12,7 +12,9 @@ from sqlalchemy import select
 
 from desk import drawing, figures, people, trail, what_if
 from desk.access import Refusal, Visit, action, page, to
+from desk.forms import reason_of, whole_number
 from desk.tables import ROLES, Person, TrailEntry
+from fraud.bundle import Policy
 from fraud.clock import DAY_MS, now_ms
 from fraud.errors import FraudError
 
@@ -46,7 +48,7 @@ def look(visit: Visit) -> HTTPResponse:
 
 @page(blueprint, "/look/what-if", role="lead")
 def try_thresholds(visit: Visit) -> HTTPResponse:
-    """Show what the thresholds of the sliders make of logged payments."""
+    """Show the effect of the sliders' thresholds on logged payments."""
     return visit.show("part_what_if.html", **_thresholds(visit))
 
 
@@ -79,9 +81,7 @@ def policy_file(visit: Visit) -> HTTPResponse:
 @action(blueprint, "/look/publish", role="lead")
 def publish(visit: Visit) -> HTTPResponse:
     """Publish the thresholds of the sliders by `registry policy`."""
-    reason = visit.form.get("reason", "").strip()
-    if not 1 <= len(reason) <= 200:
-        raise Refusal(409, "The reason is missing or too long; write 1 to 200 characters.")
+    reason = reason_of(visit.form)
     policy = what_if.champion_policy(visit.settings.model)
     thresholds = what_if.chosen(visit.form, policy.model)
     changed = what_if.next_policy(policy, thresholds)
@@ -89,18 +89,29 @@ def publish(visit: Visit) -> HTTPResponse:
                  detail=f"review {thresholds.review:g}, decline {thresholds.decline:g}, version "
                         f"{changed.version}: {reason}")
     # The command takes seconds, in which nobody else could write.
-    visit.afterwards.append(partial(what_if.publish, changed, visit.person.name, reason))
+    visit.afterwards.append(partial(_run_registry, visit, changed, reason))
     return to("/look")
+
+
+def _run_registry(visit: Visit, policy: Policy, reason: str) -> None:
+    try:
+        what_if.publish(policy, visit.person.name, reason)
+    except FraudError as error:
+        with visit.request.app.ctx.database.writing() as session:
+            trail.record(session, visit.person.name, "thresholds-failed",
+                         detail=f"version {policy.version}: {error}"[:500])
+        raise
 
 
 @page(blueprint, "/trail", role="lead")
 def show_trail(visit: Visit) -> HTTPResponse:
     """Show the last actions."""
     query = select(TrailEntry).order_by(TrailEntry.id.desc()).limit(TRAIL)
-    if before := visit.query.get("before", ""):
-        if not before.isdecimal() or len(before) > 17:
+    if text := visit.query.get("before", ""):
+        before = whole_number(text)
+        if before is None:
             raise Refusal(400, "There is no such page of the trail.")
-        query = query.where(TrailEntry.id < int(before))
+        query = query.where(TrailEntry.id < before)
     return visit.show("trail.html", entries=visit.session.scalars(query).all(), most=TRAIL)
 
 
@@ -126,7 +137,7 @@ def add_person(visit: Visit) -> HTTPResponse:
 @action(blueprint, "/people/<person_id:int>", role="admin")
 def change_person(visit: Visit, person_id: int) -> HTTPResponse:
     """Change the role of a person, disable or enable one, or give one a new password."""
-    person = visit.session.get(Person, person_id) if person_id < 2**62 else None
+    person = visit.session.get(Person, person_id)
     if person is None:
         raise Refusal(404, "There is no such person.")
     match visit.form.get("change", ""):

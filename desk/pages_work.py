@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from sanic import Blueprint, HTTPResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,9 +9,10 @@ from sqlalchemy.orm import Session
 from desk import accounts, case_view, deciding, lists, outbox, trail, worklist
 from desk.access import Refusal, Visit, action, page, to
 from desk.database import insert_new
+from desk.forms import whole_number
+from desk.incidents import incident_of
 from desk.intake import case_row, logged_decision
 from desk.tables import REVIEW, Case, DecidedPayment
-from desk.worklist import Filters
 from fraud.clock import now_ms
 
 blueprint = Blueprint("work")
@@ -46,7 +45,7 @@ def take_next(visit: Visit) -> HTTPResponse:
 
 def _next(visit: Visit, decided: list[int]) -> HTTPResponse:
     undo = f"?undo={','.join(map(str, decided))}" if decided else ""
-    case_id = worklist.take_next(visit.session, visit.settings, visit.person, Filters(), now_ms())
+    case_id = worklist.take_next(visit.session, visit.settings, visit.person, now_ms())
     return to(f"/cases/{case_id}{undo}" if case_id else f"/queue{undo}")
 
 
@@ -77,13 +76,12 @@ def give_back(visit: Visit, case_id: int) -> HTTPResponse:
 @action(blueprint, "/cases/<case_id:int>/decide")
 def decide(visit: Visit, case_id: int) -> HTTPResponse:
     """Decide a case, and those of its incident that the form names."""
-    form = visit.request.form
-    named = form.getlist("incident", []) if form else []
-    others = [int(text) for text in named[:MOST_IDS] if text.isdecimal()]
-    incident = {each.id for each in case_view.incident(visit.session, visit.settings,
-                                                       _case(visit.session, case_id))}
+    form, case = visit.request.form, _case(visit.session, case_id)
+    named = _ids(",".join(form.getlist("incident", []))) if form else []
+    incident = incident_of(visit.session, visit.settings, case) if named else []
+    others = [each.id for each in incident if each.id in named]
     decided = deciding.decide(
-        visit.session, visit.settings, visit.person, [case_id, *incident.intersection(others)],
+        visit.session, visit.settings, visit.person, [case_id, *others],
         visit.form.get("outcome", ""), visit.form.get("note", "").strip(), now_ms())
     if case_id not in decided:
         raise Refusal(409, f"Case {case_id} was not decided by you now: it is decided already, or "
@@ -96,8 +94,9 @@ def decide(visit: Visit, case_id: int) -> HTTPResponse:
 @action(blueprint, "/cases/<case_id:int>/second")
 def second(visit: Visit, case_id: int) -> HTTPResponse:
     """Agree or disagree with the decision of somebody else."""
-    agrees = visit.form.get("agrees") == "yes"
-    deciding.answer_proposal(visit.session, visit.settings, visit.person, case_id, agrees, now_ms())
+    deciding.answer_proposal(
+        visit.session, visit.settings, visit.person, case_id, visit.form.get("outcome", ""),
+        visit.form.get("agrees") == "yes", now_ms())
     return to(f"/cases/{case_id}")
 
 
@@ -137,9 +136,13 @@ def account_page(visit: Visit, account: str) -> HTTPResponse:
 @action(blueprint, "/accounts/<account:str>/list")
 def put_on_list(visit: Visit, account: str) -> HTTPResponse:
     """Put an account on a list."""
-    case_id = visit.form.get("case_id", "")
-    lists.put_on_list(visit, _pseudonym(account), int(case_id) if case_id.isdecimal() else None)
-    return to(f"/cases/{case_id}" if case_id.isdecimal() else f"/accounts/{account}")
+    case_id = whole_number(visit.form.get("case_id", ""))
+    if case_id is not None:
+        payment = _case(visit.session, case_id).payment
+        if account not in payment.accounts:
+            raise Refusal(409, f"Case {case_id} is not of this account. Nothing was changed.")
+    lists.put_on_list(visit, _pseudonym(account), case_id)
+    return to(f"/accounts/{account}" if case_id is None else f"/cases/{case_id}")
 
 
 @action(blueprint, "/accounts/<account:str>/unlist")
@@ -164,7 +167,7 @@ def open_case(visit: Visit) -> HTTPResponse:
 
 
 def _case(session: Session, case_id: int) -> Case:
-    case = session.get(Case, case_id) if case_id < 2**62 else None
+    case = session.get(Case, case_id)
     if case is None:
         raise Refusal(404, f"There is no case {case_id}.")
     return case
@@ -177,16 +180,13 @@ def _pseudonym(account: str) -> str:
 
 
 def _ids(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")[:MOST_IDS] if part.isdecimal() and len(part) < 18]
+    numbers = map(whole_number, text.split(",")[:MOST_IDS])
+    return [number for number in numbers if number is not None]
 
 
 def _undoable(visit: Visit) -> list[int]:
     """Return those ids of the query that this person can undo now."""
     since = now_ms() - int(visit.settings.desk_undo_seconds * 1_000)
-    mine = functools.partial(_is_mine, visit, since)
-    return [case_id for case_id in _ids(visit.query.get("undo", "")) if mine(case_id)]
-
-
-def _is_mine(visit: Visit, since: int, case_id: int) -> bool:
-    case = visit.session.get(Case, case_id)
-    return bool(case and case.decided_by == visit.person.id and (case.decided_at or 0) > since)
+    return list(visit.session.scalars(select(Case.id).where(
+        Case.id.in_(_ids(visit.query.get("undo", ""))), Case.decided_by == visit.person.id,
+        Case.decided_at > since)))

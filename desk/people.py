@@ -47,8 +47,7 @@ def add(session: Session, name: str, role: str, by: str) -> str:
     """
     if not name.isprintable() or not 1 <= len(name) <= LONGEST_NAME or name != name.strip():
         raise PersonError(f"the name is {name!r}; give 1 to {LONGEST_NAME} characters")
-    if role not in ROLES:
-        raise PersonError(f"the role is {role!r}; choose {', '.join(ROLES)}")
+    _check_role(role)
     if session.scalar(select(Person.id).where(Person.name == name)):
         raise PersonError(f"{name} is there already; choose another name")
     password = secrets.token_urlsafe(12)
@@ -108,9 +107,8 @@ def change(session: Session, person: Person, by: str, *, role: str | None = None
     Raises:
         PersonError: there is no such role, or no admin would be left.
     """
-    if role is not None and role not in ROLES:
-        raise PersonError(f"the role is {role!r}; choose {', '.join(ROLES)}")
     if role is not None:
+        _check_role(role)
         person.role = role
         trail.record(session, by, "role-changed", detail=f"{person.name}: {role}")
     if disabled is not None:
@@ -121,6 +119,11 @@ def change(session: Session, person: Person, by: str, *, role: str | None = None
     if not session.scalar(select(Person.id).where(Person.role == "admin",
                                                   Person.disabled_at.is_(None)).limit(1)):
         raise PersonError(f"{person.name} is the only admin; make somebody else one first")
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise PersonError(f"the role is {role!r}; choose {', '.join(ROLES)}")
 
 
 def may(person: Person, role: Role) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated
@@ -12,10 +11,10 @@ from msgspec import Meta
 from fraud import brokers
 from fraud.brokers import BrokerSettings
 from fraud.settings import Count, Positive, SettingsError
+from fraud.webhooks import read_secrets
 
+URLS = ("https://", "http://")
 TOPIC = "kafka:"        # a location that is a topic begins with it
-SECRET_PREFIX = "whsec_"  # nosec B105
-SHORTEST_SECRET = 24    # bytes
 
 
 class DeskSettings(BrokerSettings, frozen=True):
@@ -35,7 +34,8 @@ class DeskSettings(BrokerSettings, frozen=True):
     desk_webhook: Annotated[str, Meta(description=(
         "URL that is called when a reviewed payment is decided; empty: none"))] = ""
     desk_webhook_secret: Annotated[str, Meta(description=(
-        "key of the HMAC that signs those calls: `whsec_` and at least 24 bytes in base64"
+        "secrets of the signature of those calls, `whsec_` and at least 24 bytes in base64, "
+        "separated by commas while one replaces another"
         ))] = ""
     desk_sample_share: Annotated[float, Meta(ge=0, le=1, description=(
         "share of approvals and declines that become cases, from 0 to 1"))] = 0.01
@@ -73,9 +73,9 @@ class DeskSettings(BrokerSettings, frozen=True):
         return bool(self.desk_tls_certificate or self.desk_proxy_address)
 
     @property
-    def webhook_key(self) -> bytes:
-        """The key of FRAUD_DESK_WEBHOOK_SECRET; ValueError if it is not base64."""
-        return base64.b64decode(self.desk_webhook_secret.removeprefix(SECRET_PREFIX), validate=True)
+    def webhook_secrets(self) -> list[bytes]:
+        """The secrets of FRAUD_DESK_WEBHOOK_SECRET; SettingsError if one cannot be used."""
+        return read_secrets("FRAUD_DESK_WEBHOOK_SECRET", self.desk_webhook_secret)
 
     @property
     def rules_location(self) -> str:
@@ -108,23 +108,12 @@ def read_desk_settings(environment: Mapping[str, str]) -> DeskSettings:
     if bool(settings.desk_tls_certificate) != bool(settings.desk_tls_key):
         raise SettingsError("FRAUD_DESK_TLS_CERTIFICATE and FRAUD_DESK_TLS_KEY go together; "
                             "set both or neither")
-    if settings.desk_webhook:
-        _check_webhook(settings)
+    if settings.desk_webhook and settings.webhook_secrets and not settings.desk_webhook.startswith(
+            URLS):
+        raise SettingsError(f"FRAUD_DESK_WEBHOOK is {settings.desk_webhook!r}, which is not a URL; "
+                            "give https://...")
     for name, url in settings.links:
-        if not url.startswith(("https://", "http://", "/")):
+        if not url.startswith((*URLS, "/")):
             raise SettingsError(f"FRAUD_DESK_LINKS has {name}={url!r}, which is not a URL; write "
                                 "NAME=https://...")
     return settings
-
-
-def _check_webhook(settings: DeskSettings) -> None:
-    if not settings.desk_webhook.startswith(("https://", "http://")):
-        raise SettingsError(f"FRAUD_DESK_WEBHOOK is {settings.desk_webhook!r}, which is not a URL; "
-                            "give https://...")
-    try:
-        is_long = len(settings.webhook_key) >= SHORTEST_SECRET
-    except ValueError:
-        is_long = False
-    if not is_long or not settings.desk_webhook_secret.startswith(SECRET_PREFIX):
-        raise SettingsError("FRAUD_DESK_WEBHOOK_SECRET is not whsec_ and at least 24 bytes in "
-                            "base64; make one: echo whsec_$(openssl rand -base64 32)")

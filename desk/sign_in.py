@@ -29,10 +29,21 @@ def sign_in(database: Database, settings: DeskSettings, name: str, password: str
             address: str) -> str:
     """Return the token of a new session, for a cookie.
 
-    The password is checked before anything is locked: argon2 takes its time.
-
     Args:
         address: of the browser, for throttling.
+
+    Raises:
+        SignInError: see `check_password`.
+    """
+    person = check_password(database, name, password, address)
+    with database.writing() as session:
+        return start_session(session, settings, person)
+
+
+def check_password(database: Database, name: str, password: str, address: str) -> Person:
+    """Return the person of a name and a password; a failed attempt is recorded.
+
+    The password is checked before anything is locked: argon2 takes its time.
 
     Raises:
         SignInError: name and password do not fit, or too many have not.
@@ -42,11 +53,11 @@ def sign_in(database: Database, settings: DeskSettings, name: str, password: str
             raise SignInError("too many failed attempts; wait 15 minutes, or ask an admin for a "
                               "new password")
         person = people.authenticated(session, name, password)
-    with database.writing() as session:
-        if person is not None:
-            return start_session(session, settings, person)
-        trail.record(session, name[:people.LONGEST_NAME], FAILED, account=address)
-    raise SignInError("name and password do not fit; check both")
+    if person is None:
+        with database.writing() as session:
+            trail.record(session, name[:people.LONGEST_NAME], FAILED, account=address)
+        raise SignInError("name and password do not fit; check both")
+    return person
 
 
 def start_session(session: Session, settings: DeskSettings, person: Person) -> str:
@@ -79,10 +90,13 @@ def named_by_proxy(session: Session, settings: DeskSettings, request: Request) -
     Only requests from the proxy's address get here: see `desk.access`.
 
     Raises:
-        SignInError: the proxy names somebody who is not a person of the desk.
+        SignInError: the proxy names several people, or one who is not a person of the desk.
     """
-    name = request.headers.get(settings.desk_proxy_header) if settings.desk_proxy_header else None
-    if not name:
+    names = request.headers.getall(settings.desk_proxy_header, [])
+    if len(names) > 1:          # one of them is the browser's
+        raise SignInError(f"{settings.desk_proxy_header} is given {len(names)} times; let the "
+                          "proxy remove it from what browsers send")
+    if not names or not (name := names[0]):
         return None
     person = session.scalar(select(Person).where(Person.name == name,
                                                  Person.disabled_at.is_(None)))

@@ -5,10 +5,12 @@ Times are ms since the epoch, UTC; money is cents. Accounts are pseudonyms.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from sqlalchemy import (
-    BigInteger, Float, ForeignKey, Index, Integer, LargeBinary, Text, TypeDecorator)
+    BigInteger, ColumnElement, Float, ForeignKey, Index, Integer, LargeBinary, Text, TypeDecorator,
+    or_)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -64,7 +66,17 @@ class DecidedPayment(Base):
     decision: Mapped[str]
     model_version: Mapped[str]
     shadow_decision: Mapped[str | None]     # of a challenger, where one scored
-    line: Mapped[bytes]                     # of the log: zlib
+    line: Mapped[bytes] = mapped_column(deferred=True)      # of the log: zlib; read where needed
+
+    @property
+    def accounts(self) -> set[str]:
+        """Origin, and destination if there is one."""
+        return {self.origin, self.destination or self.origin}
+
+    @classmethod
+    def is_of(cls, accounts: Collection[str]) -> ColumnElement[bool]:
+        """Return the condition that one of these accounts is its origin or destination."""
+        return or_(cls.origin.in_(accounts), cls.destination.in_(accounts))
 
     __table_args__ = (Index("payments_of_origin", "origin", "event_time"),
                       Index("payments_to_destination", "destination", "event_time"))

@@ -64,13 +64,8 @@ def short(account: str | None) -> str:
     return shown(account or "nobody")[:8]
 
 
-def _environment_of(folder: Path) -> Environment:
-    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True,
-                              lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters |= {"shown": shown, "money": money, "number": number, "percent": percent,
-                            "age": age, "due": due, "short": short, "minute": utc_minute}
-    environment.globals |= {"may": people.may}
-    return environment
-
-
-_environment = _environment_of(FOLDER / "templates")
+_environment = Environment(loader=FileSystemLoader(FOLDER / "templates"), autoescape=True,
+                           trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+_environment.filters |= {"shown": shown, "money": money, "number": number, "percent": percent,
+                         "age": age, "due": due, "short": short, "minute": utc_minute}
+_environment.globals |= {"may": people.may}

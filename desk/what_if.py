@@ -23,7 +23,6 @@ from fraud import bundle
 from fraud.bundle import Policy, Thresholds
 from fraud.clock import DAY_MS, now_ms
 from fraud.errors import FraudError
-from fraud.published import PublishedFolder
 
 STEPS = 1_000               # of a slider
 MOST_PAYMENTS = 100_000     # the newest
@@ -86,7 +85,7 @@ def is_fresh(payments: LoggedPayments | None) -> bool:
 
 
 def try_thresholds(payments: LoggedPayments, thresholds: Thresholds) -> WhatIf:
-    """Return what thresholds would have made of payments."""
+    """Return the effect of thresholds on payments."""
     reviewed, declined = thresholds.alerts(payments.scores, payments.amounts)
     alerts, labels, amounts = reviewed | declined, payments.labels, payments.amounts
     fraud, legitimate = labels == 1, labels == 0
@@ -106,10 +105,7 @@ def champion_policy(location: str) -> Policy:
     Raises:
         WhatIfError: there is no champion.
     """
-    folder, name = PublishedFolder(location), bundle.POLICY_FILE
-    if pointer := folder.read(bundle.POINTER_FILE):
-        name = f"{msgspec.json.decode(pointer, type=bundle.Pointer).folder}/{name}"
-    content = folder.read(name)
+    content = bundle.read_champion_file(location, bundle.POLICY_FILE)
     if content is None:
         raise WhatIfError(f"{location}: holds no champion, and so no thresholds; train a model, or "
                           "set FRAUD_MODEL")
@@ -190,8 +186,8 @@ def publish(policy: Policy, person: str, reason: str) -> None:
         path.write_bytes(msgspec.json.encode(policy))
         try:
             result = subprocess.run(  # nosec B603
-                [sys.executable, "-m", "fraud.training.registry", "policy", "--policy", str(path),
-                 "--reason", reason], env={**os.environ, "USER": person}, capture_output=True,
+                [sys.executable, "-m", "fraud.training.registry", "policy", f"--policy={path}",
+                 f"--reason={reason}"], env={**os.environ, "USER": person}, capture_output=True,
                 text=True, timeout=PUBLISH_SECONDS, check=False)
         except subprocess.TimeoutExpired as error:
             raise WhatIfError(f"the registry has not answered for {PUBLISH_SECONDS} s; check it, "

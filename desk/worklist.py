@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, tuple_, update
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from desk import trail
+from desk.accounts import last_payments
+from desk.database import changed
+from desk.forms import FormError, whole_number
 from desk.settings import DeskSettings
-from desk.tables import CLOSED, OPEN, REVIEW, SECOND, Case, DecidedPayment, Person
+from desk.tables import CLOSED, OPEN, REVIEW, SECOND, Case, Person
 from fraud.clock import DAY_MS
-from fraud.errors import FraudError
 
 PAGE = 50
 CANDIDATES = 20         # of the next case: others take some of them meanwhile
+LARGEST_AMOUNT = 10**12
 NEWEST = 1_000          # payments of an account on each side that a filter looks through
 VIEWS = {"reviews": "Reviews", "mine": "Mine", "second": "Second person",
          "approve": "Sampled approvals", "decline": "Sampled declines", "closed": "Decided"}
-
-
-class FilterError(FraudError):
-    """A filter that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ def parse_filters(given: Mapping[str, str]) -> Filters:
     """Return the filters of a query string; the account is taken as it is.
 
     Raises:
-        FilterError: a view is unknown, or an amount is not a number.
+        FormError: a view is unknown, or an amount is not a number.
     """
     view = given.get("view", "reviews")
     if view not in VIEWS:
-        raise FilterError(f"there is no view {view!r}; choose {', '.join(VIEWS)}")
+        raise FormError(f"there is no view {view!r}; choose {', '.join(VIEWS)}")
     return Filters(view=view, type=given.get("type", "").strip(),
                    rule=given.get("rule", "").strip(), account=given.get("account", "").strip(),
                    least=_amount(given, "least"), most=_amount(given, "most"))
@@ -73,11 +72,21 @@ def parse_filters(given: Mapping[str, str]) -> Filters:
 
 def _amount(given: Mapping[str, str], name: str) -> float | None:
     text = given.get(name, "").replace(",", "").strip()
+    if not text:
+        return None
+    amount = _number(text)
+    if not 0 <= amount <= LARGEST_AMOUNT:
+        raise FormError(f"the amount is {text!r}; give a number from 0 to {LARGEST_AMOUNT:,}, "
+                        "such as 1500.00")
+    return amount
+
+
+def _number(text: str) -> float:
+    """Return a number; NaN for any other text."""
     try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise FilterError(f"the amount is {text!r}, which is not a number; write 1500.00"
-                          ) from error
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def find(session: Session, filters: Filters, person: Person, now: int,
@@ -90,19 +99,20 @@ def find(session: Session, filters: Filters, person: Person, now: int,
     key = Case.decided_at if filters.view == "closed" else Case.expected_loss
     query = _matching(filters, person, now).order_by(key.desc(), Case.id.desc()).limit(PAGE + 1)
     if filters.account:     # its payments first: SQLite would walk through the whole queue
-        query = query.where(Case.transaction_id.in_(_newest_payments(session, filters.account)))
+        query = query.where(Case.transaction_id.in_(
+            last_payments(session, [filters.account], NEWEST)))
     if after:
         value, _, number = after.partition(":")
-        try:
-            query = query.where(tuple_(key, Case.id) < tuple_(float(value), int(number)))
-        except ValueError as error:
-            raise FilterError(f"there is no page after {after!r}; begin with the first"
-                              ) from error
-    cases = list(session.scalars(query.options(
-        joinedload(Case.payment).defer(DecidedPayment.line))))
-    last = cases[PAGE - 1] if len(cases) > PAGE else None
-    rank = last and (last.decided_at if filters.view == "closed" else last.expected_loss)
-    return WorkPage(cases[:PAGE], f"{rank!r}:{last.id}" if last else None)
+        rank, last_id = _number(value), whole_number(number)
+        if not math.isfinite(rank) or last_id is None:
+            raise FormError(f"there is no page after {after!r}; begin with the first")
+        query = query.where(tuple_(key, Case.id) < tuple_(rank, last_id))
+    cases = list(session.scalars(query))
+    if len(cases) <= PAGE:
+        return WorkPage(cases, None)
+    last = cases[PAGE - 1]
+    end = last.decided_at if filters.view == "closed" else last.expected_loss
+    return WorkPage(cases[:PAGE], f"{end!r}:{last.id}")
 
 
 def _matching(filters: Filters, person: Person, now: int) -> Select[Case]:
@@ -116,15 +126,6 @@ def _matching(filters: Filters, person: Person, now: int) -> Select[Case]:
     if filters.most is not None:
         query = query.where(Case.amount_cents <= round(filters.most * 100))
     return query
-
-
-def _newest_payments(session: Session, account: str) -> list[str]:
-    """Return the ids of the newest payments of an account."""
-    ids: list[str] = []
-    for side in (DecidedPayment.origin, DecidedPayment.destination):
-        ids += session.scalars(select(DecidedPayment.transaction_id).where(side == account)
-                               .order_by(DecidedPayment.event_time.desc()).limit(NEWEST))
-    return ids
 
 
 def _of_view(view: str, person: Person, now: int) -> tuple[ColumnElement[bool], ...]:
@@ -165,8 +166,8 @@ def take(session: Session, settings: DeskSettings, person: Person, case_id: int,
          now: int) -> bool:
     """Take a case, or keep it for longer; return False if somebody else has it."""
     until = now + int(settings.desk_taken_minutes * 60_000)
-    taken = _changed(session, update(Case).where(Case.id == case_id, *free_for(person, now))
-                     .values(taken_by=person.id, taken_until=until))
+    taken = changed(session, update(Case).where(Case.id == case_id, *free_for(person, now))
+                    .values(taken_by=person.id, taken_until=until))
     if taken:
         trail.record(session, person.name, "taken", case_id=case_id)
     return taken
@@ -174,7 +175,7 @@ def take(session: Session, settings: DeskSettings, person: Person, case_id: int,
 
 def give_back(session: Session, person: Person, case_id: int) -> bool:
     """Free a case that a person has taken."""
-    freed = _changed(session, update(Case).where(
+    freed = changed(session, update(Case).where(
         Case.id == case_id, Case.taken_by == person.id, Case.status == OPEN)
         .values(taken_by=None, taken_until=None))
     if freed:
@@ -182,12 +183,9 @@ def give_back(session: Session, person: Person, case_id: int) -> bool:
     return freed
 
 
-def take_next(session: Session, settings: DeskSettings, person: Person, filters: Filters,
-              now: int) -> int | None:
-    """Take the free case with the highest expected loss; None if there is none."""
-    if filters.view not in ("reviews", "approve", "decline"):
-        filters = replace(filters, view="reviews")
-    query = (_matching(filters, person, now).with_only_columns(Case.id)
+def take_next(session: Session, settings: DeskSettings, person: Person, now: int) -> int | None:
+    """Take the free review with the highest expected loss; None if there is none."""
+    query = (select(Case.id).where(*_of_view("reviews", person, now))
              .where(or_(Case.taken_by.is_(None), Case.taken_until < now))
              .order_by(Case.expected_loss.desc(), Case.id.desc()).limit(CANDIDATES))
     while candidates := session.scalars(query).all():
@@ -195,8 +193,3 @@ def take_next(session: Session, settings: DeskSettings, person: Person, filters:
             if take(session, settings, person, case_id, now):
                 return case_id
     return None
-
-
-def _changed(session: Session, statement: Any) -> bool:
-    return bool(session.execute(statement.execution_options(
-        synchronize_session=False)).rowcount)      # type: ignore[attr-defined]

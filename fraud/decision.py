@@ -10,10 +10,12 @@ from msgspec import Meta
 from fraud.bundle import Thresholds
 from fraud.reasons import Reason
 from fraud.shadow import ShadowDecision
+from fraud.transaction import Transaction
 
 History = Literal["full", "partial", "short", "unavailable"]
 SCORED_BY_MODEL = ("full", "partial")       # others are scored by its fallback
 DecidedBy = Literal["model", "list", "rule"]
+RULED = ("list:", "rule:")                  # prefixes of the reasons of lists and rules
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -103,4 +105,21 @@ def answered(decision: Decision) -> Answered:
     return Answered(_encode(answer), decision)
 
 
+def kept_decision(payment: Transaction, answer: bytes, decided_at: int) -> Decision:
+    """Return the log line of an answer that was kept earlier, as far as the answer tells it.
+
+    Counts, features and digests are missing: the line cannot be replayed or learned from.
+    """
+    fields = msgspec.structs.asdict(_answer(answer))
+    ruled_by = [reason.code for reason in fields["reasons"] if reason.code.startswith(RULED)]
+    return Decision(
+        **fields, decided_at=decided_at, event_time=payment.event_time, type=payment.type,
+        amount_cents=payment.amount_cents, origin=payment.origin, destination=payment.destination,
+        origin_balance_cents=payment.origin_balance_cents,
+        destination_balance_cents=payment.destination_balance_cents, store_sequence=None,
+        recording_since=None, counts=None, features=[], model_digest="", policy_digest="",
+        applied=ruled_by)
+
+
 _encode = msgspec.json.Encoder().encode
+_answer = msgspec.json.Decoder(Answer).decode

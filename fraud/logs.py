@@ -78,6 +78,11 @@ def configure(level: str) -> None:
         logging.getLogger(name).handlers, logging.getLogger(name).propagate = [], True
 
 
+def encode_line(decision: Decision) -> bytes:
+    """Return the line of a decision, without its end."""
+    return _encode(decision)
+
+
 class DecisionLog:
     """The decision log: a JSON line a decision, unbuffered, so that a crash loses none.
 
@@ -102,7 +107,7 @@ class DecisionLog:
             the number of lines that wait, because they could not be written.
         """
         with self._lock:
-            self._waiting.extend(_encode(decision) + b"\n" for decision in decisions)
+            self._waiting.extend(encode_line(decision) + b"\n" for decision in decisions)
             try:
                 self._reopen_if_renamed()
                 while self._waiting:

@@ -15,11 +15,12 @@ from fraud.bundle import Bundle
 from fraud.caller import UNKNOWN, Caller
 from fraud.canary import Canary
 from fraud.champion import CanaryBundle, Challenger, Champion
-from fraud.decision import Answered, Decision, Refused
+from fraud.clock import now_ms
+from fraud.decision import Answered, Refused, kept_decision
 from fraud.history import StoreUnavailable
 from fraud.label_recorder import LabelOutcome, LabelRecorder
 from fraud.labels import Label
-from fraud.logs import DecisionLog
+from fraud.logs import DecisionLog, encode_line
 from fraud.pseudonym import with_pseudonyms
 from fraud.rules.active import ActiveRules
 from fraud.scorer import Scorer
@@ -87,12 +88,19 @@ class Service:
             callers: of the payments, for the log; None: unknown.
         """
         outcomes = self._scorer.score([with_pseudonyms(self._key, payment) for payment in payments])
+        if callers:
+            outcomes = [_called(outcome, caller) for outcome, caller
+                        in zip(outcomes, callers, strict=True)]
         metrics.LOG_WAITING.set(self._log.write([
-            _called(outcome.decision, caller) for outcome, caller
-            in zip(outcomes, callers or [UNKNOWN] * len(payments), strict=True)
+            outcome.decision for outcome in outcomes
             if isinstance(outcome, Answered) and outcome.decision]))
         metrics.observe(outcomes)
         return outcomes
+
+    def log_line(self, payment: Transaction, outcome: Answered) -> bytes:
+        """Return the line of the decision log, or `kept_decision` of an answer kept earlier."""
+        return encode_line(outcome.decision or kept_decision(
+            with_pseudonyms(self._key, payment), outcome.body, now_ms()))
 
     def answer(self, transaction_id: str) -> bytes | None:
         """Return the kept answer of a payment, if it has one."""
@@ -142,11 +150,12 @@ class Service:
         self._log.close()
 
 
-def _called(decision: Decision, caller: Caller) -> Decision:
-    if caller is UNKNOWN:
-        return decision
-    return replace(decision, owner=caller.owner, request_id=caller.request_id,
-                   traceparent=caller.traceparent)
+def _called(outcome: Answered | Refused, caller: Caller) -> Answered | Refused:
+    if caller is UNKNOWN or isinstance(outcome, Refused) or not outcome.decision:
+        return outcome
+    return outcome._replace(decision=replace(
+        outcome.decision, owner=caller.owner, request_id=caller.request_id,
+        traceparent=caller.traceparent))
 
 
 def _canary(source: CanaryBundle) -> Canary | None:

@@ -6,14 +6,14 @@ The client library is imported only where a topic is read.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from fraud.brokers import BROKERS, BrokerSettings, connection
 from fraud.errors import FraudError
 
 if TYPE_CHECKING:
-    from kafka import KafkaConsumer, TopicPartition
+    from kafka import KafkaConsumer
     from kafka.consumer.fetcher import ConsumerRecord
 
 BOOTSTRAP_MS = 10_000       # limit on finding the brokers
@@ -36,38 +36,53 @@ def read_to_end(topic: str, settings: BrokerSettings,
     Raises:
         TopicError: the topic is missing, the brokers cannot be reached or have become silent.
     """
-    from kafka import KafkaConsumer
     from kafka.errors import KafkaError
 
     try:
-        with KafkaConsumer(**connection(settings), isolation_level="read_committed",
-                           enable_auto_commit=False, auto_offset_reset="earliest",
-                           allow_auto_create_topics=False,
-                           bootstrap_timeout_ms=BOOTSTRAP_MS) as consumer:
-            partitions = _assign_all(consumer, topic, settings)
-            yield from _records(consumer, partitions, settings, silence_seconds)
+        with open_reader(topic, settings) as consumer:
+            yield from _records(consumer, settings, silence_seconds)
     except KafkaError as error:
-        raise TopicError(f"topic {topic!r} cannot be read from {settings.brokers} ({error}); "
-                         f"check that the brokers run and that {BROKERS} names them") from error
+        raise unreachable(topic, settings, error) from error
 
 
-def _assign_all(consumer: KafkaConsumer, topic: str,
-                settings: BrokerSettings) -> list[TopicPartition]:
-    """Move a consumer to the beginning of all partitions of a topic."""
-    from kafka import TopicPartition
+def open_reader(topic: str, settings: BrokerSettings,
+                positions: Mapping[int, int] | None = None) -> KafkaConsumer:
+    """Return a reader of the committed records of all partitions, which belongs to no group.
 
+    Args:
+        positions: the offset to begin at, by number of the partition; others begin at their start.
+
+    Raises:
+        TopicError: the topic is missing.
+        KafkaError: the brokers cannot be reached.
+    """
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(**connection(settings), isolation_level="read_committed",
+                             enable_auto_commit=False, auto_offset_reset="earliest",
+                             allow_auto_create_topics=False, bootstrap_timeout_ms=BOOTSTRAP_MS)
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
+        consumer.close()
         raise TopicError(f"topic {topic!r} is missing on {settings.brokers}; make it with "
                          "python -m stream.topics")
     partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
     consumer.assign(partitions)
     consumer.seek_to_beginning(*partitions)
-    return partitions
+    for number, position in (positions or {}).items():
+        consumer.seek(TopicPartition(topic, number), position)
+    return consumer
 
 
-def _records(consumer: KafkaConsumer, partitions: list[TopicPartition],
-             settings: BrokerSettings, silence_seconds: float) -> Iterator[ConsumerRecord]:
+def unreachable(topic: str, settings: BrokerSettings, error: Exception) -> TopicError:
+    """Return the error of brokers that do not answer."""
+    return TopicError(f"topic {topic!r} cannot be read from {settings.brokers} ({error}); "
+                      f"check that the brokers run and that {BROKERS} names them")
+
+
+def _records(consumer: KafkaConsumer, settings: BrokerSettings,
+             silence_seconds: float) -> Iterator[ConsumerRecord]:
+    partitions = sorted(consumer.assignment())
     ends = consumer.end_offsets(partitions)
     positions: list[int] = []
     last_progress = time.monotonic()

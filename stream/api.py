@@ -41,13 +41,16 @@ class Api:
     """Scores through the API at a URL.
 
     Raises:
-        SettingsError: the URL is invalid.
+        SettingsError: the URL is invalid, or there is a topic of decision lines.
     """
 
     def __init__(self, url: str, settings: StreamSettings):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingsError(f"--api is {url!r}; give http://HOST:PORT or https://HOST")
+        if settings.topic_decision_log:
+            raise SettingsError(f"FRAUD_TOPIC_DECISION_LOG is {settings.topic_decision_log!r}, but "
+                                "with --api the API keeps the decision log; unset it")
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=settings.stream_api_seconds)
         self._path = parts.path.rstrip("/") + PATH

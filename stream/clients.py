@@ -80,8 +80,9 @@ def check_topics(reader: KafkaConsumer, settings: StreamSettings) -> None:
     Raises:
         SettingsError: a topic is missing or has too few partitions.
     """
-    names = (settings.topic_transactions, settings.topic_decisions, settings.topic_dead_letters)
-    counts = {name: len(reader.partitions_for_topic(name) or ()) for name in names}
+    names = (settings.topic_transactions, settings.topic_decisions, settings.topic_dead_letters,
+             settings.topic_decision_log)
+    counts = {name: len(reader.partitions_for_topic(name) or ()) for name in names if name}
     for name, count in counts.items():
         if not count:
             raise missing_topic(name, settings)

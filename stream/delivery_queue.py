@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from fraud.settings import SettingsError
+from fraud.webhooks import EncodedEvent
 from stream.log_follower import LogPosition
-from stream.webhook_events import EncodedEvent
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS positions (log TEXT PRIMARY KEY, head TEXT NOT NULL,
 
 
 class QueuedEvent(NamedTuple):
-    """An event with its place in the queue."""
+    """An event with its number in the queue."""
 
     number: int
     event: EncodedEvent

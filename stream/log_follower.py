@@ -11,7 +11,7 @@ CHUNK = 1_048_576       # bytes of a read
 
 
 class LogPosition(NamedTuple):
-    """A place in a file, which is known by its first line: a rotated file has another one."""
+    """An offset in a file, which is identified by its first line: a rotated file has another."""
 
     head: str = ""          # sha256 of the first line
     head_bytes: int = 0

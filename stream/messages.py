@@ -44,6 +44,7 @@ class StreamAnswer(NamedTuple):
 
     body: bytes
     known: bool
+    log_line: bytes | None = None       # for the topic of decision lines, if there is one
 
 
 class Produced(NamedTuple):
@@ -132,6 +133,11 @@ def decision(record: Record, payment: Transaction, answer: StreamAnswer
     if answer.known:
         headers.append(DUPLICATE)
     return Produced(record.partition, payment.origin.encode(), answer.body, headers)
+
+
+def log_line(record: Record, payment: Transaction, line: bytes) -> Produced:
+    """Return the decision line of a payment, under its transaction_id: lines name no account."""
+    return Produced(record.partition, payment.transaction_id.encode(), line, _source(record))
 
 
 def dead_letter(record: Record, poison: Poison, limit: int) -> Produced:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fraud.settings import SettingsError
-from stream.webhook_events import EncodedEvent, signed_headers
+from fraud.webhooks import EncodedEvent, signed_headers
 
 ANSWER_BYTES = 65_536
 REFUSALS = (400, 413, 422)      # of the event itself; others concern the receiver and may pass

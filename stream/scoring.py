@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fraud.caller import Caller
-from fraud.decision import Refused
+from fraud.decision import Answered, Refused
 from fraud.errors import FraudError
 from fraud.history import StoreUnavailable
 from fraud.service import Service
@@ -50,6 +50,7 @@ class InProcess:
     def __init__(self, settings: StreamSettings):
         self._service = Service(settings, fallback_on_store_error=False)
         self._service.name_model()
+        self._has_log_topic = bool(settings.topic_decision_log)
 
     def score(self, payments: Sequence[Transaction], callers: Sequence[Caller]
               ) -> list[StreamAnswer | Poison]:
@@ -57,8 +58,14 @@ class InProcess:
             outcomes = self._service.score(payments, callers)
         except StoreUnavailable as error:
             raise ScoringUnavailable(str(error)) from error
-        return [Poison(outcome.code, outcome.message) if isinstance(outcome, Refused)
-                else StreamAnswer(outcome.body, outcome.decision is None) for outcome in outcomes]
+        return [self._answer(payment, outcome) for payment, outcome
+                in zip(payments, outcomes, strict=True)]
+
+    def _answer(self, payment: Transaction, outcome: Answered | Refused) -> StreamAnswer | Poison:
+        if isinstance(outcome, Refused):
+            return Poison(outcome.code, outcome.message)
+        line = self._service.log_line(payment, outcome) if self._has_log_topic else None
+        return StreamAnswer(outcome.body, outcome.decision is None, line)
 
     def refresh(self) -> None:
         self._service.refresh()

@@ -19,6 +19,8 @@ class StreamSettings(BrokerSettings, frozen=True):
 
     topic_transactions: Annotated[str, Meta(description="topic of payments")] = "transactions"
     topic_decisions: Annotated[str, Meta(description="topic of decisions")] = "decisions"
+    topic_decision_log: Annotated[str, Meta(description=(
+        "topic of decision lines, written in the transaction of the decisions; empty: none"))] = ""
     topic_dead_letters: Annotated[str, Meta(description=(
         "topic of messages that cannot be scored"))] = "transactions.dead-letter"
     stream_group: Annotated[str, Meta(description=(

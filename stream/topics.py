@@ -50,7 +50,8 @@ def wanted(settings: StreamSettings, partitions: int, replication: int) -> list[
             (settings.topic_transactions, MESSAGE_BYTES, 7),
             (settings.topic_decisions, MIB, 30),
             (settings.topic_dead_letters, DEAD_LETTER_BYTES, 30),
-            (settings.topic_labels, MIB, 400))]
+            (settings.topic_labels, MIB, 400),
+            (settings.topic_decision_log, MIB, 30)) if name]
 
 
 def create(admin: KafkaAdminClient, topics: list[Topic]) -> list[str]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import base64
 import logging
 import os
-import secrets
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from secrets import token_bytes
 from threading import Event
 
 import msgspec
@@ -26,13 +26,14 @@ from prometheus_client import start_http_server
 from fraud import logs
 from fraud.command_line import Arguments, command, parser
 from fraud.settings import SettingsError, from_environment
+from fraud.webhooks import SECRET_PREFIX, EncodedEvent, read_secrets
 from stream import webhook_metrics as metrics
 from stream.backoff import backoff
 from stream.delivery_queue import DeliveryQueue
 from stream.log_follower import LogFollower
 from stream.receiver import Attempt, Receiver
 from stream.settings import WebhookSettings
-from stream.webhook_events import SECRET_PREFIX, EncodedEvent, encoded_event, read_secrets
+from stream.webhook_events import encoded_event
 
 POLL_SECONDS = 0.2
 REFUSED_KEPT = 10_000
@@ -124,7 +125,7 @@ def main(arguments: Arguments) -> None:
                         help="queue the refused events again, then go on as usual")
     chosen = options.parse_args(arguments)
     if chosen.new_secret:
-        print(SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode())
+        print(SECRET_PREFIX + base64.b64encode(token_bytes(32)).decode())
         return
     run(from_environment(os.environ, WebhookSettings), chosen.retry_refused)
 
@@ -139,8 +140,8 @@ def run(settings: WebhookSettings, retry_refused: bool) -> None:
         raise SettingsError("FRAUD_DECISION_LOG is '-', which only its own process can read; give "
                             "servers and webhook the same file")
     logs.configure(settings.log_level)
-    receiver = Receiver(settings.webhook_url, read_secrets(settings.webhook_secret),
-                        settings.webhook_seconds)
+    secrets = read_secrets("FRAUD_WEBHOOK_SECRET", settings.webhook_secret)
+    receiver = Receiver(settings.webhook_url, secrets, settings.webhook_seconds)
     queue = DeliveryQueue(settings.webhook_queue)
     if retry_refused:
         logger.info("%s refused events are queued again", queue.requeue_refused())

@@ -1,30 +1,19 @@
-"""Events of the webhook: reviews and declines as CloudEvents, and their signature.
-
-CloudEvents 1.0 in JSON (https://cloudevents.io), signed as Standard Webhooks defines it
-(https://www.standardwebhooks.com): HMAC-SHA-256 of id, time of the attempt and body.
-"""
+"""Events of the webhook: reviews and declines as CloudEvents 1.0 in JSON (cloudevents.io)."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from fraud.decision import DecidedBy, Decision, History
 from fraud.reasons import Reason
-from fraud.settings import SettingsError
+from fraud.webhooks import EncodedEvent
 
-CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 SOURCE = "/fraud-detector"
 ALERTS = ("review", "decline")
-SECRET_PREFIX, SECRET_BYTES = "whsec_", range(24, 65)
 
 
 class AlertData(msgspec.Struct, frozen=True):
@@ -63,13 +52,6 @@ class CloudEvent(msgspec.Struct, frozen=True):
     datacontenttype: str = "application/json"
 
 
-class EncodedEvent(NamedTuple):
-    """An event to be delivered."""
-
-    id: str
-    body: bytes
-
-
 def encoded_event(line: bytes) -> EncodedEvent | None:
     """Return the event of a line of the decision log; None if it is approved.
 
@@ -93,42 +75,6 @@ def _data(decision: Decision) -> AlertData:
     values = {name: getattr(decision, name) for name in AlertData.__struct_fields__
               if name != "amount"}
     return AlertData(amount=decision.amount_cents / 100, **values)
-
-
-def read_secrets(configured: str) -> list[bytes]:
-    """Return the secrets of a setting, the newest first.
-
-    Raises:
-        SettingsError: there is none, or one is not `whsec_` and 24 to 64 bytes in base64.
-    """
-    secrets = []
-    for number, text in enumerate(filter(None, map(str.strip, configured.split(","))), 1):
-        try:
-            secret = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
-        except binascii.Error:
-            secret = b""
-        if not text.startswith(SECRET_PREFIX) or len(secret) not in SECRET_BYTES:
-            raise SettingsError(f"FRAUD_WEBHOOK_SECRET: secret {number} is not {SECRET_PREFIX} and "
-                                "24 to 64 bytes in base64; create one with "
-                                "python -m stream.webhook --new-secret")
-        secrets.append(secret)
-    if not secrets:
-        raise SettingsError("FRAUD_WEBHOOK_SECRET is empty; create a secret with "
-                            "python -m stream.webhook --new-secret")
-    return secrets
-
-
-def signed_headers(event: EncodedEvent, secrets: Sequence[bytes], now: int) -> dict[str, str]:
-    """Return the headers of an attempt, with a signature by each secret.
-
-    Args:
-        now: seconds since the epoch; receivers refuse old ones, so that nobody can replay an event.
-    """
-    content = b"%s.%d.%s" % (event.id.encode(), now, event.body)
-    signatures = [base64.b64encode(hmac.digest(secret, content, "sha256")).decode()
-                  for secret in secrets]
-    return {"Content-Type": CONTENT_TYPE, "webhook-id": event.id, "webhook-timestamp": str(now),
-            "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures)}
 
 
 _decode = msgspec.json.Decoder(Decision).decode

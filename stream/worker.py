@@ -1,9 +1,10 @@
 """The loop of a scorer: messages in, decisions and dead letters out, each message exactly once.
 
-A batch is one Kafka transaction of decisions, dead letters and offsets. The broker accepts offsets
-only from a group member in the generation that polled the batch, so a process that others replaced
-can commit nothing (KIP-447). After any failure both clients are replaced, which aborts the open
-transaction, and reading resumes after the last commit: every failure recovers in the same way.
+A batch is one Kafka transaction of decisions, their log lines, dead letters and offsets. The broker
+accepts offsets only from a group member in the generation that polled the batch, so a process that
+others replaced can commit nothing (KIP-447). After any failure both clients are replaced, which
+aborts the open transaction, and reading resumes after the last commit: every failure recovers in
+the same way.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Outputs(NamedTuple):
     """The outcomes of a batch."""
 
     decisions: list[Produced]
+    log_lines: list[Produced]       # none without a topic of decision lines
     dead_letters: list[Produced]
     reasons: Counter[str]           # of the dead letters
 
@@ -141,7 +143,7 @@ class Worker:
         callers = [messages.caller(record) for record, message in zip(records, parsed, strict=True)
                    if isinstance(message, Transaction)]
         answers = self._scoring.score(payments, callers) if payments else []
-        outputs = Outputs([], [], Counter())
+        outputs = Outputs([], [], [], Counter())
         answer_of = _by_position(parsed, answers)
         for position, (record, message) in enumerate(zip(records, parsed, strict=True)):
             outcome = message if isinstance(message, Poison) else answer_of[position]
@@ -151,6 +153,8 @@ class Worker:
                     messages.dead_letter(record, outcome, DEAD_LETTER_BYTES))
             elif isinstance(message, Transaction):
                 outputs.decisions.append(messages.decision(record, message, outcome))
+                if outcome.log_line:
+                    outputs.log_lines.append(messages.log_line(record, message, outcome.log_line))
         return outputs
 
     def produce(self, producer: KafkaProducer, batch: Batch, outputs: Outputs) -> None:
@@ -158,6 +162,7 @@ class Worker:
         settings = self._settings
         producer.begin_transaction()
         for topic, produced in ((settings.topic_decisions, outputs.decisions),
+                                (settings.topic_decision_log, outputs.log_lines),
                                 (settings.topic_dead_letters, outputs.dead_letters)):
             for partition, key, value, headers in produced:
                 producer.send(topic, value, key, headers, partition)

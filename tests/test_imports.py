@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     {"errors", "caller", "clock", "packing", "wording"},
     {"command_line", "published"},
-    {"transaction", "settings"},
-    {"windows", "brokers", "labels", "pseudonym"},
+    {"transaction", "settings", "change_history"},
+    {"windows", "brokers", "labels", "pseudonym", "webhooks"},
     {"history"},
     {"feature_inputs", "topics"},
     {"feature_definitions"},

@@ -8,7 +8,7 @@
 A bundle needs no training framework where it serves, and no pickle is loaded: only ONNX.
 """
 
-from fraud.bundle.loading import Bundle, load, model_files
+from fraud.bundle.loading import Bundle, load, model_files, read_champion_file
 from fraud.bundle.manifest import (
     CANARY_FILE, CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, BundleError, Calibration,
     CanaryPointer, Manifest, ModelManifest, Pointer, sha256)
@@ -38,5 +38,6 @@ __all__ = [
     "load",
     "model_files",
     "open_session",
+    "read_champion_file",
     "sha256",
 ]

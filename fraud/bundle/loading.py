@@ -9,10 +9,12 @@ from typing import TypeVar
 import msgspec
 import onnxruntime
 
-from fraud.bundle.manifest import MANIFEST_FILE, BundleError, Manifest, ModelManifest, sha256
+from fraud.bundle.manifest import (
+    MANIFEST_FILE, POINTER_FILE, BundleError, Manifest, ModelManifest, Pointer, sha256)
 from fraud.bundle.onnx_model import OnnxModel, open_session
 from fraud.bundle.policy import POLICY_FILE, Policy
 from fraud.features import FeatureTable
+from fraud.published import PublishedFolder
 
 Kind = TypeVar("Kind", Manifest, Policy)
 
@@ -28,6 +30,18 @@ class Bundle:
     fallback: OnnxModel
     digest: str             # sha256 of bundle.json
     policy_digest: str      # sha256 of policy.json
+
+
+def read_champion_file(location: str, name: str) -> bytes | None:
+    """Return a file of the champion of a folder or s3:// prefix, or of a bundle; None without one.
+
+    Raises:
+        PublishedError: the location cannot be read.
+    """
+    folder = PublishedFolder(location)
+    if pointer := folder.read(POINTER_FILE):
+        name = f"{msgspec.json.decode(pointer, type=Pointer).folder}/{name}"
+    return folder.read(name)
 
 
 def load(directory: Path | str, expected_digest: str | None = None, threads: int = 1) -> Bundle:

@@ -1,39 +1,98 @@
-"""Changes of the lists in force from a running program: one entry at a time, within a second.
+"""Publication of rule sets: a file and a pointer, in the folder from which programs take rules.
 
-`fraud.training.registry.rule_publication` publishes whole files. Both write a new rule set first
-and then move the pointer.
+The registry publishes whole files of rules and lists, the desk one list entry at a time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from threading import Lock
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
-from fraud import bundle
+from fraud import bundle, change_history
 from fraud.clock import now_ms
 from fraud.features import FeatureTable
 from fraud.published import PublishedFolder
 from fraud.rules.active import read_rule_set
 from fraud.rules.rule_set import (
-    POINTER_FILE, ListEntry, RulesError, RuleSet, RulesPointer, check, check_key, key_check)
+    POINTER_FILE, ListEntry, Rule, RulesError, RuleSet, RulesPointer, check, check_key, key_check,
+    summary)
+
+ATTEMPTS = 50       # to change one entry while others publish
+NOTHING = RuleSet(0, 0, "", "")
+Entries = tuple[ListEntry, ...]
+Item = TypeVar("Item", Rule, ListEntry)
+
+
+class RulesConflict(RulesError):
+    """Other rules were published since the ones that a rule set replaces were read."""
 
 
 @dataclass(frozen=True)
-class ListPublisher:
-    """Puts accounts on lists and takes them off.
+class RulePublisher:
+    """Publishes rule sets. Of two programs that publish at once, none overwrites the other.
 
     Args:
         location: the folder or s3:// prefix of `rules.json`.
         model_location: that of `champion.json`, whose features the rules are checked against.
-        account_key: FRAUD_ACCOUNT_KEY, by which the accounts are pseudonyms.
+        account_key: FRAUD_ACCOUNT_KEY, by which the accounts of entries are pseudonyms.
     """
 
     location: str
     model_location: str
     account_key: str
-    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def in_force(self) -> RuleSet | None:
+        """Return the published rule set; None without one.
+
+        Raises:
+            RulesError, PublishedError: it cannot be used or read.
+        """
+        return read_rule_set(self.location)
+
+    def next_version(self, before: RuleSet | None, by: str, reason: str, *,
+                     rules: tuple[Rule, ...] | None = None, entries: Entries | None = None
+                     ) -> RuleSet:
+        """Return a rule set to replace another one.
+
+        A part that is None stays as it was before, without those that have expired.
+        """
+        kept, now = before or NOTHING, now_ms()
+        return RuleSet(
+            version=kept.version + 1, published_at=now, published_by=by, reason=reason,
+            rules=_unexpired(kept.rules, now) if rules is None else rules,
+            entries=_unexpired(kept.entries, now) if entries is None else entries,
+            key_check=kept.key_check if entries is None else key_check(self.account_key))
+
+    def publish(self, rule_set: RuleSet) -> RulesPointer:
+        """Check a rule set against the champion and publish it: file first, then the pointer.
+
+        The change is kept in the history.
+
+        Raises:
+            RulesConflict: its version does not follow the published one.
+            RulesError: there is no champion, or the rules do not fit it.
+            PublishedError: the location cannot be read or written to.
+        """
+        check(rule_set, champion_features(self.model_location), now_ms())
+        content = msgspec.json.encode(rule_set)
+        digest, before = bundle.sha256(content), rule_set.version - 1
+        pointer = RulesPointer(rule_set.version, f"rules-{rule_set.version}-{digest[:8]}.json",
+                               digest)
+        folder = PublishedFolder(self.location)
+        folder.write(pointer.file, content)
+        if not folder.replace_if(POINTER_FILE, lambda present: _version(present) == before,
+                                 msgspec.json.format(msgspec.json.encode(pointer), indent=2)):
+            raise RulesConflict(
+                f"{self.location}: other rules were published meanwhile "
+                f"({summary(self.in_force())}); look at them with `registry rules`, then publish "
+                "again")
+        change_history.record(self.location, rule_set.published_by, "rules", str(before or ""),
+                              str(rule_set.version), rule_set.reason, file=pointer.file)
+        return pointer
 
     def put(self, entry: ListEntry, reason: str) -> int:
         """Put an account on a list and return the version of the new rule set.
@@ -44,7 +103,8 @@ class ListPublisher:
             RulesError: the entry has expired, there is no champion, or the key is another one.
             PublishedError: the location cannot be read or written to.
         """
-        return self._publish(entry, (entry,), reason)
+        return self._change_entries(
+            lambda entries: (*_without(entries, entry), entry), entry.author, reason)
 
     def remove(self, entry: ListEntry, by: str, reason: str) -> int:
         """Take an account off a list and return the version of the new rule set.
@@ -52,41 +112,22 @@ class ListPublisher:
         Raises:
             RulesError, PublishedError: see `put`.
         """
-        return self._publish(msgspec.structs.replace(entry, author=by), (), reason)
+        return self._change_entries(lambda entries: _without(entries, entry), by, reason)
 
-    def entries(self) -> tuple[ListEntry, ...]:
-        """Return the entries in force.
-
-        Raises:
-            RulesError, PublishedError: see `put`.
-        """
-        rule_set = read_rule_set(self.location)
-        return rule_set.entries if rule_set else ()
-
-    def _publish(self, changed: ListEntry, added: tuple[ListEntry, ...], reason: str) -> int:
+    def _change_entries(self, change: Callable[[Entries], Entries], by: str, reason: str) -> int:
+        """Publish changed entries; once more if other rules were published meanwhile."""
         if not self.account_key:
             raise RulesError("FRAUD_ACCOUNT_KEY is not set, so that no entry would match an "
                              "account; set the key of the servers")
-        folder = PublishedFolder(self.location)
-        with self._lock, folder.lock(f".{POINTER_FILE}.lock"):
-            before = read_rule_set(self.location) or RuleSet(0, 0, "", "")
+        for _ in range(ATTEMPTS):
+            before = self.in_force() or NOTHING
             check_key(before, self.account_key)
-            now, key = now_ms(), _key(changed)
-            kept = tuple(entry for entry in before.entries if _key(entry) != key
-                         and (entry.expires is None or entry.expires > now))
-            rule_set = RuleSet(
-                version=before.version + 1, published_at=now, published_by=changed.author,
-                reason=reason, rules=tuple(rule for rule in before.rules
-                                           if rule.expires is None or rule.expires > now),
-                entries=kept + added, key_check=key_check(self.account_key))
-            check(rule_set, champion_features(self.model_location), now)
-            content = msgspec.json.encode(rule_set)
-            digest = bundle.sha256(content)
-            pointer = RulesPointer(rule_set.version,
-                                   f"rules-{rule_set.version}-{digest[:8]}.json", digest)
-            folder.write(pointer.file, content)
-            folder.write(POINTER_FILE, msgspec.json.format(msgspec.json.encode(pointer), indent=2))
-        return rule_set.version
+            rule_set = self.next_version(before, by, reason,
+                                         entries=change(_unexpired(before.entries, now_ms())))
+            with suppress(RulesConflict):
+                return self.publish(rule_set).version
+        raise RulesConflict(f"{self.location}: others published rules {ATTEMPTS} times meanwhile; "
+                            "try again")
 
 
 def champion_features(location: str) -> FeatureTable:
@@ -94,12 +135,9 @@ def champion_features(location: str) -> FeatureTable:
 
     Raises:
         RulesError: there is none.
+        PublishedError: the location cannot be read.
     """
-    folder = PublishedFolder(location)
-    name = bundle.MANIFEST_FILE
-    if raw := folder.read(bundle.POINTER_FILE):
-        name = f"{msgspec.json.decode(raw, type=bundle.Pointer).folder}/{name}"
-    content = folder.read(name)
+    content = bundle.read_champion_file(location, bundle.MANIFEST_FILE)
     if content is None:
         raise RulesError(f"{location}: holds no champion to check the rules against; train a model "
                          "first, or set FRAUD_MODEL")
@@ -107,5 +145,19 @@ def champion_features(location: str) -> FeatureTable:
     return FeatureTable(manifest.types, manifest.left_out)
 
 
+def _version(pointer: bytes | None) -> int:
+    """Return the version that a pointer names; 0 without one."""
+    return int(msgspec.json.decode(pointer, type=RulesPointer).version) if pointer else 0
+
+
+def _without(entries: Entries, entry: ListEntry) -> Entries:
+    """Return the entries that are not of the same account, list and side."""
+    return tuple(each for each in entries if _key(each) != _key(entry))
+
+
 def _key(entry: ListEntry) -> tuple[str, str, str]:
     return entry.account, entry.list, entry.side
+
+
+def _unexpired(items: tuple[Item, ...], now: int) -> tuple[Item, ...]:
+    return tuple(item for item in items if item.expires is None or item.expires > now)

@@ -102,6 +102,15 @@ class RulesPointer(msgspec.Struct, frozen=True):
     sha256: str
 
 
+def summary(rule_set: RuleSet | None) -> str:
+    """Return the version of a rule set, its size and its origin, for people."""
+    if rule_set is None:
+        return "there are no rules or lists"
+    return (f"version {rule_set.version}: {len(rule_set.rules):,} rules, "
+            f"{len(rule_set.entries):,} list entries, published by {rule_set.published_by} on "
+            f"{utc_second(rule_set.published_at)}: {rule_set.reason}")
+
+
 def key_check(account_key: str) -> str:
     """Return a text that tells one FRAUD_ACCOUNT_KEY from another; "" without a key."""
     return pseudonym(account_key.encode(), "key check") if account_key else ""

@@ -1,11 +1,14 @@
 """Nobody gets in without signing in, from another site, or by a crafted request."""
 
 import re
+import socket
 
 import pytest
 import requests
 
+from fraud import change_history
 from fraud.rules.active import read_rule_set
+from fraud.training.registry import publication
 from tests.desk.running import account, csrf_of, decision, eventually, write_log
 from tests.serve.running import environment
 
@@ -149,7 +152,9 @@ def test_the_text_of_others_is_shown_as_text(desk):
 @pytest.mark.parametrize("path", [
     "/cases/0", "/cases/99999", "/cases/99999999999999999999", "/cases/-1", "/cases/x",
     "/accounts/x", "/accounts/" + "g" * 32, "/static/../app.py", "/static/%2e%2e/app.py",
-    "/queue?view=x", "/queue?least=x", "/queue?after=x", "/queue?after=1:x", "/trail?before=x"])
+    "/queue?view=x", "/queue?least=x", "/queue?after=x", "/queue?after=1:x", "/trail?before=x",
+    "/queue?least=nan", "/queue?most=inf", "/queue?least=1e300", "/queue?least=-1",
+    "/queue?after=nan:1", "/queue?after=1:99999999999999999999", "/trail?before=" + "9" * 5_000])
 def test_a_path_that_leads_nowhere_is_said_so(desk, path):
     assert desk.client().get(path).status_code in (400, 404)
 
@@ -164,6 +169,30 @@ def test_a_form_with_anything_else_changes_nothing(desk, form):
         form = {**form, "outcome": "maybe"}
     assert ana.post(f"/cases/{before[0]}/decide", **form).status_code == 409
     assert ana.case_ids() == before
+
+
+@pytest.mark.parametrize(("path", "form"), [
+    (f"/cases/{2**64}/take", {}), (f"/cases/{2**64}/reopen", {}),
+    ("/cases/1/decide", {"outcome": "maybe", "incident": "9" * 5_000}),
+    ("/undo", {"ids": "9" * 5_000}), ("/undo", {"ids": "\u0661"}),
+    ("/accounts/" + "0" * 32 + "/list", {"list": "deny", "side": "both", "reason": "x",
+                                         "days": "9" * 5_000}),
+    ("/accounts/" + "0" * 32 + "/list", {"list": "deny", "side": "both", "days": "1",
+                                         "reason": "two\nlines"})])
+def test_numbers_and_text_that_no_page_sends_are_refused(desk, path, form):
+    assert sign_in(desk, "ana").post(path, **form).status_code in (404, 409)
+
+
+@pytest.mark.parametrize("headers", [
+    {"Cookie": b"desk=\xff"}, {"X-CSRF-Token": b"\xff"}, {"Origin": "http://[bad"},
+    {"Content-Type": "multipart/form-data; boundary=x"}, {"X-Forwarded-For": "1.2.3.4, \t"},
+    {"Content-Type": "application/json"}])
+def test_headers_that_are_no_text_are_not_an_error_of_the_desk(desk, headers):
+    ana = sign_in(desk, "ana")
+    response = ana.session.post(desk.url + "/next", b"\xff\xfe", headers=headers, timeout=30,
+                                allow_redirects=False)
+    assert response.status_code in (303, 400, 403)
+    assert "a page failed" not in desk.log.read_text()
 
 
 def test_large_bodies_are_refused(desk):
@@ -205,6 +234,15 @@ def test_people_change_their_password(desk):
     desk.client("zoe", "long enough 123")
 
 
+def test_present_passwords_are_not_guessed_in_a_session(desk):
+    old = desk.add("eva")
+    eva = desk.client("eva", old)
+    for _ in range(5):
+        assert eva.post("/password", old="wrong", new="long enough 123").status_code == 409
+    assert "too many failed" in eva.post("/password", old=old, new="long enough 123").text
+    assert eva.get("/queue").ok
+
+
 def test_a_trusted_proxy_names_people(start_desk, tmp_path):
     desk = start_desk()
     desk.add("ana")
@@ -218,7 +256,20 @@ def test_a_trusted_proxy_names_people(start_desk, tmp_path):
     assert "secure" in page.headers["Set-Cookie"].lower()
     assert requests.get(f"{desk.url}/queue", headers={"X-User": "nobody"},
                         timeout=30).status_code == 403
+    token = session.cookies["__Host-desk"]      # alone it is worth nothing: the proxy names people
+    assert requests.get(f"{desk.url}/queue", headers={"Cookie": f"__Host-desk={token}"},
+                        timeout=30).url.startswith(f"{desk.url}/sign-in")
+    assert twice(desk, "X-User: ana", "X-User: admin") == twice(
+        desk, "X-User: admin", "X-User: ana") == 403
     assert csrf_of(page.text)
+
+
+def twice(desk, *lines: str) -> int:
+    """The status of a request with header lines that a client library would join."""
+    with socket.create_connection(("127.0.0.1", desk.port), 30) as connection:
+        connection.sendall("\r\n".join([
+            "GET /queue HTTP/1.1", "Host: desk", *lines, "Connection: close", "", ""]).encode())
+        return int(connection.makefile("rb").readline().split()[1])
 
 
 def test_requests_around_the_proxy_are_refused(start_desk):
@@ -232,8 +283,6 @@ def test_requests_around_the_proxy_are_refused(start_desk):
 
 
 def test_a_list_is_published_with_author_reason_and_expiry(start_desk, make_bundle, tmp_path):
-    from fraud.training.registry import publication
-
     make_bundle(tmp_path / "bundle")
     publication.publish(tmp_path / "bundle", "fraud-detector", str(tmp_path / "models"))
     desk = start_desk()
@@ -248,6 +297,42 @@ def test_a_list_is_published_with_author_reason_and_expiry(start_desk, make_bund
     admin.post(f"/accounts/{account('C2')}/unlist", list="deny", side="destination")
     assert read_rule_set(str(tmp_path / "models")).entries == ()
     assert "unlisted" in admin.get("/trail").text
+
+
+def test_an_analyst_lists_accounts_of_the_case_and_shortens_no_entry_of_a_lead(
+        start_desk, make_bundle, tmp_path):
+    make_bundle(tmp_path / "bundle")
+    publication.publish(tmp_path / "bundle", "fraud-detector", str(tmp_path / "models"))
+    write_log(tmp_path / "decisions.jsonl", decision("t-1"))
+    desk = start_desk()
+    ana, lead = desk.client("ana", desk.add("ana")), desk.client()
+    [case] = ana.wait_for_cases(1)
+    form = {"list": "deny", "side": "both", "days": "30", "reason": "mule"}
+
+    def answer(client, name: str, **changes) -> int:
+        return client.post(f"/accounts/{account(name)}/list", **{**form, **changes}).status_code
+
+    assert answer(ana, "C3", case_id=case) == 409           # of another account
+    assert answer(ana, "C1", case_id="99999") == 404
+    assert read_rule_set(str(tmp_path / "models")) is None
+    assert answer(ana, "C1", case_id=case) == 200
+    assert answer(lead, "C2", days="365") == 200
+    assert answer(ana, "C2", days="1") == 409
+    assert answer(ana, "C2", days="366") == answer(lead, "C2", days="1") == 200
+    assert [change.by for change in change_history.read([str(tmp_path / "models")])] == [
+        "ana", "admin", "ana", "admin"]
+
+
+@pytest.mark.slow
+def test_thresholds_that_could_not_be_published_are_in_the_trail_as_failed(
+        start_desk, make_bundle, tmp_path):
+    make_bundle(tmp_path / "bundle")
+    publication.publish(tmp_path / "bundle", "fraud-detector", str(tmp_path / "models"))
+    lead = start_desk(MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db").client()
+    assert lead.post("/look/publish", review="500", decline="500", reason="--force"
+                     ).status_code == 409
+    trail = lead.get("/trail").text
+    assert "thresholds-failed" in trail and ": --force" in trail
 
 
 def test_any_payment_can_become_a_case(start_desk, tmp_path):

@@ -1,5 +1,9 @@
 """Decisions happen once, leave a label, and can be undone while it is here."""
 
+import random
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import msgspec
 import pytest
 from sqlalchemy import select
@@ -110,9 +114,9 @@ def test_a_large_amount_needs_a_second_person(database, settings, ana, ben):
     assert [case(database, number).status for number in (1, 2)] == ["closed", "second"]
     assert len(waiting(database)) == 1
     with pytest.raises(DecidingError), database.writing() as session:
-        deciding.answer_proposal(session, settings, ana, 2, True, NOW)
+        deciding.answer_proposal(session, settings, ana, 2, "fraud", True, NOW)
     with database.writing() as session:
-        deciding.answer_proposal(session, settings, ben, 2, True, NOW + MINUTE)
+        deciding.answer_proposal(session, settings, ben, 2, "fraud", True, NOW + MINUTE)
     assert [label["label_time"] for label in waiting(database)] == [NOW, NOW + MINUTE]
     assert case(database, 2).confirmed_by == ben.id
 
@@ -121,9 +125,63 @@ def test_a_second_person_who_disagrees_puts_the_case_back(database, settings, an
     settings = msgspec.structs.replace(settings, desk_four_eyes_amount=2_000)
     decide(database, settings, ana, [2])
     with database.writing() as session:
-        deciding.answer_proposal(session, settings, ben, 2, False, NOW)
+        deciding.answer_proposal(session, settings, ben, 2, "fraud", False, NOW)
     assert (case(database, 2).status, case(database, 2).outcome) == ("open", None)
     assert waiting(database) == []
+
+
+def test_a_second_person_agrees_only_with_the_proposal_that_was_read(
+        database, settings, ana, ben):
+    settings = msgspec.structs.replace(settings, desk_four_eyes_amount=2_000)
+    decide(database, settings, ana, [2])
+    with database.writing() as session:
+        deciding.undo(session, settings, ana, [2], NOW + 1)
+    decide(database, settings, ana, [2], "legitimate", NOW + 2)
+    with pytest.raises(DecidingError, match="changed"), database.writing() as session:
+        deciding.answer_proposal(session, settings, ben, 2, "fraud", True, NOW + 3)
+    assert (case(database, 2).status, waiting(database)) == ("second", [])
+
+
+# From a state and an action of the trail to the next state.
+STATES = {("open", "proposed"): "second", ("second", "agreed"): "closed",
+          ("second", "disagreed"): "open", ("second", "undone"): "open",
+          ("closed", "undone"): "open", ("closed", "reopened"): "open"}
+
+
+def test_actions_of_several_people_at_once_happen_one_after_the_other(
+        database, settings, ana, ben):
+    settings = msgspec.structs.replace(settings, desk_four_eyes_amount=2_000)
+
+    def act(seed: int) -> None:
+        chance, person = random.Random(seed), (ana, ben)[seed % 2]
+        for _ in range(60):
+            outcome = chance.choice(("fraud", "legitimate"))
+            with suppress(DecidingError), database.writing() as session:
+                match chance.randrange(4):
+                    case 0:
+                        deciding.decide(session, settings, person, [2], outcome, "", NOW)
+                    case 1:
+                        deciding.undo(session, settings, person, [2], NOW + 1)
+                    case 2:
+                        deciding.answer_proposal(session, settings, person, 2, outcome,
+                                                 chance.random() < 0.7, NOW)
+                    case _:
+                        deciding.reopen(session, person, 2)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(act, range(4)))
+    with database.reading() as session:
+        entries = session.scalars(select(TrailEntry).where(TrailEntry.case_id == 2)
+                                  .order_by(TrailEntry.id)).all()
+    state, labels = "open", 0
+    for entry in entries:
+        labels = 0 if entry.action == "undone" else labels + (entry.action == "agreed")
+        state = STATES[state, entry.action]
+    assert state == case(database, 2).status
+    assert {"proposed", "undone"} <= {entry.action for entry in entries}
+    assert len(waiting(database)) == labels
+    if state == "closed":
+        assert waiting(database)[-1]["is_fraud"] == (case(database, 2).outcome == "fraud")
 
 
 def test_a_reopened_case_gets_a_later_label(database, settings, ana):

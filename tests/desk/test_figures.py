@@ -43,7 +43,7 @@ def test_the_queue_by_day(database, settings, ana):
     assert money["stopped by reviews"] == figures.Estimate(100.0, 100.0, 100.0, 2)
     assert money["missed in approvals"].sample == 0
     assert pairs == [("review", "approve", 3)]
-    assert [each.payment.transaction_id for each in largest] == ["t-3", "t-2", "t-1"]
+    assert [payment.transaction_id for payment, _ in largest] == ["t-3", "t-2", "t-1"]
 
 
 def test_wilson_agrees_with_the_published_example():

@@ -4,14 +4,14 @@ import pytest
 from sqlalchemy import select
 
 from desk import outbox
-from desk.doors import DeliveryError
 from desk.outbox import Outbox
+from desk.sinks import DeliveryError
 from desk.tables import Case, Delivery
 from tests.desk.running import NOW, decision, write_log
 
 
 class Receiver:
-    """A door that takes entries, is away, or refuses some of them."""
+    """A sink that takes entries, is away, or refuses some of them."""
 
     def __init__(self) -> None:
         self.taken, self.refused, self.away = [], set(), False

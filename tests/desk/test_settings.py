@@ -13,8 +13,8 @@ SECRET = "whsec_" + "A" * 32
     ({"PROXY_ADDRESS": "proxy"}, "is not an IP address or network"),
     ({"TLS_KEY": "key.pem"}, "go together"),
     ({"LINKS": "Report=javascript:alert(1)"}, "is not a URL"),
-    ({"WEBHOOK": "https://caller/"}, "whsec_ and at least 24 bytes"),
-    ({"WEBHOOK": "https://caller/", "WEBHOOK_SECRET": "whsec_QUJD"}, "at least 24 bytes"),
+    ({"WEBHOOK": "https://caller/"}, "_SECRET is empty"),
+    ({"WEBHOOK": "https://caller/", "WEBHOOK_SECRET": "whsec_QUJD"}, "24 to 64 bytes"),
     ({"WEBHOOK": "https://caller/", "WEBHOOK_SECRET": "A" * 32}, "whsec_"),
     ({"WEBHOOK": "file:///etc/passwd", "WEBHOOK_SECRET": SECRET}, "is not a URL"),
     ({"SAMPLE_SHARE": "2"}, "share of approvals")])
@@ -30,4 +30,4 @@ def test_links_and_a_network_are_read():
         "FRAUD_DESK_WEBHOOK_SECRET": SECRET})
     assert settings.links == [("Report", "/report"), ("Grafana", "https://grafana/d/1")]
     assert settings.is_secure
-    assert len(settings.webhook_key) == 24
+    assert list(map(len, settings.webhook_secrets)) == [24]

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from desk import worklist
+from desk.forms import FormError
 from desk.people import by_name
 from desk.tables import Person
-from desk.worklist import FilterError, Filters, parse_filters
+from desk.worklist import Filters, parse_filters
 from tests.desk.running import NOW, account, decision, write_log
 
 
@@ -52,7 +53,7 @@ def test_filters(queue, database, ana, given, matches):
 
 @pytest.mark.parametrize("given", [{"view": "nonsense"}, {"least": "much"}])
 def test_a_filter_that_cannot_be_used_is_an_error(given):
-    with pytest.raises(FilterError):
+    with pytest.raises(FormError):
         parse_filters(given)
 
 
@@ -78,7 +79,7 @@ def test_twenty_people_at_once_take_different_cases(queue, database, settings):
     def take(number: int) -> int | None:
         with database.writing() as session:
             person = by_name(session, f"p{number}")
-            return worklist.take_next(session, settings, person, Filters(), NOW)
+            return worklist.take_next(session, settings, person, NOW)
 
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(take, range(21)))

@@ -15,7 +15,7 @@ from fraud.rules.rule_set import Condition, ListEntry, Rule, RuleSet, key_check
 from fraud.service import Service
 from fraud.settings import Settings, SettingsError
 from fraud.shadow import ShadowScorer
-from fraud.training.registry import publication, rule_publication
+from fraud.training.registry import publication
 from fraud.windows import COUNT_NAMES
 from tests.factories import NOON, payment
 
@@ -216,17 +216,18 @@ def test_no_answer_comes_from_a_half_read_rule_set(
     folder = str(tmp_path / "models")
     monkeypatch.setenv("FRAUD_MODEL", folder)
     publication.publish(bundle_directory, "fraud-detector", folder)
+    publisher = publication.rule_publisher()
     entries = tuple(ListEntry(f"{number:032x}", "deny", "mule", "ana")
                     for number in range(10_000))
-    digests = {"1": rule_publication.publish(numbered_rules(1, entries), folder).sha256}
+    digests = {"1": publisher.publish(numbered_rules(1, entries)).sha256}
     service = service_of(tmp_path / "models", tmp_path / "log")
     done = threading.Event()
 
     def publish() -> None:
         try:
             for version in range(2, sets + 1):
-                digests[str(version)] = rule_publication.publish(
-                    numbered_rules(version, entries), folder).sha256
+                digests[str(version)] = publisher.publish(
+                    numbered_rules(version, entries)).sha256
         finally:
             done.set()
 

@@ -43,6 +43,12 @@ class FakeConsumer:
     def assign(self, partitions):
         self.positions = dict.fromkeys(partitions, 0)
 
+    def assignment(self):
+        return set(self.positions)
+
+    def close(self):
+        """Nothing is open."""
+
     def seek_to_beginning(self, *partitions):
         assert set(partitions) == set(self.positions)
 

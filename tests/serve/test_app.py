@@ -18,7 +18,7 @@ from fraud.features import DEFAULT
 from fraud.rules.rule_set import Condition, Rule, RulesError, RuleSet
 from fraud.service import Service
 from fraud.settings import Settings
-from fraud.training.registry import publication, rule_publication
+from fraud.training.registry import publication
 from fraud.transaction import parse
 from fraud.windows import COUNT_NAMES, WINDOWS
 from serve.app import _drain
@@ -308,7 +308,7 @@ def test_rules_bite_within_two_seconds_and_broken_ones_do_not(
     assert server.score("before", amount=0).json()["decided_by"] == "model"
     rule = Rule("all", "decline", "why", "ana", (Condition("amount", ">=", 0.0),))
     monkeypatch.setenv("FRAUD_MODEL", models)
-    rule_publication.publish(RuleSet(1, 0, "ana", "a wave", (rule,)), models)
+    publication.rule_publisher().publish(RuleSet(1, 0, "ana", "a wave", (rule,)))
     published = time.monotonic()
     wait_for(lambda: server.score(os.urandom(8).hex(), amount=0).json()["decided_by"] == "rule")
     assert time.monotonic() - published <= 2

@@ -17,6 +17,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client.parser import text_string_to_metric_families
 
 from fraud.brokers import connection
+from fraud.labels import Label
 from fraud.training.simulate.simulator import START
 from stream import clients, topics
 from stream.settings import read_stream_settings
@@ -44,6 +45,16 @@ def payments(count: int, accounts: int = 100, start: int = 0) -> list[dict]:
     return [payment(f"t-{number}", event_time=START + number * 1_000, amount=number % 20,
                     origin=f"C{number % accounts}", destination=f"C{(number + 1) % accounts}")
             for number in range(start, start + count)]
+
+
+def labels_of(sent: Iterable[dict]) -> list[bytes]:
+    """Labels of every second payment with its accounts, of which a third are legitimate; every
+    fifth label is sent twice."""
+    labels = [msgspec.json.encode(Label(
+        item["transaction_id"], int(index % 3 > 0), item["event_time"] + 60_000,
+        origin=item["origin"], destination=item["destination"]))
+        for index, item in enumerate(sent) if index % 2 == 0]
+    return labels + labels[::5]
 
 
 def headers(record: ConsumerRecord) -> dict[str, str]:
@@ -108,8 +119,9 @@ class Stream:
             "KAFKA_BOOTSTRAP_SERVERS": address, "FRAUD_STREAM_GROUP": f"group-{name}",
             "FRAUD_TOPIC_TRANSACTIONS": f"transactions-{name}",
             "FRAUD_TOPIC_DECISIONS": f"decisions-{name}",
+            "FRAUD_TOPIC_DECISION_LOG": f"decision-log-{name}",
             "FRAUD_TOPIC_DEAD_LETTERS": f"dead-letters-{name}",
-            "FRAUD_TOPIC_LABELS": f"labels-{name}",
+            "FRAUD_TOPIC_LABELS": f"labels-{name}", "FRAUD_LABEL_GROUP": f"labels-{name}",
             "FRAUD_SESSION_MS": str(SESSION_MS),
             "FRAUD_BACKOFF_SECONDS": "1", "FRAUD_CLOCK": "event", "FRAUD_METRICS_PORT": "0",
             "FRAUD_MODEL": str(directory / "bundle"), "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY,
@@ -147,8 +159,23 @@ class Stream:
         self._scorers.append(scorer)
         return scorer
 
+    def recorder(self, *arguments: str, module: str = "stream.labels", **changes) -> ScorerProcess:
+        return self.scorer(*arguments, module=module, **changes)
+
+    def committed_labels(self) -> int:
+        """The labels whose offsets the group of recorders has committed."""
+        with KafkaConsumer(**connection(self.settings), enable_auto_commit=False,
+                           group_id=self.settings.label_group) as reader:
+            offsets = [reader.committed(TopicPartition(self.settings.topic_labels, number),
+                                        timeout_ms=10_000) for number in range(PARTITIONS)]
+        return sum(offset.offset if hasattr(offset, "offset") else offset or 0
+                   for offset in offsets)
+
     def decisions(self, count: int, seconds: float = 60) -> list[ConsumerRecord]:
         return self.committed(self.settings.topic_decisions, count, seconds)
+
+    def log_lines(self, count: int, seconds: float = 60) -> list[ConsumerRecord]:
+        return self.committed(self.settings.topic_decision_log, count, seconds)
 
     def dead_letters(self, count: int, seconds: float = 60) -> list[ConsumerRecord]:
         return self.committed(self.settings.topic_dead_letters, count, seconds)

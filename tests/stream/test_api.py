@@ -67,7 +67,8 @@ def test_an_api_without_its_store_is_no_answer(serve):
 @pytest.mark.system
 def test_an_unavailable_api_postpones_scoring(stream, serve, redis_url):
     server = serve(FRAUD_HISTORY=redis_url)
-    scorer = stream.scorer("--api", server.url, FRAUD_STREAM_BATCH="50")
+    scorer = stream.scorer("--api", server.url, FRAUD_STREAM_BATCH="50",
+                           FRAUD_TOPIC_DECISION_LOG="")
     sent = payments(2_000)
     stream.send(sent[:1_000])
     stream.decisions(100)

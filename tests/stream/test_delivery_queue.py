@@ -3,9 +3,9 @@ import sqlite3
 import pytest
 
 from fraud.settings import SettingsError
+from fraud.webhooks import EncodedEvent
 from stream.delivery_queue import DeliveryQueue
 from stream.log_follower import LogPosition
-from stream.webhook_events import EncodedEvent
 
 EVENTS = [EncodedEvent(f"e-{number}", b"body %d" % number) for number in range(4)]
 PLACE = LogPosition("ab", 3, 17)

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
-from fraud.brokers import connection
 from fraud.history import KnownFraud
 from fraud.labels import Label
 from fraud.pseudonym import with_pseudonyms
@@ -20,7 +18,7 @@ from fraud.windows import COUNT_NAMES
 from stream import labels
 from stream.settings import StreamSettings
 from tests.factories import NOON, payment
-from tests.stream.running import ACCOUNT_KEY, PARTITIONS, eventually
+from tests.stream.running import ACCOUNT_KEY, eventually
 
 INVALID = (b"fraud!", None, b'{"transaction_id": "t-1", "is_fraud": 2, "label_time": 1}')
 
@@ -42,20 +40,6 @@ def encoded(transaction_id: str, is_fraud: int = 1, **changes) -> bytes:
     return msgspec.json.encode(Label(transaction_id, is_fraud, NOON, **changes))
 
 
-def start(stream, *arguments: str, module: str = "stream.labels"):
-    return stream.scorer(*arguments, module=module)
-
-
-def committed(stream) -> int:
-    """The labels whose offsets the group has committed."""
-    with KafkaConsumer(**connection(stream.settings), enable_auto_commit=False,
-                       group_id=stream.settings.label_group) as reader:
-        partitions = [TopicPartition(stream.settings.topic_labels, number)
-                      for number in range(PARTITIONS)]
-        offsets = [reader.committed(partition, timeout_ms=10_000) for partition in partitions]
-    return sum(offset.offset if hasattr(offset, "offset") else offset or 0 for offset in offsets)
-
-
 def test_each_fraud_counts_once_though_programs_are_killed(recorded, store):
     chance = random.Random(3)
     payments = [with_pseudonyms(ACCOUNT_KEY.encode(), payment(
@@ -68,10 +52,10 @@ def test_each_fraud_counts_once_though_programs_are_killed(recorded, store):
     chance.shuffle(messages)
     recorded.send_labels(*messages)
     for step in ("after-label", "after-record"):
-        dying = start(recorded, "SIGKILL", step, "2", module="tests.stream.dying")
+        dying = recorded.recorder("SIGKILL", step, "2", module="tests.stream.dying")
         assert dying.process.wait(60) == -signal.SIGKILL, recorded.log()
-    program = start(recorded)
-    eventually(lambda: committed(recorded) == len(messages), 60)
+    program = recorded.recorder()
+    eventually(lambda: recorded.committed_labels() == len(messages), 60)
     assert program.stop() == 0, recorded.log()
 
     last = [with_pseudonyms(ACCOUNT_KEY.encode(), payment(
@@ -91,15 +75,15 @@ def test_a_store_that_is_away_delays_labels_and_loses_none(make_stream, broker, 
     redis = own_redis("--appendonly", "yes", "--appendfsync", "always")
     stream = make_stream(broker, FRAUD_HISTORY=redis.url, FRAUD_HISTORY_DEADLINE_MS="2000",
                          FRAUD_BACKOFF_SECONDS="0.5")
-    program = start(stream)
+    program = stream.recorder()
     stream.send_labels(encoded("a", origin="C1"))
-    eventually(lambda: committed(stream) == 1)
+    eventually(lambda: stream.committed_labels() == 1)
     redis.kill()
     stream.send_labels(encoded("b", origin="C1"), *INVALID, encoded("c"))
     eventually(lambda: program.said("resuming after the last commit: Redis"))
-    assert committed(stream) == 1
+    assert stream.committed_labels() == 1
     redis.start()
-    eventually(lambda: committed(stream) == 3 + len(INVALID))
+    eventually(lambda: stream.committed_labels() == 3 + len(INVALID))
     counted = {key[1]: value for key, value in program.metrics().items()
                if key[0] == "fraud_labels_total"}
     assert counted["counted"] == 2 and counted["unknown"] == 1 and counted["invalid"] == 3
@@ -115,6 +99,6 @@ def test_settings_by_which_labels_would_reach_no_account_are_refused(settings, m
 
 
 def test_a_missing_topic_ends_the_program(recorded):
-    program = recorded.scorer(module="stream.labels", FRAUD_TOPIC_LABELS="no-such")
+    program = recorded.recorder(FRAUD_TOPIC_LABELS="no-such")
     assert program.process.wait(60) == 2
     assert program.said("error: topic 'no-such' is missing on")

@@ -6,7 +6,11 @@ import sys
 import msgspec
 import pytest
 
+from fraud.decision import Decision, answered
+from fraud.settings import SettingsError
 from stream import clients
+from stream.scorer import open_backend
+from stream.settings import StreamSettings
 from tests.stream.running import environment, eventually, headers, payment, payments, source
 
 
@@ -32,6 +36,35 @@ def test_a_repeated_payment_repeats_its_answer_and_says_so(stream):
     assert "duplicate" not in headers(first)
     assert headers(second)["duplicate"] == "true"
     assert scorer.stop() == 0
+
+
+def test_a_decision_line_is_in_its_topic_and_that_of_a_repeat_has_no_features(stream, tmp_path):
+    log = tmp_path / "decisions"
+    scorer = stream.scorer(FRAUD_DECISION_LOG=str(log))
+    stream.send([payment()])
+    [line] = stream.log_lines(1)
+    [record] = stream.decisions(1)
+    assert line.value == log.read_bytes().rstrip(b"\n")
+    assert (line.key, line.partition, source(line)) == (b"t-1", record.partition, source(record))
+    stream.send([payment()])
+    first, repeat = (msgspec.json.decode(each.value, type=Decision) for each in sorted(
+        stream.log_lines(2), key=lambda each: each.offset))
+    assert first.features and not repeat.features
+    assert answered(repeat).body == answered(first).body == record.value
+    assert (repeat.origin, repeat.amount_cents) == (first.origin, first.amount_cents)
+    assert scorer.stop() == 0 and len(log.read_bytes().splitlines()) == 1
+
+
+def test_without_a_topic_of_decision_lines_none_is_written(stream):
+    scorer = stream.scorer(FRAUD_TOPIC_DECISION_LOG="")
+    stream.send([payment()])
+    assert stream.decisions(1) and not stream.log_lines(0)
+    assert scorer.stop() == 0
+
+
+def test_with_an_api_a_topic_of_decision_lines_is_refused():
+    with pytest.raises(SettingsError, match="FRAUD_TOPIC_DECISION_LOG is 'log', but with --api"):
+        open_backend(StreamSettings(topic_decision_log="log"), "http://localhost", demo=False)
 
 
 def test_ids_of_a_message_go_on_to_its_outcome_and_the_decision_log(stream, tmp_path):

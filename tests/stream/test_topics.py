@@ -23,7 +23,7 @@ def test_topics_are_made_once_and_are_what_was_asked_for(stream):
                           capture_output=True)
     assert done.returncode == 0, done.stderr
     assert f"{stream.settings.stream_group}: created" in done.stdout
-    assert done.stdout.count("exists") == 3
+    assert done.stdout.count("exists") == 4
 
 
 def test_differences_are_said_and_nothing_is_changed(stream):

@@ -276,4 +276,4 @@ def test_a_setting_that_cannot_be_used_is_one_line(start, tmp_path, settings, me
 
 def test_a_new_secret_can_be_used(capsys):
     webhook.main(["--new-secret"])
-    assert len(webhook.read_secrets(capsys.readouterr().out.strip())[0]) == 32
+    assert len(webhook.read_secrets("SECRET", capsys.readouterr().out.strip())[0]) == 32

@@ -19,9 +19,10 @@ from stream import positions
 from stream.broker import Broker, free_port
 from stream.scoring import InProcess
 from stream.worker import Worker
-from tests.stream.dying import STEPS
-from tests.stream.proof import all_take_part, exactly_once
-from tests.stream.running import PARTITIONS, SESSION_MS, eventually, headers, payments, source
+from tests.stream.dying import LABEL_STEPS, STEPS
+from tests.stream.proof import all_take_part, exactly_once, labels_once
+from tests.stream.running import (
+    PARTITIONS, SESSION_MS, eventually, headers, labels_of, payments, source)
 
 DYING = "tests.stream.dying"
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -29,17 +30,26 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 def test_a_scorer_killed_at_each_step_doubles_and_loses_nothing(
         broker, make_stream, redis_url, busy_folder, tmp_path):
-    """Challenger, canary and rules are on."""
+    """Challenger, canary and rules are on, and so are labels, whose recorders are killed too."""
     stream = make_stream(broker, FRAUD_HISTORY=redis_url, FRAUD_HISTORY_DEADLINE_MS="2000",
                          FRAUD_MODEL=busy_folder, FRAUD_DECISION_LOG=str(tmp_path / "log"))
     sent = payments(3_000)
+    labels = labels_of(sent)
     stream.send(sent)
-    for step in STEPS:
-        scorer = stream.scorer("SIGKILL", step, "2", module=DYING, FRAUD_STREAM_BATCH="100")
-        assert scorer.process.wait(30) == -signal.SIGKILL, step
+    stream.send_labels(*labels)
+    die_at_each_step(stream, 100)
     stream.scorer()
+    stream.recorder()
     exactly_once(stream, sent)
     all_take_part(stream, sent)
+    labels_once(stream, labels)
+
+
+def die_at_each_step(stream, batch: int) -> None:
+    """Scorers and recorders kill themselves in their second batch, one after the other."""
+    for step in (*STEPS, *LABEL_STEPS):
+        dying = stream.scorer("SIGKILL", step, "2", module=DYING, FRAUD_STREAM_BATCH=str(batch))
+        assert dying.process.wait(60) == -signal.SIGKILL, step
 
 
 @pytest.mark.parametrize("step", [
@@ -285,11 +295,12 @@ def test_crash_proof(make_stream, own_broker, own_redis, busy_folder, tmp_path, 
                      record_property):
     """Kills at random and at each step, a restart of the broker and one of the store, under load.
 
-    Challenger, canary and rules are on. Its long form is make crash-proof.
+    Challenger, canary and rules are on, and labels arrive between payments; their recorders are
+    killed as scorers are. Its long form is make crash-proof.
     """
     count, kills = (50_000, 20) if acceptance else (10_000, 6)
     record_property("messages", count)
-    record_property("kills", kills + len(STEPS))
+    record_property("kills", 2 * kills + len(STEPS) + len(LABEL_STEPS))
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     dice = random.Random(seed)
@@ -297,11 +308,18 @@ def test_crash_proof(make_stream, own_broker, own_redis, busy_folder, tmp_path, 
     stream = make_stream(own_broker.address, FRAUD_HISTORY=store.url,
                          FRAUD_HISTORY_DEADLINE_MS="500", FRAUD_MODEL=busy_folder,
                          FRAUD_DECISION_LOG=str(tmp_path / "log"))
-    sent = payments(count, accounts=500)
+    sent, labels = payments(count, accounts=500), []
     share = count // (kills + 1)
+
+    def send(part: list[dict]) -> None:
+        stream.send(part)
+        labels.extend(given := labels_of(part))
+        stream.send_labels(*given)
+
     for number in range(kills):
-        stream.send(sent[number * share:(number + 1) * share])
+        send(sent[number * share:(number + 1) * share])
         scorer = stream.scorer(FRAUD_STREAM_BATCH="20")     # small: it is killed at work
+        recorder = stream.recorder(FRAUD_STREAM_BATCH="20")
         time.sleep(dice.uniform(1, 4))
         if number == kills // 3:
             own_broker.kill()
@@ -309,12 +327,13 @@ def test_crash_proof(make_stream, own_broker, own_redis, busy_folder, tmp_path, 
         if number == 2 * kills // 3:
             store.kill()
             store.start()
-        time.sleep(dice.uniform(0, 2))
-        scorer.kill()
-    stream.send(sent[kills * share:])
-    for step in STEPS:
-        dying = stream.scorer("SIGKILL", step, "2", module=DYING, FRAUD_STREAM_BATCH="20")
-        assert dying.process.wait(60) == -signal.SIGKILL, step
+        for program in dice.sample([scorer, recorder], 2):
+            time.sleep(dice.uniform(0, 1))
+            program.kill()
+    send(sent[kills * share:])
+    die_at_each_step(stream, 20)
     stream.scorer()
+    stream.recorder()
     exactly_once(stream, sent, seconds=300)
     all_take_part(stream, sent)
+    labels_once(stream, labels, seconds=300)

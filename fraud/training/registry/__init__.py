@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fraud import change_history
 from fraud.bundle import CHALLENGER_FILE, POINTER_FILE
-from fraud.training.registry import (
-    aliases, canary, change_history, policy, publication, rule_publication)
+from fraud.change_history import Action, Change
+from fraud.training.registry import aliases, canary, policy, publication
 from fraud.training.registry.aliases import GateOverride
-from fraud.training.registry.change_history import Action, Change
 from fraud.training.registry.policy_backtest import PolicyChange
-from fraud.training.registry.versions import Versions, number_of
+from fraud.training.registry.versions import Versions, number_of, user
 
 
 class Registry(Versions):
@@ -79,7 +79,8 @@ class Registry(Versions):
 
     def history(self) -> list[Change]:
         """Return the changes of champion, challenger, policies and rules, oldest first."""
-        return change_history.read({publication.target(), rule_publication.target()})
+        return change_history.read({publication.target(),
+                                    publication.rule_publisher().location})
 
     def _challenger(self) -> str:
         """Return the version that scores in shadow; "" without one."""
@@ -91,5 +92,5 @@ class Registry(Versions):
         file = CHALLENGER_FILE if action == "challenge" else POINTER_FILE
         pointer = publication.published(publication.target(), file)
         change_history.record(
-            publication.target(), action, before, after, reason, model_version, forced,
+            publication.target(), user(), action, before, after, reason, model_version, forced,
             file=pointer.folder if pointer and pointer.version == (model_version or after) else "")

@@ -33,16 +33,16 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from fraud import clock
+from fraud import change_history, clock
 from fraud.bundle import ReviewBy
 from fraud.command_line import Arguments, command, parser
-from fraud.rules.active import read_rule_set
+from fraud.rules.rule_set import summary
 from fraud.training.errors import TrainingError
 from fraud.training.registry import (
-    Registry, backtest, canary, change_history, data_version, publication, reference, rule_files,
-    rule_publication, version_comparison)
+    Registry, backtest, canary, data_version, publication, reference, rule_files,
+    version_comparison)
 from fraud.training.registry.policy_backtest import PolicyChange
-from fraud.training.registry.versions import CHALLENGER, CHAMPION, POLICY_DIGEST, number_of
+from fraud.training.registry.versions import CHALLENGER, CHAMPION, POLICY_DIGEST, number_of, user
 
 
 def _list(registry: Registry) -> str:
@@ -209,20 +209,20 @@ def _policy(options: argparse.Namespace, registry: Registry) -> str:
 
 def _rules(options: argparse.Namespace) -> str:
     """Publish, try or show rules and lists; MLflow has no part in it."""
-    destination = rule_publication.target()
-    before = read_rule_set(destination)
+    publisher = publication.rule_publisher()
+    before = publisher.in_force()
     if not (options.rules or options.lists):
-        lines = rule_files.as_lines(before.rules if before else ())
-        return "\n".join([rule_publication.summary(before), *lines])
-    rules = rule_files.read_rules(options.rules) if options.rules else None
-    entries = rule_files.read_lists(options.lists) if options.lists else None
-    rule_set = rule_publication.changed(before, rules, entries, options.reason)
+        return "\n".join([summary(before), *rule_files.as_lines(before.rules if before else ())])
+    rule_set = publisher.next_version(
+        before, user(), options.reason,
+        rules=rule_files.read_rules(options.rules) if options.rules else None,
+        entries=rule_files.read_lists(options.lists) if options.lists else None)
     if options.dry_run:
         return backtest.report(backtest.of_files(rule_set, options.decisions, options.labels))
     if not options.reason:
         raise TrainingError("--reason is missing; say why the rules change, it is kept with them")
-    rule_publication.publish(rule_set, destination)
-    return rule_publication.summary(rule_set)
+    publisher.publish(rule_set)
+    return summary(rule_set)
 
 
 def _chosen(options: argparse.Namespace, registry: Registry) -> str:

@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from fraud.clock import DAY_MS, now_ms
 from fraud.decision import Decision
 from fraud.features import FeatureTable
+from fraud.rules.publication import champion_features
 from fraud.rules.rule_set import RuleSet, check
 from fraud.rules.ruling import LIST_DECISIONS, STRICTNESS, Rules, Ruling, ScoredPayment
 from fraud.training.decision_log import read_decisions
 from fraud.training.errors import TrainingError
 from fraud.training.label_table import read_label_table
-from fraud.training.registry.rule_publication import champion_features
+from fraud.training.registry import publication
 
 BATCH = 10_000      # payments whose rulings are computed together
 HOUR_DAYS = 1 / 24
@@ -64,7 +65,7 @@ def of_files(rule_set: RuleSet, logs: Sequence[str], labels: Path | None) -> Bac
         RulesError: it must not be published.
         TrainingError: a file cannot be read, or there is no decision.
     """
-    table, now = champion_features(), now_ms()
+    table, now = champion_features(publication.target()), now_ms()
     check(rule_set, table, now)
     known: dict[str, int] = {}
     if labels:

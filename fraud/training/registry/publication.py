@@ -21,6 +21,7 @@ from pyarrow import fs
 
 from fraud import bundle
 from fraud.bundle import Pointer
+from fraud.rules.publication import RulePublisher
 from fraud.settings import Settings
 from fraud.training.errors import TrainingError
 from fraud.training.files import not_writable, reason
@@ -32,6 +33,13 @@ Kind = TypeVar("Kind", bound=Pointer)
 def target() -> str:
     """Return the folder or s3:// prefix that FRAUD_MODEL names, from which serving reads."""
     return os.environ.get("FRAUD_MODEL") or Settings().model
+
+
+def rule_publisher() -> RulePublisher:
+    """Return the publisher of rules in the folder or s3:// prefix of FRAUD_RULES, else FRAUD_MODEL.
+    """
+    return RulePublisher(os.environ.get("FRAUD_RULES") or target(), target(),
+                         os.environ.get("FRAUD_ACCOUNT_KEY", ""))
 
 
 def publish(directory: Path, name: str, destination: str,
@@ -131,26 +139,6 @@ def write_files(destination: str, contents: Mapping[str, bytes]) -> None:
             _replace(filesystem, f"{root}/{name}", content)
     except (OSError, pa.ArrowException) as error:
         raise not_writable(Path(destination), error) from error
-
-
-def read_files(destination: str) -> dict[str, bytes]:
-    """Return the content of each file in a folder, by name; nothing if there is no folder.
-
-    Raises:
-        TrainingError: the folder cannot be read.
-    """
-    filesystem, root = _opened(destination)
-    try:
-        entries = filesystem.get_file_info(fs.FileSelector(root, allow_not_found=True))
-        contents = {}
-        for entry in entries:
-            if entry.is_file and not entry.base_name.endswith(PARTIAL):
-                with filesystem.open_input_stream(entry.path) as stream:
-                    contents[entry.base_name] = stream.read()
-        return contents
-    except (OSError, pa.ArrowException) as error:
-        raise TrainingError(f"{destination}: cannot be read ({reason(error)}); check the location "
-                            "and its permissions") from error
 
 
 def _opened(destination: str) -> tuple[fs.FileSystem, str]:

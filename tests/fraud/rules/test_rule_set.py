@@ -3,7 +3,7 @@ import pytest
 
 from fraud.features import DEFAULT
 from fraud.rules import rule_set
-from fraud.rules.rule_set import Condition, ListEntry, Rule, RulesError, RuleSet, check
+from fraud.rules.rule_set import Condition, ListEntry, Rule, RulesError, RuleSet, check, summary
 
 NOW = 1_704_103_200_000
 LARGE = Condition("amount", ">=", 1_000.0)
@@ -84,3 +84,7 @@ def test_there_is_a_limit_on_rules_and_entries(monkeypatch):
 def test_a_rule_set_survives_its_file():
     given = msgspec.structs.replace(rules(rule(LARGE, TRANSFER)), entries=(listed(expires=5),))
     assert msgspec.json.decode(msgspec.json.encode(given), type=RuleSet) == given
+
+
+def test_no_rules_have_a_summary():
+    assert summary(None) == "there are no rules or lists"

@@ -1,10 +1,9 @@
-import msgspec
 import pytest
 
 from fraud.training.errors import TrainingError
-from fraud.training.registry import Registry, change_history, publication
+from fraud.training.registry import Registry, publication
 from tests.fraud.training.registry.test_registry import ran
-from tests.fraud.training.registry.test_rule_publication import TOML
+from tests.fraud.training.registry.test_rules_command import TOML
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -87,19 +86,3 @@ def test_rules_in_a_folder_of_their_own_are_in_the_history_too(register, place, 
     Registry().promote(register(), "first")
     ran(capsys, "rules", "--rules", "rules.toml", "--reason", "a wave")
     assert [action for action, *_ in facts()] == ["promote", "rules"]
-
-
-def test_the_history_is_kept_on_s3(bucket):
-    for reason in ("first", "second"):
-        change_history.record("s3://models/team", "promote", "1", "2", reason)
-    changes = change_history.read(["s3://models/team", "s3://models/none"])
-    assert [change.reason for change in changes] == ["first", "second"]
-
-
-def test_a_damaged_file_is_named(place):
-    change_history.record("models", "promote", "1", "2", "first")
-    [file] = (place / "models/history").iterdir()
-    assert msgspec.json.decode(file.read_bytes())["reason"] == "first"
-    file.write_bytes(b"{")
-    with pytest.raises(TrainingError, match=f"models/history/{file.name}: is not a change"):
-        change_history.read(["models"])

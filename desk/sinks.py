@@ -1,17 +1,16 @@
-"""Doors through which labels and events leave: a file, an API, a topic, a webhook."""
+"""Sinks of labels and events: a file, an API, a topic, a webhook."""
 
 from __future__ import annotations
 
-import base64
 import csv
-import hmac
 import io
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import msgspec
 
@@ -20,6 +19,8 @@ from desk.tables import Delivery
 from fraud.brokers import connection
 from fraud.clock import now_ms
 from fraud.errors import FraudError
+from fraud.labels import Label
+from fraud.webhooks import EncodedEvent, signed_headers
 
 COLUMNS = ("transaction_id", "is_fraud", "label_time", "incident_id", "source")
 SECONDS = 10.0          # for a receiver to answer
@@ -38,9 +39,10 @@ class DeliveryError(FraudError):
         return str(self.args[0])
 
 
-class Door(Protocol):
+class Sink(ABC):
     """A way out of the desk."""
 
+    @abstractmethod
     def send(self, entries: Sequence[Delivery]) -> None:
         """Send entries, and return once the receiver has them.
 
@@ -48,26 +50,28 @@ class Door(Protocol):
             DeliveryError: it has not taken all of them.
         """
 
-    def close(self) -> None:
-        """Close connections."""
+    def close(self) -> None:        # noqa: B027
+        """Close connections, where some stay open."""
 
 
-def label_door(settings: DeskSettings) -> Door:
-    """Return the door of FRAUD_DESK_LABELS."""
+def sinks(settings: DeskSettings) -> dict[str, Sink]:
+    """Return the sink of each kind of entry: labels and, where a webhook is set, events."""
+    labels = {"label": _label_sink(settings)}
+    if not settings.desk_webhook:
+        return labels
+    return {**labels, "event": WebhookSink(settings.desk_webhook, settings.webhook_secrets)}
+
+
+def _label_sink(settings: DeskSettings) -> Sink:
     location = settings.desk_labels
     if location.startswith(TOPIC):
-        return TopicDoor(location.removeprefix(TOPIC), settings)
+        return TopicSink(location.removeprefix(TOPIC), settings)
     if location.startswith(("http://", "https://")):
-        return ApiDoor(location, settings.desk_labels_key)
-    return FileDoor(Path(location))
+        return ApiSink(location, settings.desk_labels_key)
+    return FileSink(Path(location))
 
 
-def event_door(settings: DeskSettings) -> Door:
-    """Return the door of FRAUD_DESK_WEBHOOK."""
-    return WebhookDoor(settings.desk_webhook, settings.webhook_key)
-
-
-class FileDoor:
+class FileSink(Sink):
     """A CSV file of labels, as `make report` reads it."""
 
     def __init__(self, path: Path):
@@ -90,9 +94,6 @@ class FileDoor:
         except OSError as error:
             raise DeliveryError(f"{self._path}: cannot be written ({error.strerror}); check the "
                                 "folder of FRAUD_DESK_LABELS") from error
-
-    def close(self) -> None:
-        """Do nothing: the file is closed after each batch."""
 
 
 def _prepare(file: Any) -> list[str]:
@@ -124,7 +125,7 @@ def _missing(file: Any, labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if (label["transaction_id"], str(label["label_time"])) not in written]
 
 
-class ApiDoor:
+class ApiSink(Sink):
     """POST /v1/labels of the API."""
 
     def __init__(self, url: str, key: str):
@@ -135,34 +136,33 @@ class ApiDoor:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         _post(self._url, msgspec.json.encode({"labels": labels}), headers)
 
-    def close(self) -> None:
-        """Do nothing: each request has its connection."""
 
-
-class WebhookDoor:
+class WebhookSink(Sink):
     """CloudEvents to a URL of the caller, signed as standardwebhooks.com describes."""
 
-    def __init__(self, url: str, secret: bytes):
-        self._url, self._secret = url, secret
+    def __init__(self, url: str, secrets: Sequence[bytes]):
+        self._url, self._secrets = url, secrets
 
     def send(self, entries: Sequence[Delivery]) -> None:
         for entry in entries:
-            body, now = entry.body.encode(), str(now_ms() // 1_000)
-            event_id = msgspec.json.decode(body)["id"]
-            signature = hmac.digest(self._secret, f"{event_id}.{now}.".encode() + body, "sha256")
-            _post(self._url, body, {
-                "Content-Type": "application/cloudevents+json", "webhook-id": event_id,
-                "webhook-timestamp": now,
-                "webhook-signature": f"v1,{base64.b64encode(signature).decode()}"})
+            event = EncodedEvent(msgspec.json.decode(entry.body)["id"], entry.body.encode())
+            _post(self._url, event.body, signed_headers(event, self._secrets, now_ms() // 1_000))
 
-    def close(self) -> None:
-        """Do nothing: each request has its connection."""
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Refuses redirects: they would send a key elsewhere, or become a GET that takes nothing."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_opener = build_opener(_NoRedirects)
 
 
 def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
     request = Request(url, body, {"Content-Type": "application/json", **headers})
     try:
-        with urlopen(request, timeout=SECONDS) as response:  # nosec B310
+        with _opener.open(request, timeout=SECONDS) as response:
             response.read()
     except HTTPError as error:
         reason = error.read(300).decode(errors="replace")
@@ -173,7 +173,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> None:
                             "that it runs and its address") from error
 
 
-class TopicDoor:
+class TopicSink(Sink):
     """A Kafka topic of labels, each under its transaction_id."""
 
     def __init__(self, topic: str, settings: DeskSettings):
@@ -189,9 +189,8 @@ class TopicDoor:
                 self._producer = KafkaProducer(
                     **connection(self._settings), acks="all", allow_auto_create_topics=False,
                     max_block_ms=SECONDS * 1_000, bootstrap_timeout_ms=SECONDS * 1_000)
-            sent = [self._producer.send(self._topic, _topic_label(label),
-                                        label["transaction_id"].encode())
-                    for label in (msgspec.json.decode(entry.body) for entry in entries)]
+            sent = [self._producer.send(self._topic, entry.body.encode(), _transaction_id(entry))
+                    for entry in entries]
             self._producer.flush(SECONDS)
             for future in sent:
                 future.get(SECONDS)
@@ -207,6 +206,5 @@ class TopicDoor:
             self._producer = None
 
 
-def _topic_label(label: dict[str, Any]) -> bytes:
-    """Return a message for `stream.labels` and `monitoring.label_topic`."""
-    return msgspec.json.encode(label)
+def _transaction_id(entry: Delivery) -> bytes:
+    return msgspec.json.decode(entry.body, type=Label).transaction_id.encode()

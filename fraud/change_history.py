@@ -15,9 +15,7 @@ from typing import Literal
 import msgspec
 
 from fraud.clock import utc_second
-from fraud.training.errors import TrainingError
-from fraud.training.registry import publication
-from fraud.training.registry.versions import user
+from fraud.published import PublishedError, PublishedFolder
 
 FOLDER = "history"
 Action = Literal[
@@ -38,35 +36,39 @@ class Change(msgspec.Struct, frozen=True, omit_defaults=True):
     file: str = ""              # published folder or rule set, whose name holds its digest
 
 
-def record(destination: str, action: Action, before: str, after: str, reason: str,
+def record(location: str, by: str, action: Action, before: str, after: str, reason: str,
            model_version: str = "", forced: bool = False, file: str = "") -> None:
-    """Add a change of now, by the present user.
+    """Add a change of now.
+
+    Args:
+        location: the folder or s3:// prefix of the pointers.
 
     Raises:
-        TrainingError: the destination cannot be written to; the change itself stays.
+        PublishedError: the location cannot be written to; the change itself stays.
     """
     now = time.time_ns()
-    change = Change(now // 1_000_000, user(), action, before, after, reason, model_version, forced,
+    change = Change(now // 1_000_000, by, action, before, after, reason, model_version, forced,
                     file)
-    publication.write_files(f"{destination.rstrip('/')}/{FOLDER}", {
-        f"{now}-{secrets.token_hex(4)}.json": msgspec.json.encode(change)})
+    PublishedFolder(location).write(f"{FOLDER}/{now}-{secrets.token_hex(4)}.json",
+                                    msgspec.json.encode(change))
 
 
-def read(destinations: Iterable[str]) -> list[Change]:
+def read(locations: Iterable[str]) -> list[Change]:
     """Return all changes, oldest first.
 
     Raises:
-        TrainingError: a file cannot be read.
+        PublishedError: a file cannot be read.
     """
     changes: dict[str, Change] = {}
-    for destination in destinations:
-        folder = f"{destination.rstrip('/')}/{FOLDER}"
-        for name, content in publication.read_files(folder).items():
+    for location in locations:
+        folder = PublishedFolder(location)
+        for name in folder.names(FOLDER):
             try:
-                changes[name] = msgspec.json.decode(content, type=Change)
+                changes[name] = msgspec.json.decode(folder.read(f"{FOLDER}/{name}") or b"",
+                                                    type=Change)
             except msgspec.DecodeError as error:
-                raise TrainingError(f"{folder}/{name}: is not a change ({error}); restore it from "
-                                    "a backup") from error
+                raise PublishedError(f"{location}/{FOLDER}/{name}: is not a change ({error}); "
+                                     "restore it from a backup") from error
     return [changes[name] for name in sorted(changes)]
 
 

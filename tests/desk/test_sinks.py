@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import msgspec
 import pytest
 
-from desk.doors import ApiDoor, DeliveryError, FileDoor, TopicDoor, WebhookDoor
 from desk.settings import read_desk_settings
+from desk.sinks import ApiSink, DeliveryError, FileSink, TopicSink, WebhookSink
 from desk.tables import Delivery
 from fraud.training.label_table import read_label_table
 from tests.factories import NOON
@@ -32,8 +32,14 @@ def receiver():
             body = self.rfile.read(int(self.headers["Content-Length"]))
             server.requests.append((dict(self.headers), body))
             self.send_response(server.status)
+            self.send_header("Location", f"{server.url}/elsewhere")
             self.end_headers()
             self.wfile.write(b'{"accepted": 1, "unknown_ids": []}')
+
+        def do_GET(self) -> None:
+            server.requests.append((dict(self.headers), b""))
+            self.send_response(200)
+            self.end_headers()
 
         def log_message(self, *arguments) -> None:
             """Be quiet."""
@@ -48,9 +54,9 @@ def receiver():
 
 
 def test_a_file_is_the_label_file_of_the_report(tmp_path):
-    door = FileDoor(tmp_path / "deep" / "labels.csv")
-    door.send([entry("t-1"), entry('a,"b"\nc', is_fraud=0)])
-    door.send([entry("t-3", incident_id=None)])
+    sink = FileSink(tmp_path / "deep" / "labels.csv")
+    sink.send([entry("t-1"), entry('a,"b"\nc', is_fraud=0)])
+    sink.send([entry("t-3", incident_id=None)])
     table = read_label_table(tmp_path / "deep" / "labels.csv")
     assert table["transaction_id"].tolist() == ["t-1", 'a,"b"\nc', "t-3"]
     assert table["is_fraud"].tolist() == [1, 0, 1]
@@ -59,26 +65,26 @@ def test_a_file_is_the_label_file_of_the_report(tmp_path):
 
 def test_a_file_gets_what_a_killed_attempt_has_not_written(tmp_path):
     path = tmp_path / "labels.csv"
-    door = FileDoor(path)
-    door.send([entry("t-1"), entry("t-2")])
+    sink = FileSink(path)
+    sink.send([entry("t-1"), entry("t-2")])
     with open(path, "a") as file:
         file.write(f"t-3,1,{NOON},des")           # a crash cut it off
-    door.send([entry("t-2", attempts=2), entry("t-3", attempts=2)])
+    sink.send([entry("t-2", attempts=2), entry("t-3", attempts=2)])
     assert read_label_table(path)["transaction_id"].tolist() == ["t-1", "t-2", "t-3"]
 
 
 def test_a_file_keeps_its_columns_and_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("label_time,is_fraud,transaction_id\n1,0,t-0\n")
-    FileDoor(path).send([entry("t-1")])
+    FileSink(path).send([entry("t-1")])
     assert path.read_text().splitlines()[-1] == f"{NOON},1,t-1"
     path.write_text("a,b\n")
     with pytest.raises(DeliveryError, match="not those of labels"):
-        FileDoor(path).send([entry()])
+        FileSink(path).send([entry()])
 
 
 def test_the_api_gets_labels_with_the_key(receiver):
-    ApiDoor(receiver.url, "secret").send([entry("t-1"), entry("t-2")])
+    ApiSink(receiver.url, "secret").send([entry("t-1"), entry("t-2")])
     [(headers, body)] = receiver.requests
     assert headers["Authorization"] == "Bearer secret"
     assert json.loads(body) == {"labels": [
@@ -91,24 +97,32 @@ def test_the_api_gets_labels_with_the_key(receiver):
 def test_an_answer_other_than_success_is_an_error(receiver, status, refusal):
     receiver.status = status
     with pytest.raises(DeliveryError, match=str(status)) as caught:
-        ApiDoor(receiver.url, "").send([entry()])
+        ApiSink(receiver.url, "").send([entry()])
     assert caught.value.is_refusal == refusal
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_an_error_and_gets_no_key(receiver, status):
+    receiver.status = status
+    with pytest.raises(DeliveryError, match=str(status)) as caught:
+        ApiSink(receiver.url, "secret").send([entry()])
+    assert not caught.value.is_refusal and len(receiver.requests) == 1
 
 
 def test_a_receiver_that_is_away_is_an_error():
     with pytest.raises(DeliveryError, match="does not answer"):
-        ApiDoor("http://127.0.0.1:1/", "").send([entry()])
+        ApiSink("http://127.0.0.1:1/", "").send([entry()])
 
 
 def test_a_webhook_is_signed(receiver):
-    WebhookDoor(receiver.url, b"secret").send([entry(id="7-5")])
+    WebhookSink(receiver.url, [b"secret"]).send([entry(id="7-5")])
     [(headers, body)] = receiver.requests
     headers = {name.lower(): value for name, value in headers.items()}
     content = f"7-5.{headers['webhook-timestamp']}.".encode() + body
     signature = base64.b64encode(hmac.new(b"secret", content, sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{signature}"
     assert headers["webhook-id"] == "7-5"
-    assert headers["content-type"] == "application/cloudevents+json"
+    assert headers["content-type"].startswith("application/cloudevents+json")
 
 
 @pytest.mark.slow
@@ -121,9 +135,9 @@ def test_a_topic_gets_what_monitoring_reads(broker):
     settings = read_desk_settings({"FRAUD_BROKERS": broker})
     with KafkaAdminClient(bootstrap_servers=broker) as admin:
         admin.create_topics([NewTopic("labels-of-desk", 1, 1)])
-    door = TopicDoor("labels-of-desk", settings)
-    door.send([entry("t-1"), entry("t-2", is_fraud=0)])
-    door.close()
+    sink = TopicSink("labels-of-desk", settings)
+    sink.send([entry("t-1"), entry("t-2", is_fraud=0)])
+    sink.close()
     labels = read_topic("labels-of-desk", settings)
     assert labels.left_out == []
     assert labels.table["transaction_id"].tolist() == ["t-1", "t-2"]
@@ -131,6 +145,6 @@ def test_a_topic_gets_what_monitoring_reads(broker):
 
 
 def test_brokers_that_are_away_are_an_error(monkeypatch):
-    monkeypatch.setattr("desk.doors.SECONDS", 0.5)
+    monkeypatch.setattr("desk.sinks.SECONDS", 0.5)
     with pytest.raises(DeliveryError, match="does not take labels"):
-        TopicDoor("labels", read_desk_settings({"FRAUD_BROKERS": "127.0.0.1:1"})).send([entry()])
+        TopicSink("labels", read_desk_settings({"FRAUD_BROKERS": "127.0.0.1:1"})).send([entry()])
