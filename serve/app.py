@@ -16,6 +16,7 @@ from sanic.models.server_types import ConnInfo
 from fraud import logs
 from fraud.service import Service
 from serve import api, docs, health, problems
+from serve.access_log import AccessLog
 from serve.keys import Keys
 from serve.micro_batching import MicroBatcher
 from serve.settings import ServeSettings
@@ -45,6 +46,7 @@ def create_app(settings: ServeSettings) -> App:
     # A slow store must not block the event loop.
     context.use_threads = not settings.history.startswith("memory://")
     context.batcher = MicroBatcher(partial(api.call, context, context.service.score))
+    context.access_log = AccessLog(settings.log_level)
     context.is_stopping, context.connections = False, set()
     context.tracer = open_tracer(os.environ)
     app.error_handler.add(Exception, problems.from_exception)

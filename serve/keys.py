@@ -71,7 +71,7 @@ class Keys:
             return None
         given = sha256(authorization[len(PREFIX):].encode("utf-8", "surrogateescape")).digest()
         matches = [hmac.compare_digest(given, digest) for digest in self._digests]
-        return self._keys[matches.index(True)] if any(matches) else None
+        return self._keys[matches.index(True)] if True in matches else None
 
 
 def authenticated(scope: Scope) -> Callable[[Handler], Handler]:
