@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -99,8 +100,8 @@ class Refused(NamedTuple):
 
 def answered(decision: Decision) -> Answered:
     """Return a decision with its answer as JSON."""
-    answer = Answer(*(getattr(decision, name) for name in Answer.__struct_fields__))
-    return Answered(_encode(answer), decision)
+    return Answered(_encode(Answer(*_answer_fields(decision))), decision)
 
 
+_answer_fields = attrgetter(*Answer.__struct_fields__)
 _encode = msgspec.json.Encoder().encode

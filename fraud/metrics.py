@@ -159,7 +159,7 @@ def observe(outcomes: Sequence[Answered | Refused]) -> None:
                 child(REASONS, reason.code.partition(":")[0]).inc()     # without names of rules
             if shadow := decision.shadow:
                 child(SHADOW, shadow.model_version, shadow.decision,
-                              decision.model_decision or decision.decision).inc()
+                      decision.model_decision or decision.decision).inc()
             for dry_run, names in (("false", decision.applied), ("true", decision.dry_run)):
                 for name in names:
                     child(RULES, name, dry_run).inc()

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 from sanic import HTTPResponse, Request
 
+from fraud.caller import Caller
 from fraud.command_line import Arguments, command, parser
 from fraud.settings import SettingsError
 from serve.observation import Handler
@@ -80,7 +81,8 @@ def authenticated(scope: Scope) -> Callable[[Handler], Handler]:
         @wraps(handler)
         async def checked(request: Request, **arguments: Any) -> HTTPResponse:
             if request.app.ctx.keys:
-                request.ctx.caller = request.ctx.caller._replace(owner=_owner(request, scope))
+                _, request_id, traceparent = request.ctx.caller
+                request.ctx.caller = Caller(_owner(request, scope), request_id, traceparent)
             return await handler(request, **arguments)
 
         return checked
