@@ -14,7 +14,7 @@ from sanic.config import Config
 from sanic.models.server_types import ConnInfo
 
 from fraud import logs
-from fraud.service import Service
+from fraud.service import Service, limit_garbage_collection
 from serve import api, docs, health, problems
 from serve.access_log import AccessLog
 from serve.keys import Keys
@@ -71,6 +71,7 @@ def create_worker(settings: ServeSettings) -> App:
 async def _begin(app: App) -> None:
     app.ctx.service.name_model()        # not in a parent process, which serves nothing
     await asyncio.to_thread(app.ctx.service.connect)
+    limit_garbage_collection()
     app.add_task(_refresh(app), name="champion")
 
 

@@ -9,7 +9,7 @@ from fraud.caller import Caller
 from fraud.decision import Refused
 from fraud.errors import FraudError
 from fraud.history import StoreUnavailable
-from fraud.service import Service
+from fraud.service import Service, limit_garbage_collection
 from fraud.transaction import Transaction
 from stream.messages import Poison, StreamAnswer
 from stream.settings import StreamSettings
@@ -50,6 +50,7 @@ class InProcess:
     def __init__(self, settings: StreamSettings):
         self._service = Service(settings, fallback_on_store_error=False)
         self._service.name_model()
+        limit_garbage_collection()
 
     def score(self, payments: Sequence[Transaction], callers: Sequence[Caller]
               ) -> list[StreamAnswer | Poison]:
