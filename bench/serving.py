@@ -132,7 +132,7 @@ def server(command: list[str], ready: str, **environment: str) -> Iterator[tuple
 def answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 

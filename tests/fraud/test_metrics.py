@@ -30,6 +30,12 @@ def test_money_is_counted_by_decision_once_each():
     assert value("fraud_amount_total", decision="decline") == declined
 
 
+def test_a_series_is_the_same_by_child_and_by_labels():
+    review = metrics.child(metrics.AMOUNTS, "review")
+    assert review is metrics.child(metrics.AMOUNTS, "review") is metrics.AMOUNTS.labels("review")
+    assert review is not metrics.child(metrics.AMOUNTS, "decline")
+
+
 def test_the_start_of_the_training_of_the_serving_model_is_published(tmp_path, make_bundle):
     make_bundle(tmp_path / "one", trained_at=1_704_103_200_000)
     make_bundle(tmp_path / "two", version="2", trained_at=1_704_103_500_000)
