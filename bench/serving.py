@@ -36,6 +36,7 @@ import requests
 
 from fraud.champion import Champion
 from fraud.decision import Answered
+from fraud.pseudonym import with_pseudonyms
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -53,6 +54,7 @@ BODIES = 100_000
 SERVER_CORE, CLIENT_CORE = "0", "1"
 WAIT = 120              # seconds for a server to be ready
 KEY = "bench"
+ACCOUNT_KEY = "bench"
 MIB = 2 ** 20
 SCRIPT = Path(__file__).with_name("load.lua")
 PATHS = {"score": "/v1/score", "bare": "/echo", "echo": "/v1/echo", "plain": "/score",
@@ -69,7 +71,8 @@ def write_bodies(model: str, directory: Path) -> None:
     pq.write_table(table.slice(0, BODIES), directory / "before.parquet")
     pq.write_table(table.slice(BODIES), directory / "payments.parquet")
     before = prepare(str(directory / "before.parquet"), directory / "before")
-    month = warm.last_month(before.transactions, before.recording_since, before.last_time, None)
+    month = warm.last_month(before.transactions, before.recording_since, before.last_time,
+                            ACCOUNT_KEY.encode())
     write_file(directory / "history", month.snapshots(), since=0, until=month.until)
     now = prepare(str(directory / "payments.parquet"), directory / "now")
     payments = [payment for batch in clean.batches(now.transactions, BODIES)
@@ -77,7 +80,9 @@ def write_bodies(model: str, directory: Path) -> None:
     bundle = Champion(model).bundle
     scorer = Scorer(open_store(Settings(history=history(directory))), bundle,
                     Settings(clock="event"), fallback_on_store_error=False)
-    rows = [outcome.decision.features for outcome in scorer.score(payments)
+    outcomes = scorer.score([with_pseudonyms(ACCOUNT_KEY.encode(), payment)
+                             for payment in payments])
+    rows = [outcome.decision.features for outcome in outcomes
             if isinstance(outcome, Answered) and outcome.decision]
     names = bundle.manifest.model.features
     write_lines(directory / "score", [as_sent(payment) for payment in payments])
@@ -160,7 +165,7 @@ def started(stack: ExitStack, model: str, directory: Path) -> dict[str, str]:
 
 def settings(model: str, directory: Path) -> dict[str, str]:
     return {"FRAUD_MODEL": model, "FRAUD_HISTORY": history(directory), "FRAUD_CLOCK": "event",
-            "FRAUD_ACCOUNT_KEY": "bench",
+            "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY,
             "FRAUD_API_KEYS": sha256(KEY.encode()).hexdigest()}
 
 
