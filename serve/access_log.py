@@ -5,6 +5,7 @@ Python's `logging` takes a tenth of the time of a scored payment, so these lines
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -48,10 +49,8 @@ class AccessLog:
             time=datetime.now(UTC).isoformat("T", "milliseconds"), message=message,
             owner=caller.owner, request_id=caller.request_id, traceparent=caller.traceparent,
             status=status, milliseconds=round(seconds * 1_000, 3))
-        try:
+        with suppress(OSError):         # stderr is full or gone: no event could be logged either
             self._stream.write(_encode(line) + b"\n")
-        except OSError:         # stderr is full or gone, where an event could not be logged either
-            pass
 
 
 _encode = msgspec.json.Encoder().encode
