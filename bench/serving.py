@@ -71,17 +71,16 @@ def write_bodies(model: str, directory: Path) -> None:
     pq.write_table(table.slice(0, BODIES), directory / "before.parquet")
     pq.write_table(table.slice(BODIES), directory / "payments.parquet")
     before = prepare(str(directory / "before.parquet"), directory / "before")
-    month = warm.last_month(before.transactions, before.recording_since, before.last_time,
-                            ACCOUNT_KEY.encode())
+    key = ACCOUNT_KEY.encode()
+    month = warm.last_month(before.transactions, before.recording_since, before.last_time, key)
     write_file(directory / "history", month.snapshots(), since=0, until=month.until)
     now = prepare(str(directory / "payments.parquet"), directory / "now")
     payments = [payment for batch in clean.batches(now.transactions, BODIES)
                 for payment in batch]
     bundle = Champion(model).bundle
-    scorer = Scorer(open_store(Settings(history=history(directory))), bundle,
+    scorer = Scorer(open_store(Settings(history=f"memory://{directory}/history")), bundle,
                     Settings(clock="event"), fallback_on_store_error=False)
-    outcomes = scorer.score([with_pseudonyms(ACCOUNT_KEY.encode(), payment)
-                             for payment in payments])
+    outcomes = scorer.score([with_pseudonyms(key, payment) for payment in payments])
     rows = [outcome.decision.features for outcome in outcomes
             if isinstance(outcome, Answered) and outcome.decision]
     names = bundle.manifest.model.features
@@ -91,10 +90,6 @@ def write_bodies(model: str, directory: Path) -> None:
         {"dataframe_split": {"columns": names, "data": [row]}} for row in rows])
     for name in ("bare", "echo"):
         shutil.copy(directory / "score", directory / name)
-
-
-def history(directory: Path) -> str:
-    return f"memory://{directory}/history"
 
 
 def as_sent(payment: Transaction) -> dict:
@@ -164,8 +159,8 @@ def started(stack: ExitStack, model: str, directory: Path) -> dict[str, str]:
 
 
 def settings(model: str, directory: Path) -> dict[str, str]:
-    return {"FRAUD_MODEL": model, "FRAUD_HISTORY": history(directory), "FRAUD_CLOCK": "event",
-            "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY,
+    return {"FRAUD_MODEL": model, "FRAUD_HISTORY": f"memory://{directory}/history",
+            "FRAUD_CLOCK": "event", "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY,
             "FRAUD_API_KEYS": sha256(KEY.encode()).hexdigest()}
 
 
