@@ -21,6 +21,7 @@ PARTS = {       # the arguments of `python -m bench.<name>`, and the heading of 
     "training": ([], "Training"),
     "history": (["--model", "models"], "History stores and scorer"),
     "serving": ([], "The API"),
+    "workers": ([], "Workers of the API on Redis"),
     "lambda_function": (["fraud-detector"], "The image as a Lambda function"),
     "stream": ([], "The stream"),
     "shadow": ([], "A challenger in shadow"),

@@ -36,6 +36,7 @@ import requests
 
 from fraud.champion import Champion
 from fraud.decision import Answered
+from fraud.pseudonym import with_pseudonyms
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
@@ -53,6 +54,7 @@ BODIES = 100_000
 SERVER_CORE, CLIENT_CORE = "0", "1"
 WAIT = 120              # seconds for a server to be ready
 KEY = "bench"
+ACCOUNT_KEY = "bench"
 MIB = 2 ** 20
 SCRIPT = Path(__file__).with_name("load.lua")
 PATHS = {"score": "/v1/score", "bare": "/echo", "echo": "/v1/echo", "plain": "/score",
@@ -69,15 +71,17 @@ def write_bodies(model: str, directory: Path) -> None:
     pq.write_table(table.slice(0, BODIES), directory / "before.parquet")
     pq.write_table(table.slice(BODIES), directory / "payments.parquet")
     before = prepare(str(directory / "before.parquet"), directory / "before")
-    month = warm.last_month(before.transactions, before.recording_since, before.last_time, None)
+    key = ACCOUNT_KEY.encode()
+    month = warm.last_month(before.transactions, before.recording_since, before.last_time, key)
     write_file(directory / "history", month.snapshots(), since=0, until=month.until)
     now = prepare(str(directory / "payments.parquet"), directory / "now")
     payments = [payment for batch in clean.batches(now.transactions, BODIES)
                 for payment in batch]
     bundle = Champion(model).bundle
-    scorer = Scorer(open_store(Settings(history=history(directory))), bundle,
+    scorer = Scorer(open_store(Settings(history=f"memory://{directory}/history")), bundle,
                     Settings(clock="event"), fallback_on_store_error=False)
-    rows = [outcome.decision.features for outcome in scorer.score(payments)
+    outcomes = scorer.score([with_pseudonyms(key, payment) for payment in payments])
+    rows = [outcome.decision.features for outcome in outcomes
             if isinstance(outcome, Answered) and outcome.decision]
     names = bundle.manifest.model.features
     write_lines(directory / "score", [as_sent(payment) for payment in payments])
@@ -86,10 +90,6 @@ def write_bodies(model: str, directory: Path) -> None:
         {"dataframe_split": {"columns": names, "data": [row]}} for row in rows])
     for name in ("bare", "echo"):
         shutil.copy(directory / "score", directory / name)
-
-
-def history(directory: Path) -> str:
-    return f"memory://{directory}/history"
 
 
 def as_sent(payment: Transaction) -> dict:
@@ -132,7 +132,7 @@ def server(command: list[str], ready: str, **environment: str) -> Iterator[tuple
 def answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 
@@ -159,8 +159,8 @@ def started(stack: ExitStack, model: str, directory: Path) -> dict[str, str]:
 
 
 def settings(model: str, directory: Path) -> dict[str, str]:
-    return {"FRAUD_MODEL": model, "FRAUD_HISTORY": history(directory), "FRAUD_CLOCK": "event",
-            "FRAUD_ACCOUNT_KEY": "bench",
+    return {"FRAUD_MODEL": model, "FRAUD_HISTORY": f"memory://{directory}/history",
+            "FRAUD_CLOCK": "event", "FRAUD_ACCOUNT_KEY": ACCOUNT_KEY,
             "FRAUD_API_KEYS": sha256(KEY.encode()).hexdigest()}
 
 

@@ -181,7 +181,7 @@ def measure_latency(bench: Bench) -> None:
         time.sleep(5)
         with loop(produce_at_rate, variables, bench.payments[:count]):
             seconds = latencies(settings, count)[WARM_MESSAGES:]
-    for share, wanted in ((0.5, "<= 50 ms"), (0.99, "<= 250 ms")):
+    for share, wanted in ((0.5, "<= 50 ms"), (0.99, "<= 100 ms")):
         row(f"message to committed decision at {RATE:,} a second, p{share * 100:.0f}",
             f"{percentile(seconds, share) * 1000:.0f} ms", wanted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
@@ -101,8 +102,7 @@ class Refused(NamedTuple):
 
 def answered(decision: Decision) -> Answered:
     """Return a decision with its answer as JSON."""
-    answer = Answer(*(getattr(decision, name) for name in Answer.__struct_fields__))
-    return Answered(_encode(answer), decision)
+    return Answered(_encode(Answer(*_answer_fields(decision))), decision)
 
 
 def kept_decision(payment: Transaction, answer: bytes, decided_at: int) -> Decision:
@@ -121,5 +121,6 @@ def kept_decision(payment: Transaction, answer: bytes, decided_at: int) -> Decis
         applied=ruled_by)
 
 
+_answer_fields = attrgetter(*Answer.__struct_fields__)
 _encode = msgspec.json.Encoder().encode
 _answer = msgspec.json.Decoder(Answer).decode

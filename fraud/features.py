@@ -52,7 +52,10 @@ class FeatureTable:
         self.groups = {feature.name: feature.group for feature in self.features}
         self.type_codes = {name: code for code, name in enumerate(self.types)}
         self._formulas = [(feature.formula, feature.windows) for feature in self.features]
-        self._fallback_formulas = [(feature.formula, 0) for feature in payment]
+        self._known_formulas = [[feature.formula if feature.windows <= windows else _unknown
+                                 for feature in self.features]
+                                for windows in range(len(WINDOWS) + 1)]
+        self._fallback_formulas = [feature.formula for feature in payment]
         self._by_name = {feature.name: feature
                          for feature in (*AMOUNT_FEATURES, *type_features, *TIME_FEATURES,
                                          *HISTORY_FEATURES)}
@@ -63,7 +66,17 @@ class FeatureTable:
         Args:
             counts: integers; None where history is not known: only `fallback_names` then.
         """
-        return np.array([self.values(payment, counts)], dtype=np.float32)
+        return self.vectors([payment], [counts])
+
+    def vectors(self, payments: Sequence[Transaction], counts: Sequence[Counts | None]
+                ) -> np.ndarray:
+        """Return the features of a few payments: float32, shape (payments, features).
+
+        Args:
+            counts: of each payment, as for `vector`; known for all or for none.
+        """
+        return np.array([self.values(payment, before)
+                         for payment, before in zip(payments, counts, strict=True)], np.float32)
 
     def matrix(self, payments: PaymentColumns, counts: Counts | None) -> np.ndarray:
         """Return the features of many payments: float32, shape (payments, features).
@@ -103,18 +116,22 @@ class FeatureTable:
         """Return integers or float64 of one payment, or arrays of many, in the order of names."""
         known = self._known(payment, counts)
         if counts is None:
-            return [formula(known) for formula, _ in self._fallback_formulas]
+            return [formula(known) for formula in self._fallback_formulas]
         windows = counts.windows
         if not isinstance(windows, np.ndarray):
-            return [formula(known) if needed <= windows else NAN
-                    for formula, needed in self._formulas]
-        hidden = {needed: windows < needed for needed in range(1, len(WINDOWS) + 1)}
-        return [np.where(hidden[needed], NAN, formula(known)) if needed else formula(known)
-                for formula, needed in self._formulas]
+            return [formula(known) for formula in self._known_formulas[windows]]
+        hidden = {needed: windows < needed for needed in range(1, len(WINDOWS) + 1)
+                  if np.any(windows < needed)}
+        return [np.where(hidden[needed], NAN, formula(known)) if needed in hidden
+                else formula(known) for formula, needed in self._formulas]
 
     def _known(self, payment: Transaction | PaymentColumns, counts: Counts | None) -> Known:
         kind = payment.type
         return known_of(payment, self.type_codes[kind] if isinstance(kind, str) else kind, counts)
+
+
+def _unknown(known: Known) -> float:
+    return NAN
 
 
 def _type_feature(name: str, code: int) -> Feature:

@@ -68,8 +68,7 @@ def rows_with_history(table: FeatureTable, payments: Sequence[Transaction],
                       histories: Sequence[History]) -> np.ndarray:
     """Return the model's input: float32, shape (payments, features)."""
     if len(payments) <= SCALAR_BATCH_MAX:
-        return np.concatenate([table.vector(payment, counts_of(*history))
-                               for payment, history in zip(payments, histories, strict=True)])
+        return table.vectors(payments, [counts_of(*history) for history in histories])
     counts = np.array([history.counts for history in histories], np.int64).T
     windows = np.array([history.windows for history in histories], np.int64)
     return table.matrix(table.columns(payments), counts_of(list(counts), windows))
@@ -78,5 +77,5 @@ def rows_with_history(table: FeatureTable, payments: Sequence[Transaction],
 def rows_without_history(table: FeatureTable, payments: Sequence[Transaction]) -> np.ndarray:
     """Return the fallback model's input: float32, shape (payments, features)."""
     if len(payments) <= SCALAR_BATCH_MAX:
-        return np.concatenate([table.vector(payment, None) for payment in payments])
+        return table.vectors(payments, [None] * len(payments))
     return table.matrix(table.columns(payments), None)

@@ -101,13 +101,15 @@ class DecisionLog:
         self._lock = Lock()
 
     def write(self, decisions: Sequence[Decision]) -> int:
-        """Write decisions, each in one call: short lines of workers on one pipe stay whole.
+        """Write decisions: to a file in one call, to stdout in one call each.
+
+        Short lines of workers on one pipe stay whole.
 
         Returns:
             the number of lines that wait, because they could not be written.
         """
         with self._lock:
-            self._waiting.extend(encode_line(decision) + b"\n" for decision in decisions)
+            self._waiting.extend([encode_line(decision) + b"\n" for decision in decisions])
             try:
                 self._reopen_if_renamed()
                 while self._waiting:
@@ -122,19 +124,19 @@ class DecisionLog:
         if self._path is None:
             return
         with suppress(FileNotFoundError):
-            if os.path.samestat(self._path.stat(), os.fstat(self._stream.fileno())):
+            if os.path.samestat(os.stat(self._path), os.fstat(self._stream.fileno())):
                 return
         renamed, self._stream = self._stream, open(self._path, "ab", 0)
         renamed.close()
 
     def _write_first(self) -> None:
-        """Write the first line that waits; of one that a full disk cuts, the rest waits."""
-        line = self._waiting[0]
-        written = self._stream.write(line) or 0
-        if written < len(line):
-            self._waiting[0] = line[written:]
-        else:
-            self._waiting.popleft()
+        """Write the first lines that wait; of one that a full disk cuts, the rest waits."""
+        lines = [self._waiting[0]] if self._path is None else self._waiting
+        written = self._stream.write(b"".join(lines)) or 0
+        while self._waiting and written >= len(self._waiting[0]):
+            written -= len(self._waiting.popleft())
+        if written:
+            self._waiting[0] = self._waiting[0][written:]
 
     def _drop_oldest(self) -> None:
         lost = len(self._waiting) - WAITING_LINES

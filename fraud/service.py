@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +31,17 @@ from fraud.stores import open_store
 from fraud.transaction import Transaction
 
 MEASURE_SECONDS = 10.0
+GC_ALLOCATIONS = 10_000     # containers of many batches: reference counts free those
+
+
+def limit_garbage_collection() -> None:
+    """Exempt all objects so far from garbage collection, and make it rare.
+
+    Call it when a program has started: full collections of a store in memory stopped scoring for
+    0.1 s, young ones took a tenth of the time of large batches.
+    """
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS)
 
 
 class Service:

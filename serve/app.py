@@ -14,8 +14,9 @@ from sanic.config import Config
 from sanic.models.server_types import ConnInfo
 
 from fraud import logs
-from fraud.service import Service
+from fraud.service import Service, limit_garbage_collection
 from serve import api, docs, health, problems
+from serve.access_log import AccessLog
 from serve.keys import Keys
 from serve.micro_batching import MicroBatcher
 from serve.settings import ServeSettings
@@ -45,6 +46,7 @@ def create_app(settings: ServeSettings) -> App:
     # A slow store must not block the event loop.
     context.use_threads = not settings.history.startswith("memory://")
     context.batcher = MicroBatcher(partial(api.call, context, context.service.score))
+    context.access_log = AccessLog(settings.log_level)
     context.is_stopping, context.connections = False, set()
     context.tracer = open_tracer(os.environ)
     app.error_handler.add(Exception, problems.from_exception)
@@ -69,6 +71,7 @@ def create_worker(settings: ServeSettings) -> App:
 async def _begin(app: App) -> None:
     app.ctx.service.name_model()        # not in a parent process, which serves nothing
     await asyncio.to_thread(app.ctx.service.connect)
+    limit_garbage_collection()
     app.add_task(_refresh(app), name="champion")
 
 

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 from sanic import HTTPResponse, Request
 
+from fraud.caller import Caller
 from fraud.command_line import Arguments, command, parser
 from fraud.settings import SettingsError
 from serve.observation import Handler
@@ -71,7 +72,7 @@ class Keys:
             return None
         given = sha256(authorization[len(PREFIX):].encode("utf-8", "surrogateescape")).digest()
         matches = [hmac.compare_digest(given, digest) for digest in self._digests]
-        return self._keys[matches.index(True)] if any(matches) else None
+        return self._keys[matches.index(True)] if True in matches else None
 
 
 def authenticated(scope: Scope) -> Callable[[Handler], Handler]:
@@ -80,7 +81,8 @@ def authenticated(scope: Scope) -> Callable[[Handler], Handler]:
         @wraps(handler)
         async def checked(request: Request, **arguments: Any) -> HTTPResponse:
             if request.app.ctx.keys:
-                request.ctx.caller = request.ctx.caller._replace(owner=_owner(request, scope))
+                _, request_id, traceparent = request.ctx.caller
+                request.ctx.caller = Caller(_owner(request, scope), request_id, traceparent)
             return await handler(request, **arguments)
 
         return checked

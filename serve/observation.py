@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
+import os
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -15,11 +14,12 @@ from sanic.http import Http
 
 from fraud.caller import (
     REQUEST_ID_HEADER, TRACEPARENT_HEADER, Caller, valid_request_id, valid_traceparent)
+from fraud.metrics import child
 from serve import problems, tracing
 from serve.metrics import OWNED_REQUESTS, REQUESTS
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
-access = logging.getLogger("serve.access")
+REQUEST_ID_BYTES = 8
 
 
 def instrumented(handler: Handler) -> Handler:
@@ -61,16 +61,13 @@ def _route(request: Request) -> str:
 
 def _observe(request: Request, route: str, response: HTTPResponse, seconds: float) -> None:
     caller: Caller = request.ctx.caller
-    REQUESTS.labels(route, response.status).observe(seconds)
+    child(REQUESTS, route, response.status).observe(seconds)
     if caller.owner:
-        OWNED_REQUESTS.labels(caller.owner, response.status).inc()
+        child(OWNED_REQUESTS, caller.owner, response.status).inc()
     response.headers[REQUEST_ID_HEADER] = caller.request_id
     if caller.traceparent:
         response.headers[TRACEPARENT_HEADER] = caller.traceparent
-    if access.isEnabledFor(logging.INFO):
-        access.info("%s %s", request.method, route, extra={"fields": {
-            **caller._asdict(), "status": response.status,
-            "milliseconds": round(seconds * 1_000, 3)}})
+    request.app.ctx.access_log.write(f"{request.method} {route}", caller, response.status, seconds)
 
 
 def _is_gone(request: Request) -> bool:
@@ -78,4 +75,5 @@ def _is_gone(request: Request) -> bool:
 
 
 def _request_id(request: Request) -> str:
-    return valid_request_id(request.headers.get(REQUEST_ID_HEADER, "")) or secrets.token_hex(8)
+    return valid_request_id(request.headers.get(REQUEST_ID_HEADER, "")) or (
+        os.urandom(REQUEST_ID_BYTES).hex())

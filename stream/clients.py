@@ -19,6 +19,7 @@ BOOTSTRAP_MS = 10_000           # to find the brokers
 REQUEST_MS = 10_000             # for one answer
 BATCH_BYTES = 262_144           # of one partition in a request
 RECONNECT_MS = 1_000            # between attempts, at most
+RETRY_MS = 10                   # while the broker ends the transaction before; it takes a few ms
 CORRUPT = re.compile(r"partition=(?P<partition>\d+)\) at offset \d+ failed crc check")
 
 
@@ -50,7 +51,7 @@ def transactional(settings: StreamSettings, name: str) -> KafkaProducer:
     """Return a transactional producer; `init_transactions` aborts what its name left open."""
     return producer(
         settings, transactional_id=f"{settings.stream_group}-{name}",
-        transaction_timeout_ms=settings.session_ms,
+        transaction_timeout_ms=settings.session_ms, retry_backoff_ms=RETRY_MS,
         delivery_timeout_ms=settings.session_ms + REQUEST_MS)
 
 

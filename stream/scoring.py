@@ -9,7 +9,7 @@ from fraud.caller import Caller
 from fraud.decision import Answered, Refused
 from fraud.errors import FraudError
 from fraud.history import StoreUnavailable
-from fraud.service import Service
+from fraud.service import Service, limit_garbage_collection
 from fraud.transaction import Transaction
 from stream.messages import Poison, StreamAnswer
 from stream.settings import StreamSettings
@@ -51,6 +51,7 @@ class InProcess:
         self._service = Service(settings, fallback_on_store_error=False)
         self._service.name_model()
         self._has_log_topic = bool(settings.topic_decision_log)
+        limit_garbage_collection()
 
     def score(self, payments: Sequence[Transaction], callers: Sequence[Caller]
               ) -> list[StreamAnswer | Poison]:

@@ -344,6 +344,14 @@ def test_a_feature_of_a_window_that_is_not_known_is_nan(windows):
     assert not np.isnan(many[1]).any()
 
 
+@pytest.mark.parametrize("before", [NOTHING_BEFORE, None])
+def test_a_few_payments_have_the_rows_of_each_alone(before):
+    cases = [payment(amount_cents=amount) for amount in (0, 1, 10 ** 14)]
+    rows = DEFAULT.vectors(cases, [before] * len(cases))
+    for row, case in zip(rows, cases, strict=True):
+        assert_bit_equal(row[np.newaxis], vector(case, before))
+
+
 @pytest.mark.parametrize(("ago", "hours"), [
     (0, 0), (90 * 60_000, 1.5), (-HOUR_MS, 0), (30 * DAY_MS - 1, 720), (31 * DAY_MS, 720)])
 def test_hours_since_the_last_payment_are_at_most_a_month(ago, hours):

@@ -2,6 +2,7 @@ import json
 import logging
 import subprocess
 import sys
+from io import FileIO
 from pathlib import Path
 
 import msgspec
@@ -96,6 +97,25 @@ def test_a_line_that_was_cut_is_completed(tmp_path):
                           text=True, check=True)
     assert 0 < int(done.stdout) < 9
     assert names(path) == [str(number) for number in range(9)]
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_decisions_reach_a_file_in_one_call_and_stdout_in_one_each(tmp_path, monkeypatch, file):
+    path = str(tmp_path / "decisions.jsonl") if file else logs.STDOUT
+    calls: list[bytes] = []
+
+    class Stream(FileIO):
+        def write(self, content):
+            calls.append(bytes(content))
+            return super().write(content)
+
+    (tmp_path / "stdout").touch()
+    monkeypatch.setattr(logs, "_opened", lambda path: Stream(
+        path if file else tmp_path / "stdout", "ab"))
+    log = DecisionLog(path)
+    log.write([decision("a"), decision("b"), decision("c")])
+    log.close()
+    assert [call.count(b"\n") for call in calls] == ([3] if file else [1, 1, 1])
 
 
 def test_what_cannot_be_written_at_the_end_is_reported(tmp_path, caplog):

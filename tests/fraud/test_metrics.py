@@ -26,8 +26,14 @@ def test_money_is_counted_by_decision_once_each():
     declined = value("fraud_amount_total", decision="decline")
     repeat = Answered(b"", None)
     metrics.observe([Answered(b"", DECISION), repeat])
-    assert value("fraud_amount_total", decision="review") - before == 123.45
+    assert value("fraud_amount_total", decision="review") - before == pytest.approx(123.45)
     assert value("fraud_amount_total", decision="decline") == declined
+
+
+def test_a_series_is_the_same_by_child_and_by_labels():
+    review = metrics.child(metrics.AMOUNTS, "review")
+    assert review is metrics.child(metrics.AMOUNTS, "review") is metrics.AMOUNTS.labels("review")
+    assert review is not metrics.child(metrics.AMOUNTS, "decline")
 
 
 def test_the_start_of_the_training_of_the_serving_model_is_published(tmp_path, make_bundle):

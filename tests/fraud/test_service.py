@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -251,3 +253,20 @@ def test_no_answer_comes_from_a_half_read_rule_set(
     for decision in decisions:
         assert decision.rules_digest == digests[decision.rules_version]
         assert decision.applied == [f"rule:v{decision.rules_version}"]
+
+
+EXEMPT = """
+import gc
+from fraud.service import limit_garbage_collection
+store = [{"account": "a"}]
+limit_garbage_collection()
+later = [{"account": "b"}]
+collected = gc.get_objects()
+print(*(any(kept is each for each in collected) for kept in (store, later)))
+"""
+
+
+def test_objects_of_the_start_are_exempt_from_garbage_collection_and_later_ones_are_not():
+    done = subprocess.run([sys.executable, "-c", EXEMPT], capture_output=True, text=True,
+                          check=True)
+    assert done.stdout == "False True\n"
