@@ -52,7 +52,8 @@ def _exists(image: str) -> bool:
 
 
 def _from_debian(target: str, image: str) -> None:
-    _build("-", image, "--target", target, stdin=(FOLDER / "debian.Dockerfile").open())
+    with open(FOLDER / "debian.Dockerfile") as dockerfile:
+        _build("-", image, "--target", target, stdin=dockerfile)
 
 
 def _build(context: Path | str, image: str, *options: str, **streams) -> None:

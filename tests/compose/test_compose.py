@@ -44,7 +44,7 @@ def compose(tmp_path_factory) -> Iterator[Compose]:
     """All services but Grafana, started from a copy of the project with a linear champion 0."""
     need_docker()
     files, project = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("project")
-    write_bundle(files / "bundle", "0")
+    write_bundle(files / "bundle", "0", files)
     build_context(project, files / "bundle")
     for name in ("desk", "monitoring"):
         shutil.copytree(ROOT / name, project / name)
@@ -80,10 +80,8 @@ def decisions(compose, payments) -> list[dict]:
                 for record, _ in zip(reader, range(PAYMENTS), strict=False)]
 
 
-def write_bundle(directory: Path, number: str) -> str:
+def write_bundle(directory: Path, number: str, files: Path) -> str:
     """Write a bundle whose logit is the amount, and return its digest."""
-    files = directory.with_name(f"files-{number}")
-    files.mkdir()
     return bundle_writer.write(linear_candidate(files), Lineage(
         "d" * 64, "c" * 40, "TrainFlow/7", version=number), directory)
 
@@ -165,7 +163,8 @@ def test_a_promotion_through_the_registry_reaches_api_and_stream(compose, decisi
             "data_digest": "d" * 64, "git_commit": "c" * 40, "metaflow_run": "TrainFlow/7"}
     with Registry().registered(
             tracking.Logged(run_id, None, f"runs:/{run_id}/native"), tags,
-            lambda number, directory: write_bundle(Path(directory), number)) as number:
+            lambda number, directory: write_bundle(
+                Path(directory), number, tmp_path)) as number:
         pass
     subprocess.run([sys.executable, "-m", "fraud.training.registry", "promote", number, "--reason",
                     "better"], check=True, cwd=ROOT, env=environment(**variables))
