@@ -2,6 +2,7 @@
 
 PYTHON ?= >=3.11,<3.14
 UV_VERSION := 0.13.9
+CYCLONEDX := cyclonedx-bom==7.5.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 BIN := .venv/bin
 READY := .venv/.ready
@@ -13,8 +14,8 @@ PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
 .DEFAULT_GOAL := help
 
-.PHONY: help train data serve desk stream-demo notebooks image minikube deploy smoke test test-fast \
-	test-system acceptance crash-proof lint report rules retrain drill bench reference lock tools \
+.PHONY: help train data serve desk stream-demo notebooks image minikube deploy digest sbom smoke test \
+	test-fast test-system acceptance crash-proof lint report rules retrain drill bench reference lock tools \
 	programs clean java
 
 help:  ## list the targets
@@ -52,6 +53,14 @@ deploy: $(TOOLS)  ## build the Lambda function of the champion in FRAUD_MODEL (s
 	aws s3 sync --delete "$$FRAUD_MODEL" models
 	cd sam && ../.venv-tools/bin/sam build && ../.venv-tools/bin/sam deploy --config-env production \
 		--image-repository "$$AWS_IMAGE_REPOSITORY" --role-arn "$$AWS_CLOUDFORMATION_ROLE"
+
+digest:  ## print the digest of the image that `make deploy` has pushed to AWS_IMAGE_REPOSITORY
+	@docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' function:latest | \
+		sed -n "s|^$$AWS_IMAGE_REPOSITORY@|digest=|p" | grep . >> "$${GITHUB_OUTPUT:-/dev/stdout}"
+
+sbom: $(UV)  ## list the Python packages of the image in sbom.json (CycloneDX)
+	@$(UV) tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements serve/requirements.txt \
+		--output-reproducible --output-format JSON --output-file sbom.json
 
 smoke:  ## score a payment through the deployed function, with the key FRAUD_KEY
 	url=$$(aws cloudformation describe-stacks --stack-name fraud --output text \

@@ -66,6 +66,7 @@ def cloud(directory: Path, url: str) -> Iterator[Cloud]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ECRResponse, "get_authorization_token", _login_to(registry))
         patch.setattr(CloudFormationBackend, "create_change_set", _transform(change_sets, url))
+        patch.setattr(CloudFormationBackend, "execute_change_set", _with_outputs())
         try:
             yield Cloud(f"http://127.0.0.1:{server.get_host_and_port()[1]}", registry, change_sets)
         finally:
@@ -97,6 +98,19 @@ def _transform(change_sets: list[dict], url: str) -> Callable:
         return create(self, stack_name, change_set_name, template, parameters, *args, **kwargs)
 
     return create_change_set
+
+
+def _with_outputs() -> Callable:
+    """Give stacks that change sets made the outputs of their templates, which moto forgets."""
+    execute = CloudFormationBackend.execute_change_set
+
+    def execute_change_set(self, change_set_name, stack_name=None):
+        execute(self, change_set_name, stack_name)
+        stack = self.stacks[self.describe_change_set(change_set_name).stack_id]
+        stack._parse_template()
+        stack.output_map = stack._create_output_map()
+
+    return execute_change_set
 
 
 def _makeable(template: dict, parameters: dict[str, str], url: str) -> dict:

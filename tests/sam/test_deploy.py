@@ -5,6 +5,7 @@ are a server of this tree.
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -30,6 +31,8 @@ class Deployed(NamedTuple):
 
     cloud: Cloud
     output: str
+    image: str          # its digest, as the job gives it to the steps that sign it
+    packages: dict      # sbom.json
     server: Server
 
     def resources(self, stack: str = STACK) -> dict[str, tuple[str, str]]:
@@ -52,20 +55,28 @@ class Deployed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory, bundle_directory) -> Iterator[Deployed]:
+def server(tmp_path_factory, bundle_directory) -> Iterator[Server]:
+    """A server of this tree in front of a folder with a champion."""
+    directory = tmp_path_factory.mktemp("server")
+    publication.publish(bundle_directory, "fraud-detector", str(directory / "models"))
+    server = Server(directory, FRAUD_MODEL=str(directory / "models"), FRAUD_API_KEYS=HASH)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory, server) -> Iterator[Deployed]:
     """AWS after an administrator's first steps of sam/README.md and the workflow's job."""
     need_docker()
     directory = tmp_path_factory.mktemp("cloud")
     tree = checkout(directory / "checkout")
-    published = directory / "published"
-    publication.publish(bundle_directory, "fraud-detector", str(published))
-    server = Server(directory, FRAUD_MODEL=str(published), FRAUD_API_KEYS=HASH)
     with cloud(directory, server.url) as aws:
         aws.client("s3").create_bucket(
             Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION})
-        environment = bare_environment() | aws.environment | {"DOCKER_BUILDKIT": "0"}
+        environment = bare_environment() | aws.environment | {
+            "DOCKER_BUILDKIT": "0", "GITHUB_OUTPUT": str(directory / "outputs")}
         for command in (
-                ["s3", "sync", published, "s3://models/champions"],
+                ["s3", "sync", server.log.parent / "models", "s3://models/champions"],
                 ["ssm", "put-parameter", "--name", f"/{STACK}/api-keys", "--type", "String",
                  "--value", HASH],
                 ["cloudformation", "deploy", "--template-file", "sam/bootstrap.yaml",
@@ -78,8 +89,8 @@ def deployed(tmp_path_factory, bundle_directory) -> Iterator[Deployed]:
             "vars.AWS_IMAGE_REPOSITORY": f"{aws.registry}/{STACK}",
             "vars.AWS_CLOUDFORMATION_ROLE": f"arn:aws:iam::{ACCOUNT}:role/cloudformation",
             "secrets.FRAUD_KEY": KEY}, environment, {})
-        yield Deployed(aws, output, server)
-    server.stop()
+        yield Deployed(aws, output, (directory / "outputs").read_text().strip(),
+                       json.loads((tree / "sbom.json").read_text()), server)
 
 
 def test_a_change_set_makes_every_kind_of_resource_that_the_stand_in_has(deployed):
@@ -99,7 +110,7 @@ def test_the_function_has_the_pushed_image_and_the_settings_of_the_template(depl
     manifest = requests.get(
         f"http://{deployed.cloud.registry}/v2/{STACK}/manifests/{tag}", timeout=30,
         headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"})
-    assert manifest.status_code == 200 and manifest.headers["Docker-Content-Digest"]
+    assert f"digest={manifest.headers['Docker-Content-Digest']}" == deployed.image
     variables = function["Configuration"]["Environment"]["Variables"]
     assert variables["FRAUD_HISTORY"] == f"dynamodb://{deployed.resources()['HistoryTable'][1]}"
     assert function["Configuration"]["Timeout"] == 15
@@ -110,6 +121,14 @@ def test_the_smoke_test_scores_a_payment_with_the_key(deployed):
     assert answer["decision"] in ("approve", "review", "decline")
     [decision] = [json.loads(line) for line in deployed.server.decisions.open()]
     assert decision["transaction_id"] == answer["transaction_id"]
+
+
+def test_the_packages_of_the_image_are_listed_with_their_digests(deployed):
+    pins = (ROOT / "serve/requirements.txt").read_text()
+    pinned = re.findall(r"^([\w.-]+)==", pins, re.MULTILINE)
+    components = {component["name"]: component for component in deployed.packages["components"]}
+    assert components.keys() == set(pinned)
+    assert all(component["externalReferences"][0]["hashes"] for component in components.values())
 
 
 # Permissions, decided by moto's evaluation of the policies as they are deployed.
@@ -162,5 +181,6 @@ def test_a_deployment_makes_no_role_outside_the_boundary(deployed):
         assert allowed(change, action, role, **boundary)
         assert not allowed(change, action, role, **administrator)
         assert not allowed(change, action, role.replace(STACK, "other"), **boundary)
-    for action in ("iam:DeleteRolePermissionsBoundary", "iam:CreatePolicyVersion", "iam:CreateUser"):
+    for action in ("iam:DeleteRolePermissionsBoundary", "iam:CreatePolicyVersion",
+                   "iam:CreateUser"):
         assert not allowed(change, action, "*", **boundary), action
