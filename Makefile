@@ -67,9 +67,9 @@ smoke:  ## score a payment through the deployed function, with the key FRAUD_KEY
 		--query "Stacks[0].Outputs[?OutputKey=='Url'].OutputValue") && \
 	curl --fail-with-body --silent --show-error "$$url/v1/score" \
 		-H "Authorization: Bearer $$FRAUD_KEY" -H "Content-Type: application/json" \
-		-d '{"transaction_id": "smoke-'$$(date +%s)'", "event_time": '$$(date +%s)'000, \
-			"type": "PAYMENT", "amount": 1, "origin": "C-smoke", "destination": "M-smoke", \
-			"origin_balance": 100, "destination_balance": 0}'
+		-d '{"transaction_id": "smoke-'$$(date +%s)'", "event_time": '$$(date +%s)'000, '\
+	'"type": "PAYMENT", "amount": 1, "origin": "C-smoke", "destination": "M-smoke", '\
+	'"origin_balance": 100, "destination_balance": 0}'
 
 models/champion.json:
 	@echo "there is no champion in models yet: make train"; exit 1
