@@ -19,7 +19,7 @@ from fraud.training.registry import publication
 from tests.flows.running import bare_environment
 from tests.sam.cloud import LEFT_OUT, NOT_MADE, REGION, Cloud, cloud
 from tests.serve.running import HASH, KEY, Server
-from tests.tools import ROOT, need_docker, program
+from tests.tools import ROOT, need_docker, program, run
 from tests.workflow_steps import checkout, run_job
 
 pytestmark = pytest.mark.system
@@ -93,6 +93,9 @@ def deployed(tmp_path_factory, server) -> Iterator[Deployed]:
             "secrets.FRAUD_KEY": KEY}, environment, {})
         yield Deployed(aws, output, (directory / "outputs").read_text().strip(),
                        json.loads((tree / "sbom.json").read_text()), server)
+        pushed = run("docker", "image", "ls", f"{aws.registry}/{STACK}", "--format",
+                     "{{.Repository}}:{{.Tag}}").split()
+        run("docker", "image", "rm", *pushed)
 
 
 def test_a_change_set_makes_every_kind_of_resource_that_the_stand_in_has(deployed):
