@@ -125,7 +125,7 @@ def test_the_smoke_test_scores_a_payment_with_the_key(deployed):
     body = deployed.output[deployed.output.rindex('{"transaction_id":"'):]
     answer, _ = json.JSONDecoder().raw_decode(body)
     assert answer["decision"] in ("approve", "review", "decline")
-    [decision] = [json.loads(line) for line in deployed.server.decisions.open()]
+    [decision] = map(json.loads, deployed.server.decisions.read_text().splitlines())
     assert decision["transaction_id"] == answer["transaction_id"]
 
 
