@@ -125,7 +125,8 @@ def test_every_service_runs_and_none_was_restarted(compose, decisions):
 def test_prometheus_reads_every_program(compose, decisions):
     jobs = {f"fraud-{name}" for name in ("api", "scorer", "labels", "desk", "reports")}
     assert eventually(lambda: (up := query("up == 1")).keys() == jobs and up)
-    assert eventually(lambda: query("sum by (job) (fraud_decisions_total)").get("fraud-scorer")
+    answered = 'sum by (job) ({__name__=~"fraud_decisions_total|fraud_repeats_total"})'
+    assert eventually(lambda: query(answered).get("fraud-scorer")
                       ) == PAYMENTS
     assert "fraud-desk" in query("fraud_desk_overdue_cases")
 
