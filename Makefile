@@ -2,6 +2,7 @@
 
 PYTHON ?= >=3.11,<3.14
 UV_VERSION := 0.13.9
+CYCLONEDX := cyclonedx-bom==7.5.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 BIN := .venv/bin
 READY := .venv/.ready
@@ -13,8 +14,8 @@ PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 
 .DEFAULT_GOAL := help
 
-.PHONY: help train data serve desk stream-demo notebooks image minikube deploy smoke test test-fast \
-	test-system acceptance crash-proof fuzz lint report rules retrain drill bench reference lock tools \
+.PHONY: help train data serve desk stream-demo notebooks image minikube deploy digest sbom smoke test \
+	test-fast test-system acceptance crash-proof fuzz lint report rules retrain drill bench reference lock tools \
 	programs clean java
 
 help:  ## list the targets
@@ -53,14 +54,22 @@ deploy: $(TOOLS)  ## build the Lambda function of the champion in FRAUD_MODEL (s
 	cd sam && ../.venv-tools/bin/sam build && ../.venv-tools/bin/sam deploy --config-env production \
 		--image-repository "$$AWS_IMAGE_REPOSITORY" --role-arn "$$AWS_CLOUDFORMATION_ROLE"
 
+digest:  ## print the digest of the image that `make deploy` has pushed to AWS_IMAGE_REPOSITORY
+	@docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' function:latest | \
+		sed -n "s|^$$AWS_IMAGE_REPOSITORY@|digest=|p" | grep . >> "$${GITHUB_OUTPUT:-/dev/stdout}"
+
+sbom: $(UV)  ## list the Python packages of the image in sbom.json (CycloneDX)
+	@$(UV) tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements serve/requirements.txt \
+		--output-reproducible --output-format JSON --output-file sbom.json
+
 smoke:  ## score a payment through the deployed function, with the key FRAUD_KEY
 	url=$$(aws cloudformation describe-stacks --stack-name fraud --output text \
 		--query "Stacks[0].Outputs[?OutputKey=='Url'].OutputValue") && \
 	curl --fail-with-body --silent --show-error "$$url/v1/score" \
 		-H "Authorization: Bearer $$FRAUD_KEY" -H "Content-Type: application/json" \
-		-d '{"transaction_id": "smoke-'$$(date +%s)'", "event_time": '$$(date +%s)'000, \
-			"type": "PAYMENT", "amount": 1, "origin": "C-smoke", "destination": "M-smoke", \
-			"origin_balance": 100, "destination_balance": 0}'
+		-d '{"transaction_id": "smoke-'$$(date +%s)'", "event_time": '$$(date +%s)'000, '\
+	'"type": "PAYMENT", "amount": 1, "origin": "C-smoke", "destination": "M-smoke", '\
+	'"origin_balance": 100, "destination_balance": 0}'
 
 models/champion.json:
 	@echo "there is no champion in models yet: make train"; exit 1

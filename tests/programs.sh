@@ -14,6 +14,10 @@ need kubectl kubernetes-client
 need chromium chromium
 need chromedriver chromium-driver
 need npm npm
+need docker-registry docker-registry
+if command -v docker >/dev/null 2>&1 && ! docker compose version >/dev/null 2>&1; then
+    need docker-compose docker-compose
+fi
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"
 [ -n "$missing" ] || exit 0
 
@@ -26,6 +30,8 @@ elif [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null; then
     sudo apt-get update -q >/dev/null
     sudo DEBIAN_FRONTEND=noninteractive $install >/dev/null
+    # Tests start a registry of images of their own; its service would keep MLflow's port.
+    sudo systemctl disable --quiet --now docker-registry 2>/dev/null || true
 else
     echo "Missing programs, some tests will be skipped; to run them: sudo $install"
 fi

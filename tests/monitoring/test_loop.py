@@ -1,7 +1,6 @@
 """The whole loop: decided, judged, found worse, trained again, promoted, rolled back."""
 
 import re
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.flows.running import ROOT, SETTINGS, Flow, bare_environment, written
 from tests.serve.running import Server
 from tests.stream.running import eventually
 from tests.tools import program
+from tests.workflow_steps import run_job
 
 pytestmark = pytest.mark.system
 
@@ -74,21 +74,17 @@ def server(home):
 
 @pytest.fixture
 def retrain(home, bucket):
-    """Runs `make retrain` on what lies in the bucket; gives what it writes."""
+    """Runs the job `retrain` on what lies in the bucket; gives what it writes."""
     for name in (".venv", "requirements.txt", "pyproject.toml"):
         (home.directory / name).symlink_to(ROOT / name)
 
-    def retrain() -> str:
-        done = subprocess.run(
-            ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.ready", "retrain",
-             f"ARGS=--flow-settings {SETTINGS}"], cwd=home.directory, text=True, check=False,
-            capture_output=True, env={
-                **bare_environment(), "PYTHONPATH": str(ROOT),
-                "FRAUD_DECISIONS": "s3://models/decisions", "FRAUD_LABELS": "s3://models/labels"})
-        assert done.returncode == 0, written(done)
-        return written(done)
-
-    return retrain
+    line = (f"make -f {ROOT}/Makefile -o .venv/.ready retrain "
+            f'ARGS="--flow-settings {SETTINGS}"')
+    return lambda: run_job("retrain/retrain", home.directory, {
+        "vars.FRAUD_DECISIONS": "s3://models/decisions", "vars.FRAUD_LABELS": "s3://models/labels",
+        "vars.FRAUD_MODEL": "models", "vars.MLFLOW_TRACKING_URI": "sqlite:///mlflow.db",
+        "secrets.MLFLOW_TRACKING_TOKEN": ""},
+        {**bare_environment(), "PYTHONPATH": str(ROOT)}, {"make retrain": line})
 
 
 def test_a_champion_that_got_worse_is_replaced_and_restored(home, server, retrain, bucket):

@@ -140,7 +140,8 @@ def configuration(api: int, files: int, directory: Path) -> Path:
     its["rule_files"] = [str(FOLDER / path) for path in its["rule_files"]]
     del its["alerting"]
     jobs = {job["job_name"]: job for job in its["scrape_configs"]}
-    assert set(jobs) == {"fraud-api", "fraud-scorer", "fraud-labels", "fraud-reports"}
+    assert set(jobs) == {"fraud-api", "fraud-scorer", "fraud-labels", "fraud-desk",
+                         "fraud-webhook", "fraud-reports"}
     jobs["fraud-api"]["static_configs"] = [{"targets": [f"127.0.0.1:{api}"]}]
     jobs["fraud-scorer"] |= {"metrics_path": "/stream.prom", "static_configs": [
         {"targets": [f"127.0.0.1:{files}"]}]}

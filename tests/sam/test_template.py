@@ -6,7 +6,6 @@ the table that the template describes, and the real store uses it.
 
 import json
 import os
-import subprocess
 import tomllib
 from typing import get_args
 
@@ -22,7 +21,8 @@ from fraud.transaction import parse
 from serve import docs
 from serve.keys import Keys
 from serve.settings import ServeSettings
-from tests.tools import ROOT, program, routes, run, shell_blocks
+from tests.sam.cloud import translated
+from tests.tools import ROOT, routes, run, shell_blocks
 
 SAM = ROOT / "sam"
 TEMPLATES = ["template.yaml", "bootstrap.yaml"]
@@ -74,17 +74,6 @@ def inline_statements(role: dict) -> dict[str, dict]:
 
 def listed(value) -> list:
     return value if isinstance(value, list) else [value]
-
-
-def translated(*texts: str) -> list[dict]:
-    """Return the CloudFormation templates that SAM translates templates into."""
-    program("sam")
-    python = ROOT / ".venv-tools" / "bin" / "python"
-    done = subprocess.run([python, ROOT / "tests/sam/translate.py"], input=json.dumps(texts),
-                          capture_output=True, text=True,
-                          env={**os.environ, "AWS_DEFAULT_REGION": "eu-west-1"})
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def packaged(tag: str = "1") -> str:
