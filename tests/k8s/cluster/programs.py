@@ -1,0 +1,50 @@
+"""The programs of a cluster, built from the Go module proxy once for each of their versions."""
+
+import os
+import re
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+SOURCES = Path(__file__).with_name("programs")
+VERSION = re.search(r"^KUBERNETES=(.+)$", (SOURCES / "versions.sh").read_text(), re.MULTILINE)[1]
+FOLDER = Path.home() / ".cache/fraud-cluster" / VERSION
+BIN, CRDS = FOLDER / "bin", FOLDER / "crds"
+MARK = FOLDER / "built"         # the digest of what was built
+NEEDED = ("containerd", "conntrack", "ctr", "docker", "go", "ip", "iptables", "nsenter", "openssl",
+          "runc", "/usr/lib/cni/ptp")
+
+
+def digest() -> str:
+    """Return the SHA-256 of the sources and versions."""
+    files = sorted(path for path in SOURCES.rglob("*") if path.is_file())
+    return sha256(b"".join(map(Path.read_bytes, files))).hexdigest()
+
+
+def are_built() -> bool:
+    return MARK.exists() and MARK.read_text() == digest()
+
+
+def build() -> None:
+    """Build the programs unless they are: minutes the first time."""
+    if not are_built():
+        subprocess.run([SOURCES / "build.sh", FOLDER], check=True)
+        MARK.write_text(digest())
+
+
+def obstacle(choice: str = os.environ.get("FRAUD_CLUSTER", "")) -> str:
+    """Return the reason for which tests on a cluster do not run here; empty if they do.
+
+    Args:
+        choice: `always` builds what is missing, `never` leaves the tests out, and without a choice
+            they run where nothing needs to be built.
+    """
+    missing = [name for name in NEEDED if not shutil.which(name)]
+    if choice == "never":
+        return "FRAUD_CLUSTER=never"
+    if choice == "always":
+        return ""
+    if os.geteuid() != 0 or missing or not Path("/sys/fs/cgroup/cpuset").exists():
+        return f"they need root, cgroup v1 and {', '.join(missing) or 'its programs'}"
+    return "" if are_built() else f"Kubernetes {VERSION} is not built here; make test-cluster does"
