@@ -79,7 +79,7 @@ class Cluster:
 
     def add_volumes(self, count: int) -> None:
         """Create volumes that claims of the default StorageClass may have."""
-        for number in range(count):
+        for _ in range(count):
             folder = VOLUMES / str(time.time_ns())
             folder.mkdir(parents=True)
             os.chown(folder, RUNS_AS, RUNS_AS)
@@ -102,6 +102,17 @@ class Cluster:
     def wait_for_rollout(self, *names: str, namespace: str = "fraud") -> None:
         for name in names:
             self.kubectl("-n", namespace, "rollout", "status", "--timeout=3m", name)
+
+    def rest(self) -> list[str]:
+        """Return containers, volumes in use and folders of volumes that a namespace left behind."""
+        eventually(lambda: not self.get("persistentvolumes")["items"])
+        names = [name for node in NODES for name in self.names(node, "pod.namespace", "fraud")]
+        return names + [str(path) for path in VOLUMES.iterdir()]
+
+    def names(self, node: str, label: str, value: str) -> list[str]:
+        """Return the containers of a node with a value of a label of Kubernetes."""
+        condition = f'labels."io.kubernetes.{label}"=={value}'
+        return self.containers(node, "containers", "ls", "--quiet", condition).split()
 
     def logs(self) -> str:
         """Return the state of all pods, for a failed test."""

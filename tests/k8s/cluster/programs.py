@@ -12,6 +12,7 @@ VERSION = re.search(r"^KUBERNETES=(.+)$", (SOURCES / "versions.sh").read_text(),
 FOLDER = Path.home() / ".cache/fraud-cluster" / VERSION
 BIN, CRDS = FOLDER / "bin", FOLDER / "crds"
 MARK = FOLDER / "built"         # the digest of what was built
+CGROUP_V1 = Path("/sys/fs/cgroup/cpuset")
 NEEDED = ("containerd", "conntrack", "ctr", "docker", "go", "ip", "iptables", "nsenter", "openssl",
           "runc", "/usr/lib/cni/ptp")
 
@@ -33,18 +34,21 @@ def build() -> None:
         MARK.write_text(digest())
 
 
-def obstacle(choice: str = os.environ.get("FRAUD_CLUSTER", "")) -> str:
+def obstacle() -> str:
     """Return the reason for which tests on a cluster do not run here; empty if they do.
 
-    Args:
-        choice: `always` builds what is missing, `never` leaves the tests out, and without a choice
-            they run where nothing needs to be built.
+    FRAUD_CLUSTER=always builds what is missing, `never` leaves the tests out, and without it they
+    run where nothing needs to be built.
     """
-    missing = [name for name in NEEDED if not shutil.which(name)]
+    choice = os.environ.get("FRAUD_CLUSTER")
     if choice == "never":
         return "FRAUD_CLUSTER=never"
-    if choice == "always":
-        return ""
-    if os.geteuid() != 0 or missing or not Path("/sys/fs/cgroup/cpuset").exists():
-        return f"they need root, cgroup v1 and {', '.join(missing) or 'its programs'}"
-    return "" if are_built() else f"Kubernetes {VERSION} is not built here; make test-cluster does"
+    if os.geteuid() != 0:
+        return "they need root"
+    if missing := [name for name in NEEDED if not shutil.which(name)]:
+        return f"{', '.join(missing)} missing"
+    if not CGROUP_V1.exists():
+        return "they need cgroup v1"
+    if choice != "always" and not are_built():
+        return f"Kubernetes {VERSION} is not built here, which make test-cluster does"
+    return ""

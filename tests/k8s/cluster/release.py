@@ -1,0 +1,69 @@
+"""The manifests of this repository, deployed as k8s/README.md describes."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import requests
+
+from tests.k8s.cluster.cluster import Cluster
+from tests.serve.running import HASH, KEY, payment
+from tests.tools import ROOT
+
+BASE = ROOT / "k8s/base"
+REDIS_PASSWORD = "secret"
+
+
+class Release:
+    """An overlay of the base in a folder, applied to a cluster.
+
+    Args:
+        components: names of folders of the base.
+        settings: replace those of the ConfigMap `fraud-settings`.
+    """
+
+    def __init__(self, cluster: Cluster, folder: Path, components: tuple[str, ...] = ()):
+        self._cluster, self._folder = cluster, folder
+        self._base = os.path.relpath(BASE, folder.resolve())
+        self._components = components
+        self.keys, self.settings = HASH, {}
+        self.apply()
+        self.wait()
+
+    def apply(self) -> None:
+        """Apply the overlay with the current keys and settings."""
+        (self._folder / "kustomization.yaml").write_text(json.dumps({
+            "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+            "namespace": "fraud", "resources": [self._base],
+            "components": [f"{self._base}/{name}" for name in self._components],
+            "configMapGenerator": [
+                {"name": name, "behavior": "merge", "literals": literals(settings)}
+                for name, settings in self.settings.items()],
+            "secretGenerator": [
+                {"name": name, "behavior": "replace", "literals": literals(values)}
+                for name, values in {
+                    "fraud-secrets": {"FRAUD_API_KEYS": self.keys, "FRAUD_ACCOUNT_KEY": "key"},
+                    "fraud-redis": {"REDIS_PASSWORD": REDIS_PASSWORD}}.items()]}))
+        self._cluster.kubectl("apply", "-k", self._folder)
+
+    def wait(self) -> None:
+        """Wait until all pods of the last change are ready."""
+        self._cluster.wait_for_rollout("statefulset/fraud-redis", "deployment/fraud-api")
+
+    @property
+    def address(self) -> str:
+        """The address of the API's Service."""
+        return self._cluster.address("fraud-api")
+
+    def score(self, identifier: str, key: str = KEY) -> requests.Response:
+        body = payment(identifier, event_time=round(time.time() * 1_000))
+        return requests.post(f"http://{self.address}/v1/score", json=body, timeout=30,
+                             headers={"Authorization": f"Bearer {key}"})
+
+    def decision(self, identifier: str, session: requests.Session) -> requests.Response:
+        return session.get(f"http://{self.address}/v1/decisions/{identifier}", timeout=30)
+
+
+def literals(values: dict[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in values.items()]
