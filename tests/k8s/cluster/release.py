@@ -13,6 +13,9 @@ from tests.tools import ROOT
 
 BASE = ROOT / "k8s/base"
 REDIS_PASSWORD = "secret"
+SMALLER = """\
+- {op: replace, path: /spec/template/spec/containers/0/resources/requests/cpu, value: 100m}
+"""     # so that all pods have room on one node of two cores
 
 
 class Release:
@@ -20,14 +23,16 @@ class Release:
 
     Args:
         components: names of folders of the base.
-        settings: replace those of the ConfigMap `fraud-settings`.
+
+    `keys` are the hashes of API keys, `settings` has changes of ConfigMaps by their names.
     """
 
     def __init__(self, cluster: Cluster, folder: Path, components: tuple[str, ...] = ()):
         self._cluster, self._folder = cluster, folder
         self._base = os.path.relpath(BASE, folder.resolve())
         self._components = components
-        self.keys, self.settings = HASH, {}
+        self.keys = HASH
+        self.settings: dict[str, dict[str, str]] = {}
         self.apply()
         self.wait()
 
@@ -37,6 +42,7 @@ class Release:
             "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
             "namespace": "fraud", "resources": [self._base],
             "components": [f"{self._base}/{name}" for name in self._components],
+            "patches": [{"target": {"kind": "Deployment"}, "patch": SMALLER}],
             "configMapGenerator": [
                 {"name": name, "behavior": "merge", "literals": literals(settings)}
                 for name, settings in self.settings.items()],
