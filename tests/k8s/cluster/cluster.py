@@ -104,9 +104,10 @@ class Cluster:
             self.kubectl("-n", namespace, "rollout", "status", "--timeout=3m", name)
 
     def rest(self) -> list[str]:
-        """Return containers, volumes in use and folders of volumes that a namespace left behind."""
+        """Return running containers and folders of volumes that the namespace fraud left behind."""
         eventually(lambda: not self.get("persistentvolumes")["items"])
-        names = [name for node in NODES for name in self.names(node, "pod.namespace", "fraud")]
+        names = [name for node in NODES for name in self.names(node, "pod.namespace", "fraud")
+                 if name in self.containers(node, "tasks", "ls", "--quiet")]
         return names + [str(path) for path in VOLUMES.iterdir()]
 
     def names(self, node: str, label: str, value: str) -> list[str]:
@@ -121,6 +122,6 @@ class Cluster:
 
 def full(image: str) -> str:
     """Return the name of an image as containerd has it."""
-    registry = "" if "." in image.split("/")[0] else "docker.io/"
-    library = "library/" if "/" not in image else ""
-    return f"{registry}{library}{image}" + ("" if ":" in image else ":latest")
+    registry, slash, _ = image.rpartition("/")
+    prefix = "" if "." in registry else "docker.io/" if slash else "docker.io/library/"
+    return f"{prefix}{image}" + ("" if ":" in image else ":latest")

@@ -16,9 +16,13 @@ spawn() { # NAME COMMAND...: in the background
     setsid "${@:2}" >"$state/log/$1.log" 2>&1 </dev/null &
     echo $! >"$state/pid/$1"
 }
-stop() { # NAME...
+stop() { # NAME...: nothing of theirs is kept
+    local name pid
     for name in "$@"; do
-        [ ! -e "$state/pid/$name" ] || kill "$(cat "$state/pid/$name")" 2>/dev/null || true
+        [ -e "$state/pid/$name" ] || continue
+        pid=$(cat "$state/pid/$name")
+        kill -KILL "$pid" 2>/dev/null || true
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
     done
 }
 wait_for() { # COMMAND...
@@ -172,7 +176,6 @@ up() {
 down() {
     local node container
     stop controller-manager scheduler {n1,n2}-{kubelet,proxy}
-    sleep 1
     for node in "${nodes[@]}"; do
         for container in $(containers "$node" containers ls -q 2>/dev/null); do
             containers "$node" tasks rm -f "$container" >/dev/null 2>&1 || true
@@ -180,7 +183,6 @@ down() {
         done
     done
     stop {n1,n2}-containerd apiserver etcd
-    sleep 1
     awk -v state="$state/" -v sockets="$sockets/" \
         'index($2, state) == 1 || index($2, sockets) == 1 {print $2}' /proc/mounts \
         | sort -r | xargs -r -n1 umount -l
