@@ -95,9 +95,18 @@ class Cluster:
         return self.get("-n", namespace, "service", service)["spec"]["clusterIP"]
 
     def pods(self, name: str, namespace: str = "fraud") -> list[dict]:
-        """Return the pods of an application that are not being deleted."""
-        items = self.get("-n", namespace, "pods", "-l", f"app.kubernetes.io/name={name}")["items"]
-        return [item for item in items if "deletionTimestamp" not in item["metadata"]]
+        """Return the pods of an application that are to stay."""
+        return [pod for pod in self._all_pods(name, namespace)
+                if "deletionTimestamp" not in pod["metadata"]]
+
+    def leaving_pods(self, name: str, namespace: str = "fraud") -> list[dict]:
+        """Return the pods of an application that are being deleted."""
+        return [pod for pod in self._all_pods(name, namespace)
+                if "deletionTimestamp" in pod["metadata"]]
+
+    def _all_pods(self, name: str, namespace: str) -> list[dict]:
+        label = f"app.kubernetes.io/name={name}"
+        return self.get("-n", namespace, "pods", "-l", label)["items"]
 
     def wait_for_rollout(self, *names: str, namespace: str = "fraud") -> None:
         for name in names:

@@ -52,7 +52,7 @@ def images(tmp_path_factory) -> None:
     shutil.copytree(HERE / "images/kafka", folder / "kafka")
     (folder / "kafka/jars").mkdir()
     for jar in jars({}):
-        shutil.copy(jar, folder / "kafka/jars")
+        shutil.copyfile(jar, folder / "kafka/jars" / jar.name)       # readable by all
     build("kafka", folder / "kafka")
 
 

@@ -3,11 +3,12 @@
 import json
 import os
 import time
+from functools import cached_property
 from pathlib import Path
 
 import requests
 
-from tests.k8s.cluster.cluster import Cluster
+from tests.k8s.cluster.cluster import Cluster, eventually
 from tests.serve.running import HASH, KEY, payment
 from tests.tools import ROOT
 
@@ -31,6 +32,7 @@ class Release:
         self._cluster, self._folder = cluster, folder
         self._base = os.path.relpath(BASE, folder.resolve())
         self._components = components
+        self._session = requests.Session()
         self.keys = HASH
         self.settings: dict[str, dict[str, str]] = {}
         self.apply()
@@ -54,10 +56,11 @@ class Release:
         self._cluster.kubectl("apply", "-k", self._folder)
 
     def wait(self) -> None:
-        """Wait until all pods of the last change are ready."""
+        """Wait until all pods of the last change are ready, and those before it have left."""
         self._cluster.wait_for_rollout("statefulset/fraud-redis", "deployment/fraud-api")
+        eventually(lambda: not self._cluster.leaving_pods("fraud-api"))
 
-    @property
+    @cached_property
     def address(self) -> str:
         """The address of the API's Service."""
         return self._cluster.address("fraud-api")
@@ -67,8 +70,14 @@ class Release:
         return requests.post(f"http://{self.address}/v1/score", json=body, timeout=30,
                              headers={"Authorization": f"Bearer {key}"})
 
-    def decision(self, identifier: str, session: requests.Session) -> requests.Response:
-        return session.get(f"http://{self.address}/v1/decisions/{identifier}", timeout=30)
+    def decision(self, identifier: str) -> dict:
+        """Return the stored answer to a payment."""
+        def response():
+            answer = self._session.get(f"http://{self.address}/v1/decisions/{identifier}",
+                                       headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
+            return answer.status_code != 503 and answer     # Redis may be slow for a moment
+
+        return eventually(response).json()
 
 
 def literals(values: dict[str, str]) -> list[str]:

@@ -6,13 +6,12 @@ import time
 from hashlib import sha256
 
 import pytest
-import requests
 
 from bench import serving
 from tests.k8s.cluster.cluster import eventually
 from tests.k8s.cluster.load import Load
 from tests.k8s.cluster.release import Release
-from tests.serve.running import HASH, KEY, payment
+from tests.serve.running import HASH, payment
 
 pytestmark = [pytest.mark.system, pytest.mark.cluster, pytest.mark.acceptance]
 API, REDIS = "deployment/fraud-api", "statefulset/fraud-redis"
@@ -72,13 +71,9 @@ def test_rollouts_and_killed_pods_fail_no_request_and_lose_no_answer(
     record_property("requests", len(load.seconds))
     record_property("failed", len(load.failures))
     assert load.failures == []
-    session = requests.Session()
-    session.headers["Authorization"] = f"Bearer {KEY}"
-    stored = [(identifier, answer) for identifier, answer in load.answers
-              if answer["history"] != "unavailable"]
-    assert len(stored) > len(load.answers) * 0.9
-    assert [release.decision(identifier, session).json() for identifier, _ in stored] == [
-        answer for _, answer in stored]
+    promised = [answer for _, answer in load.answers if answer["idempotent"]]
+    assert promised and [release.decision(answer["transaction_id"]) for answer in promised] == (
+        promised)
 
 
 def test_a_broken_release_changes_nothing_for_callers_and_is_undone(calls, release):
@@ -121,10 +116,10 @@ def test_with_lost_dns_packets_and_another_redis_answers_are_quick_and_marked(
     finally:
         cluster.on_nodes("iptables", "-D", "FORWARD", *DROP_DNS)
     record_property("requests", len(load.seconds))
-    record_property("ms at most", round(max(load.seconds) * 1_000))
+    record_property("ms for the slowest", round(max(load.seconds) * 1_000))
     assert load.failures == []
     assert {answer["history"] for _, answer in load.answers} == {"short", "unavailable"}
-    assert max(load.seconds) <= 0.25
+    assert max(load.seconds) < 1        # which a lookup takes until it is given up
 
 
 def test_a_key_is_rotated_without_a_failed_request_and_redis_stays(cluster, release):
@@ -139,7 +134,7 @@ def test_a_key_is_rotated_without_a_failed_request_and_redis_stays(cluster, rele
         release.apply()
         release.wait()
     assert load.answers and load.failures == []
-    assert release.score("old-key", KEY).status_code == 401
+    assert release.score("old-key").status_code == 401
     assert cluster.pods("fraud-redis")[0]["metadata"]["uid"] == redis["metadata"]["uid"]
 
 
@@ -156,7 +151,6 @@ def test_one_to_three_replicas_answer_as_fast_as_they_can(
         calls("scale", API, f"--replicas={replicas}")
         release.wait()
         eventually(lambda: len(cluster.pods("fraud-api")) == replicas)  # noqa: B023
-        time.sleep(10)              # until pods that leave have left
         measured = serving.load(f"http://{release.address}/v1/score", bodies,
                                 seconds=20 if acceptance else 2)
         record_property(f"replicas: requests a second with {replicas}", round(measured["speed"]))

@@ -19,6 +19,7 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 END
-java="java -Xmx512m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp /opt/kafka/*"
+java="java -Xmx512m -XX:+UseSerialGC -Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+export CLASSPATH='/opt/kafka/*'
 $java kafka.tools.StorageTool format --config /data/server.properties --cluster-id fraud-detector-0000000
 exec $java kafka.Kafka /data/server.properties
