@@ -30,7 +30,7 @@ class Release:
 
     def __init__(self, cluster: Cluster, folder: Path, components: tuple[str, ...] = ()):
         self._cluster, self._folder = cluster, folder
-        self._base = os.path.relpath(BASE, folder.resolve())
+        self._base = os.path.relpath(BASE, folder.resolve() / "composed")
         self._components = components
         self._session = requests.Session()
         self.keys = HASH
@@ -40,10 +40,11 @@ class Release:
 
     def apply(self) -> None:
         """Apply the overlay with the current keys and settings."""
-        (self._folder / "kustomization.yaml").write_text(json.dumps({
-            "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-            "namespace": "fraud", "resources": [self._base],
-            "components": [f"{self._base}/{name}" for name in self._components],
+        kustomize(self._folder / "composed", {
+            "resources": [self._base],
+            "components": [f"{self._base}/{name}" for name in self._components]})
+        kustomize(self._folder, {       # apart from the components, whose ConfigMaps it changes
+            "namespace": "fraud", "resources": ["composed"],
             "patches": [{"target": {"kind": "Deployment"}, "patch": SMALLER}],
             "configMapGenerator": [
                 {"name": name, "behavior": "merge", "literals": literals(settings)}
@@ -52,7 +53,7 @@ class Release:
                 {"name": name, "behavior": "replace", "literals": literals(values)}
                 for name, values in {
                     "fraud-secrets": {"FRAUD_API_KEYS": self.keys, "FRAUD_ACCOUNT_KEY": "key"},
-                    "fraud-redis": {"REDIS_PASSWORD": REDIS_PASSWORD}}.items()]}))
+                    "fraud-redis": {"REDIS_PASSWORD": REDIS_PASSWORD}}.items()]})
         self._cluster.kubectl("apply", "-k", self._folder)
 
     def wait(self) -> None:
@@ -78,6 +79,12 @@ class Release:
             return answer.status_code != 503 and answer     # Redis may be slow for a moment
 
         return eventually(response).json()
+
+
+def kustomize(folder: Path, content: dict) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "kustomization.yaml").write_text(json.dumps({
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", **content}))
 
 
 def literals(values: dict[str, str]) -> list[str]:
