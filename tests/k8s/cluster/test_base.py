@@ -140,9 +140,9 @@ def test_a_key_is_rotated_without_a_failed_request_and_redis_stays(cluster, rele
 
 def test_one_to_three_replicas_answer_as_fast_as_they_can(
         cluster, calls, release, acceptance, tmp_path, record_property):
-    calls("delete", "horizontalpodautoscaler", "fraud-api")
     release.keys = f"{HASH},{sha256(serving.KEY.encode()).hexdigest()}"
     release.apply()
+    calls("delete", "horizontalpodautoscaler", "fraud-api")
     bodies = tmp_path / "bodies"
     bodies.write_text("".join(
         json.dumps(payment("ID", origin=f"C{number}", destination=f"C{number + 1}")) + "\n"
