@@ -113,11 +113,14 @@ class Cluster:
             self.kubectl("-n", namespace, "rollout", "status", "--timeout=3m", name)
 
     def rest(self) -> list[str]:
-        """Return running containers and folders of volumes that the namespace fraud left behind."""
-        eventually(lambda: not self.get("persistentvolumes")["items"])
-        names = [name for node in NODES for name in self.names(node, "pod.namespace", "fraud")
-                 if name in self.containers(node, "tasks", "ls", "--quiet")]
-        return names + [str(path) for path in VOLUMES.iterdir()]
+        """Return running containers and claimed volumes that the namespace fraud left behind."""
+        def volumes() -> list[str]:
+            return [item["metadata"]["name"] for item in self.get("persistentvolumes")["items"]
+                    if "claimRef" in item["spec"]]
+
+        eventually(lambda: not volumes())
+        return [name for node in NODES for name in self.names(node, "pod.namespace", "fraud")
+                if name in self.containers(node, "tasks", "ls", "--quiet")]
 
     def names(self, node: str, label: str, value: str) -> list[str]:
         """Return the containers of a node with a value of a label of Kubernetes."""
