@@ -15,8 +15,8 @@ PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 .DEFAULT_GOAL := help
 
 .PHONY: help train data serve desk stream-demo notebooks image minikube deploy digest sbom smoke test \
-	test-fast test-system acceptance crash-proof fuzz lint report rules retrain drill bench reference lock tools \
-	programs clean java
+	test-fast test-system test-cluster acceptance crash-proof fuzz lint report rules retrain drill bench \
+	reference lock tools programs clean java
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,8 +84,14 @@ test: programs $(READY)  ## tests that take minutes (ARGS="tests/fraud -k bundle
 test-system: programs $(READY) $(TOOLS)  ## tests that need the whole machine
 	$(BIN)/python -m pytest -m system $(ARGS)
 
+test-cluster: $(READY)  ## tests on a Kubernetes of two nodes, which takes minutes to build once (as root)
+	@tests/programs.sh cluster
+	FRAUD_CLUSTER=always $(BIN)/python -m pytest -m cluster $(ARGS)
+
 acceptance: programs $(READY) $(TOOLS)  ## long forms of tests, run by hand: writes docs/acceptance.md
-	FRAUD_ACCEPTANCE=1 $(BIN)/python -m pytest -p tests.acceptance -m acceptance $(ARGS)
+	@tests/programs.sh cluster
+	FRAUD_ACCEPTANCE=1 FRAUD_CLUSTER=$${FRAUD_CLUSTER:-always} \
+		$(BIN)/python -m pytest -p tests.acceptance -m acceptance $(ARGS)
 
 crash-proof: java $(READY)  ## 50,000 messages, 28 kills, restarts of Kafka and Redis: exactly once
 	FRAUD_ACCEPTANCE=1 $(BIN)/python -m pytest tests/stream/test_worker.py -k crash_proof -s

@@ -29,7 +29,7 @@ from fraud.transaction import TYPES
 from stream.broker import Broker
 from tests.flows.running import Flow, written
 from tests.redis_server import RedisServer
-from tests.tools import MISSING
+from tests.tools import IMAGE, MISSING, build_context, need_docker, run
 
 hypothesis.settings.register_profile("suite", deadline=None)      # a busy machine is no defect
 hypothesis.settings.load_profile("suite")
@@ -107,6 +107,20 @@ def make_bundle(make_candidate) -> Callable[..., str]:
             "version": version, **lineage}), directory)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory) -> str:
+    """The image of the working tree with a linear bundle baked in, or that of FRAUD_TEST_IMAGE."""
+    need_docker()
+    if name := os.environ.get("FRAUD_TEST_IMAGE"):
+        return name
+    files, bundle_folder = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("bundle")
+    bundle_writer.write(linear_candidate(files), Lineage(
+        "d" * 64, "c" * 40, "TrainFlow/7", version="1"), bundle_folder / "bundle")
+    context = build_context(tmp_path_factory.mktemp("context"), bundle_folder / "bundle")
+    run("docker", "build", "-f", context / "serve/Dockerfile", "-t", IMAGE, context)
+    return IMAGE
 
 
 @pytest.fixture

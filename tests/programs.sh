@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the programs that tests need, where it may: as root, or with sudo without a password.
+# `programs.sh cluster` includes those of tests on a cluster.
 # Elsewhere it names them; tests that need one are skipped then.
 set -eu
 
@@ -19,6 +20,14 @@ if command -v docker >/dev/null 2>&1 && ! docker compose version >/dev/null 2>&1
     need docker-compose docker-compose
 fi
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || missing="$missing postgresql"
+if [ "${1:-}" = cluster ]; then
+    need containerd containerd
+    need runc runc
+    need conntrack conntrack
+    need iptables iptables
+    need docker docker.io
+    need /usr/lib/cni/ptp containernetworking-plugins
+fi
 [ -n "$missing" ] || exit 0
 
 install="apt-get install -qy --no-install-recommends$missing"

@@ -14,6 +14,7 @@ from fraud.training.registry import publication
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv-tools" / "bin"
+IMAGE = "fraud-detector-test"
 BUILT_FROM = ("fraud", "serve", "stream", "requirements.txt", ".dockerignore")
 MISSING = "{} is missing"       # how a skipped test names the program that it needs
 

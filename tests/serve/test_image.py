@@ -20,13 +20,11 @@ from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.stores.memory import write_file
-from fraud.training.registry.lineage import Lineage
 from fraud.transaction import parse
 from tests.serve.running import HASH, KEY, Server, payment
-from tests.tools import ROOT, build_context, need_docker
+from tests.tools import IMAGE, ROOT
 
 TOOLS = ROOT / ".venv-tools"
-NAME = "fraud-detector-test"
 HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt",
             "no-new-privileges", "--memory", "512m")
 MIB = 2 ** 20
@@ -38,26 +36,6 @@ def docker(*arguments: str, check: bool = True) -> str:
     result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
     assert not check or result.returncode == 0, result.stdout + result.stderr
     return (result.stdout + result.stderr).strip()
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory) -> str:
-    """The image of the working tree with a linear bundle baked in."""
-    need_docker()
-    context = build_context(tmp_path_factory.mktemp("context"),
-                            linear_bundle(tmp_path_factory.mktemp("bundle")))
-    docker("build", "-f", str(context / "serve/Dockerfile"), "-t", NAME, str(context))
-    return NAME
-
-
-def linear_bundle(directory: Path) -> Path:
-    from fraud.training.registry import bundle_writer
-    from tests.conftest import linear_candidate
-
-    (directory / "files").mkdir()
-    bundle_writer.write(linear_candidate(directory / "files"), Lineage(
-        "d" * 64, "c" * 40, "TrainFlow/7", version="1"), directory / "bundle")
-    return directory / "bundle"
 
 
 @pytest.fixture
@@ -87,7 +65,7 @@ def wait_for(url: str, container: str) -> None:
 
 def hardened_server(run, *options: str) -> tuple[str, str]:
     container, port = run(*HARDENED, "-e", f"FRAUD_API_KEYS={HASH}", "-e", "FRAUD_CLOCK=event",
-                          *options, NAME)
+                          *options, IMAGE)
     url = f"http://127.0.0.1:{port}"
     wait_for(url + "/readyz", container)
     return container, url
@@ -114,7 +92,7 @@ def test_it_is_not_root_and_has_no_compiler_no_pip_and_nothing_of_training(run):
 
 
 def test_it_does_not_start_open_to_everyone(run):
-    container, _ = run(NAME)
+    container, _ = run(IMAGE)
     assert docker("wait", container) == "2"
     assert "FRAUD_API_KEYS is empty" in docker("logs", container)
 
@@ -160,7 +138,7 @@ def function(run):
     def function(*options: str):
         container, port = run(
             *HARDENED, "-v", f"{emulators[0]}:/rie:ro", "--entrypoint", "/rie",
-            "-e", f"FRAUD_API_KEYS={HASH}", "-e", "FRAUD_CLOCK=event", *options, NAME,
+            "-e", f"FRAUD_API_KEYS={HASH}", "-e", "FRAUD_CLOCK=event", *options, IMAGE,
             "/app/serve/entrypoint.sh", port=8080)
         url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
         wait_for(url, container)
