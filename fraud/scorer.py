@@ -1,8 +1,9 @@
 """Claim history, score, finish: the one operation that API and stream both call.
 
 A payment is answered once. The answer is kept as bytes, and a repeat gets the same bytes, also
-after a crash or a change of models. A crash may lose the log line of an answered payment, and
-concurrent scorers may log identical duplicate lines: readers take one line per transaction_id.
+after a crash or a change of models. A crash (not a late reply of the store) may lose the log line of
+an answered payment, and concurrent scorers may log identical duplicate lines: readers take one line
+per transaction_id.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Scorer:
         self._store, self._fallback_on_store_error = store, fallback_on_store_error
         self._max_clock_skew_ms = round(settings.max_clock_skew_minutes * MINUTE_MS)
         self._replays = settings.clock == "event"
+        # Answers of the last batch that the store may have kept, although it did not say so.
+        self._unconfirmed: dict[str, Answered] = {}
 
     def score(self, payments: Sequence[Transaction]) -> list[Answered | Refused]:
         """Count and score payments in their order, and return one outcome each.
@@ -72,7 +75,7 @@ class Scorer:
         to_score: dict[int, Claim | None] = {}
         for index, claim in zip(accepted, claims, strict=True):
             if isinstance(claim, AlreadyAnswered):
-                outcomes[index] = Answered(claim.answer, None)
+                outcomes[index] = self._already_answered(payments[index], claim.answer)
             elif isinstance(claim, IdConflict):
                 outcomes[index] = _id_conflict(payments[index])
             else:
@@ -86,6 +89,11 @@ class Scorer:
 
     def _is_too_far_ahead(self, payment: Transaction, now: int) -> bool:
         return not self._replays and payment.event_time > now + self._max_clock_skew_ms
+
+    def _already_answered(self, payment: Transaction, answer: bytes) -> Answered:
+        """Return a kept answer, with its decision if that was made here and never returned."""
+        unconfirmed = self._unconfirmed.pop(payment.transaction_id, None)
+        return unconfirmed if unconfirmed and unconfirmed.body == answer else Answered(answer, None)
 
     def _claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult] | list[None]:
         """Return the store's result for each payment, or None each if the store is unavailable."""
@@ -113,10 +121,13 @@ class Scorer:
             kept = self._store.finish(claims, [outcome.body for outcome in outcomes])
         except StoreUnavailable as error:
             if not self._fallback_on_store_error:
+                self._unconfirmed = {claim.transaction_id: outcome
+                                     for claim, outcome in zip(claims, outcomes, strict=True)}
                 raise
             logger.warning("answers are not kept: %s", error)
             return [answered(replace(decision, idempotent=False)) for decision in decisions]
         _check_count("finish", kept, len(claims))
+        self._unconfirmed = {}
         return [outcome if body == outcome.body else Answered(body, None)
                 for body, outcome in zip(kept, outcomes, strict=True)]
 

@@ -315,6 +315,26 @@ def test_a_store_may_become_unavailable_before_the_answer_is_kept(
     assert (answer.history, answer.idempotent) == ("full", True)
 
 
+def test_answers_that_were_kept_without_a_reply_keep_their_decisions(make, memory, monkeypatch):
+    finish = memory.finish
+
+    def finish_silently(claims, bodies):
+        finish(claims, bodies)
+        raise StoreUnavailable("the reply came too late")
+
+    scorer = make(memory, fallback_on_store_error=False)
+    batch = [payment("a"), payment("b")]
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "finish", finish_silently)
+        with pytest.raises(StoreUnavailable):
+            scorer.score(batch)
+    retried = scorer.score([*batch, payment("c")])
+    assert [outcome.decision.transaction_id for outcome in retried] == ["a", "b", "c"]
+    assert [outcome.body for outcome in retried] == [
+        memory.answer(name) for name in ("a", "b", "c")]
+    assert [outcome.decision for outcome in scorer.score(batch)] == [None, None]
+
+
 def test_every_payment_is_answered_while_redis_stops_and_restarts(make, opened, own_redis):
     server = own_redis("--appendonly", "yes", "--appendfsync", "always")
     scorer = make(opened(server.url, history_deadline_ms=100.0), fallback_on_store_error=True)
