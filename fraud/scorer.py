@@ -1,9 +1,9 @@
 """Claim history, score, finish: the one operation that API and stream both call.
 
 A payment is answered once. The answer is kept as bytes, and a repeat gets the same bytes, also
-after a crash or a change of models. A crash (not a late reply of the store) may lose the log line of
-an answered payment, and concurrent scorers may log identical duplicate lines: readers take one line
-per transaction_id.
+after a crash or a change of models. A crash may lose the log line of an answered payment, a late
+reply of the store does not; concurrent scorers may log identical duplicate lines: readers take one
+line per transaction_id.
 """
 
 from __future__ import annotations
