@@ -25,7 +25,7 @@ from fraud.labels import Label
 LONGEST_NOTE = 2_000
 EVENT_TYPE = "fraud.review.decided"
 REOPENED = {"status": OPEN, "outcome": None, "decided_by": None, "decided_at": None,
-            "confirmed_by": None}
+            "confirmed_by": None, "incident_id": None}
 
 
 class DecidingError(FraudError):
@@ -57,7 +57,7 @@ def decide(session: Session, settings: DeskSettings, person: Person, case_ids: l
         is_decided = _update(session, case_id, *free_for(person, now), values={
             "status": SECOND if needs_second else CLOSED, "outcome": outcome, "note": note,
             "decided_by": person.id, "decided_at": now, "taken_by": None,
-            "taken_until": None})
+            "taken_until": None, "incident_id": incident_id})
         if not is_decided:
             continue
         trail.record(session, person.name, "proposed" if needs_second else "decided",
@@ -86,7 +86,8 @@ def answer_proposal(session: Session, settings: DeskSettings, person: Person, ca
     trail.record(session, person.name, "agreed" if agrees else "disagreed", case_id=case_id,
                  detail=outcome)
     if agrees:
-        _enqueue(session, settings, session.get_one(Case, case_id), outcome, None, now)
+        case = session.get_one(Case, case_id)
+        _enqueue(session, settings, case, outcome, case.incident_id, now)
 
 
 def undo(session: Session, settings: DeskSettings, person: Person, case_ids: list[int],
@@ -96,16 +97,19 @@ def undo(session: Session, settings: DeskSettings, person: Person, case_ids: lis
     Raises:
         DecidingError: it is too late for one of them, or another person decided it.
     """
-    since = now - int(settings.desk_undo_seconds * 1_000)
+    undo_ms = int(settings.desk_undo_seconds * 1_000)
     for case_id in sorted(case_ids):
+        decided_at = session.scalar(select(Case.decided_at).where(Case.id == case_id)) or 0
         mine = (Case.decided_by == person.id) | (Case.confirmed_by == person.id)
-        if not _update(session, case_id, Case.status != OPEN, mine, Case.decided_at > since,
-                       values={**REOPENED, "taken_by": person.id,
-                               "taken_until": now + int(settings.desk_taken_minutes * 60_000)}):
+        if decided_at <= now - undo_ms or not _update(
+                session, case_id, Case.status != OPEN, mine, Case.decided_at == decided_at,
+                values={**REOPENED, "taken_by": person.id,
+                        "taken_until": now + int(settings.desk_taken_minutes * 60_000)}):
             raise DecidingError(
                 f"case {case_id} cannot be undone: only your own decisions can, for "
                 f"{settings.desk_undo_seconds:g} seconds; reopen it and decide it again")
-        _cancel(session, case_id, now)      # the update has locked the case: no label is added now
+        # The update has locked the case: no label is added now.
+        _cancel(session, case_id, decided_at, now)
         trail.record(session, person.name, "undone", case_id=case_id)
 
 
@@ -139,7 +143,7 @@ def _enqueue(session: Session, settings: DeskSettings, case: Case, outcome: str,
     if settings.desk_webhook and payment.decision == REVIEW:
         bodies["event"] = _event(case.id, payment, outcome, now)
     send_from = now + int(settings.desk_undo_seconds * 1_000)
-    session.add_all(Delivery(case_id=case.id, kind=kind, send_from=send_from,
+    session.add_all(Delivery(case_id=case.id, kind=kind, decided_at=now, send_from=send_from,
                              body=msgspec.json.encode(body).decode())
                     for kind, body in bodies.items())
 
@@ -153,9 +157,9 @@ def _event(case_id: int, payment: DecidedPayment, outcome: str, now: int) -> dic
                 "release": outcome == "legitimate"}}
 
 
-def _cancel(session: Session, case_id: int, now: int) -> None:
-    waiting = (Delivery.case_id == case_id, Delivery.cancelled_at.is_(None),
-               Delivery.sent_at.is_(None))
+def _cancel(session: Session, case_id: int, decided_at: int, now: int) -> None:
+    waiting = (Delivery.case_id == case_id, Delivery.decided_at == decided_at,
+               Delivery.cancelled_at.is_(None), Delivery.sent_at.is_(None))
     session.execute(update(Delivery).where(*waiting, Delivery.attempts == 0)
                     .values(cancelled_at=now).execution_options(synchronize_session=False))
     if session.scalar(select(Delivery.id).where(*waiting).limit(1)):

@@ -104,6 +104,7 @@ class Case(Base):
     decided_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
     decided_at: Mapped[int | None] = mapped_column(index=True)
     confirmed_by: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    incident_id: Mapped[str | None]         # of the decision, where it was made for several cases
 
     payment: Mapped[DecidedPayment] = relationship(lazy="joined", innerjoin=True)
     taker: Mapped[Person | None] = relationship(foreign_keys=[taken_by], lazy="joined")
@@ -167,6 +168,7 @@ class Delivery(Base):
     case_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), index=True)
     kind: Mapped[str]                       # label, event
     body: Mapped[str]                       # JSON
+    decided_at: Mapped[int | None]          # that of the case
     send_from: Mapped[int]
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str] = mapped_column(default="")

@@ -121,6 +121,16 @@ def test_a_large_amount_needs_a_second_person(database, settings, ana, ben):
     assert case(database, 2).confirmed_by == ben.id
 
 
+def test_an_incident_keeps_its_id_for_the_second_person(database, settings, ana, ben):
+    settings = msgspec.structs.replace(settings, desk_four_eyes_amount=2_000)
+    decide(database, settings, ana, [1, 2, 3])
+    with database.writing() as session:
+        deciding.answer_proposal(session, settings, ben, 2, "fraud", True, NOW)
+        deciding.answer_proposal(session, settings, ben, 3, "fraud", False, NOW)
+    assert [label["incident_id"] for label in waiting(database)] == ["desk-1", "desk-1"]
+    assert [case(database, number).incident_id for number in (2, 3)] == ["desk-1", None]
+
+
 def test_a_second_person_who_disagrees_puts_the_case_back(database, settings, ana, ben):
     settings = msgspec.structs.replace(settings, desk_four_eyes_amount=2_000)
     decide(database, settings, ana, [2])
@@ -191,6 +201,17 @@ def test_a_reopened_case_gets_a_later_label(database, settings, ana):
     decide(database, settings, ana, [1], "legitimate", NOW + MINUTE)
     assert [(label["is_fraud"], label["label_time"]) for label in waiting(database)] == [
         (1, NOW), (0, NOW + MINUTE)]
+
+
+@pytest.mark.parametrize("second", ["legitimate", "unsure"])
+def test_undo_of_a_reopened_case_leaves_its_earlier_label(database, settings, ana, second):
+    decide(database, settings, ana, [1])
+    with database.writing() as session:
+        deciding.reopen(session, ana, 1)
+    decide(database, settings, ana, [1], second, NOW + 10)
+    with database.writing() as session:
+        deciding.undo(session, settings, ana, [1], NOW + 20)
+    assert [(label["is_fraud"], label["label_time"]) for label in waiting(database)] == [(1, NOW)]
 
 
 def test_a_reviewed_payment_leaves_an_event_where_a_webhook_is_set(database, settings, ana):
