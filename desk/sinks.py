@@ -94,6 +94,9 @@ class FileSink(Sink):
         except OSError as error:
             raise DeliveryError(f"{self._path}: cannot be written ({error.strerror}); check the "
                                 "folder of FRAUD_DESK_LABELS") from error
+        except (UnicodeError, csv.Error) as error:
+            raise DeliveryError(f"{self._path}: is not a CSV file of labels in UTF-8 ({error}); "
+                                "name another file in FRAUD_DESK_LABELS") from error
 
 
 def _prepare(file: Any) -> list[str]:

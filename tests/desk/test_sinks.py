@@ -83,6 +83,15 @@ def test_a_file_keeps_its_columns_and_a_file_of_something_else_is_refused(tmp_pa
         FileSink(path).send([entry()])
 
 
+@pytest.mark.parametrize("content", [b"PAR1\xff\x00\n", b"x" * 140_000 + b"\n"])
+def test_a_file_that_is_no_text_or_no_table_is_refused(tmp_path, content):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content)
+    with pytest.raises(DeliveryError, match="is not a CSV file of labels in UTF-8"):
+        FileSink(path).send([entry("t-1")])
+    assert path.read_bytes() == content
+
+
 def test_the_api_gets_labels_with_the_key(receiver):
     ApiSink(receiver.url, "secret").send([entry("t-1"), entry("t-2")])
     [(headers, body)] = receiver.requests
