@@ -11,6 +11,7 @@ from tqdm import tqdm
 from fraud.decision import Decision
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason
+from fraud.windows import COUNT_NAMES
 
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
@@ -39,6 +40,18 @@ def read_decisions(paths: Iterable[str],
         except OSError as error:
             raise TrainingError(f"{path}: cannot be read ({reason(error)}); "
                                 "name the file of FRAUD_DECISION_LOG") from error
+
+
+def check_counts(decision: Decision) -> None:
+    """Check that a decision has the counts of this code, or none.
+
+    Raises:
+        TrainingError: another version of the code counted its history.
+    """
+    if decision.counts is not None and len(decision.counts) != len(COUNT_NAMES):
+        raise TrainingError(
+            f"{decision.transaction_id} was decided on {len(decision.counts)} counts of history, "
+            f"and this code has {len(COUNT_NAMES)}; use the code that decided")
 
 
 def _decision(decode: Callable[[bytes], Kind], path: str, number: int, line: bytes) -> Kind:

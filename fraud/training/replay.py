@@ -26,7 +26,7 @@ from fraud.inference import History, ModelResult, score_rows
 from fraud.reasons import Reason
 from fraud.rules.rule_set import RuleSet
 from fraud.rules.ruling import Rules, Ruling, ScoredPayment
-from fraud.training.decision_log import read_decisions
+from fraud.training.decision_log import check_counts, read_decisions
 from fraud.training.errors import TrainingError
 from fraud.training.parity.recount import recounted
 from fraud.training.parity.skew import accounts_of
@@ -49,9 +49,11 @@ def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision
     """Return the decision on a payment, and the checks of its reproduction.
 
     Raises:
-        TrainingError: there is no such decision, or no model or rules with its digests.
+        TrainingError: there is no such decision, another version of the code counted its history, or
+            there is no model or rule set with its digests.
     """
     decision = _line(transaction_id, logs)
+    check_counts(decision)
     model = _bundle(models, decision.model_digest)
     payment, past = _payment(decision), _history(decision)
     row = model.features.vector(payment, counts_of(*past) if past else None)

@@ -132,7 +132,7 @@ def test_a_difference_that_chance_explains_is_no_drift_however_large_it_looks(we
 
 def test_p_values_are_corrected_for_the_number_of_columns(weeks):
     columns = compared(weeks[0], weeks[1]).columns
-    assert len(columns) == len(drift.compared_columns(DEFAULT.names)) == 65
+    assert len(columns) == len(drift.compared_columns(DEFAULT.names)) == 71
     p = np.array(sorted(column.p_value for column in columns))
     expected = np.minimum.accumulate((p * p.size / np.arange(1, p.size + 1))[::-1])[::-1]
     assert np.allclose(sorted(column.q_value for column in columns), np.minimum(expected, 1))

@@ -76,7 +76,7 @@ def exposed(directory) -> dict[str, dict]:
 def test_a_week_like_the_one_before_is_no_alarm(like):
     found = report.load_report(like / "report.json")
     assert found.drifted == [] and not found.drift.why
-    assert "Drift      none of 65 columns" in report.summary(found)
+    assert "Drift      none of 71 columns" in report.summary(found)
     metrics = exposed(like)
     assert metrics["fraud_drift_share"] == {(): 0}
     assert set(metrics["fraud_drift_detected"].values()) == {0}
@@ -143,7 +143,7 @@ def test_labels_that_were_not_known_by_then_are_not_used(higher):
 @pytest.mark.parametrize("name", ["report.html", "performance.html"])
 def test_pages_hold_all_they_need(like, name):
     page = (like / name).read_text()
-    assert "Drift      none of 65 columns" in page
+    assert "Drift      none of 71 columns" in page
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?:", page)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fraud.decision import Decision
 from fraud.features import FeatureTable
+from fraud.training.decision_log import check_counts
 from fraud.training.errors import TrainingError
 from fraud.training.parity.skew import LedgerEntry
 from fraud.windows import COUNT_NAMES
@@ -37,7 +38,7 @@ def read_decisions(decided: Iterable[Decision], table: FeatureTable) -> LoggedDe
         table: the features that the model sees.
 
     Raises:
-        TrainingError: a decision has another number of features.
+        TrainingError: a decision has another number of counts or features.
     """
     ids: dict[str, None] = {}
     without: set[str] = set()
@@ -47,6 +48,7 @@ def read_decisions(decided: Iterable[Decision], table: FeatureTable) -> LoggedDe
         if decision.counts is None:
             without.add(decision.transaction_id)
         elif decision.transaction_id not in ids:
+            check_counts(decision)
             ids[decision.transaction_id] = None
             entries.append(LedgerEntry(decision.event_time, decision.amount_cents,
                                        decision.origin, decision.destination))

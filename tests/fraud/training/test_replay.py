@@ -6,6 +6,7 @@ import pytest
 from fraud import bundle
 from fraud.clock import HOUR_MS as HOUR
 from fraud.decision import Decision
+from fraud.features import DEFAULT
 from fraud.rules.rule_set import Condition, Rule, RuleSet
 from fraud.rules.ruling import Rules
 from fraud.scorer import Scorer
@@ -13,6 +14,7 @@ from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.training import replay
 from fraud.transaction import Transaction
+from fraud.windows import COUNT_NAMES
 from tests.tools import CommandResult, run_main
 
 NOON = 480_012 * HOUR
@@ -111,12 +113,18 @@ def test_reasons_and_outcome_are_reported(replayed, decisions):
     ({"decision": "approve"}, "decision", "approve, reproduced as decline"),
     ({"reasons": []}, "reasons", "none"),
     ({"amount_cents": 7}, "features", "amount is 5000.0, payment and counts give 0.07"),
-    ({"features": [1.0]}, "features", "the line has 1, the model takes 69"),
-    ({"counts": [9] + 47 * [0]}, "counts", "origin_sent_count_hour is 9, the earlier lines give")])
+    ({"features": [1.0]}, "features", f"the line has 1, the model takes {len(DEFAULT.names)}"),
+    ({"counts": [9] + (len(COUNT_NAMES) - 1) * [0]}, "counts", "origin_sent_count_hour is 9, the earlier lines give")])
 def test_what_is_not_reproduced_is_reported(replayed, decisions, changes, name, why):
     code, out, _ = replayed("t99", changed(decisions, 99, **changes))
     assert code == 1
     assert step(out, name).startswith("NOT SAME") and why in step(out, name)
+
+
+def test_counts_of_another_version_of_the_code_are_an_error(replayed, decisions):
+    code, _, err = replayed("t99", changed(decisions, 99, counts=[9] * 48))
+    assert code == 2
+    assert "t99 was decided on 48 counts of history, and this code has 52; use the code" in err
 
 
 def test_reasons_must_weigh_the_same(replayed, decisions):
