@@ -49,8 +49,8 @@ def replay(transaction_id: str, logs: list[str], models: Path) -> tuple[Decision
     """Return the decision on a payment, and the checks of its reproduction.
 
     Raises:
-        TrainingError: there is no such decision, another version of the code counted its history, or
-            there is no model or rule set with its digests.
+        TrainingError: there is no such decision, another version of the code counted its history,
+            or there is no model or rule set with its digests.
     """
     decision = _line(transaction_id, logs)
     check_counts(decision)

@@ -73,7 +73,8 @@ def test_an_empty_log_is_an_empty_window(log):
 
 def test_decisions_on_other_features_are_refused(month, log):
     first = changed(month.days(10, 11)[0], features=[1.0, 2.0])
-    with pytest.raises(TrainingError, match=f"was decided on 2 features, and {len(DEFAULT.names)} are expected"):
+    expected = f"was decided on 2 features, and {len(DEFAULT.names)} are expected"
+    with pytest.raises(TrainingError, match=expected):
         windows.of_log([log([first])])
 
 

@@ -114,7 +114,8 @@ def test_reasons_and_outcome_are_reported(replayed, decisions):
     ({"reasons": []}, "reasons", "none"),
     ({"amount_cents": 7}, "features", "amount is 5000.0, payment and counts give 0.07"),
     ({"features": [1.0]}, "features", f"the line has 1, the model takes {len(DEFAULT.names)}"),
-    ({"counts": [9] + (len(COUNT_NAMES) - 1) * [0]}, "counts", "origin_sent_count_hour is 9, the earlier lines give")])
+    ({"counts": [9] + (len(COUNT_NAMES) - 1) * [0]}, "counts",
+     "origin_sent_count_hour is 9, the earlier lines give")])
 def test_what_is_not_reproduced_is_reported(replayed, decisions, changes, name, why):
     code, out, _ = replayed("t99", changed(decisions, 99, **changes))
     assert code == 1
