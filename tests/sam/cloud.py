@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -62,13 +63,15 @@ def cloud(directory: Path, url: str) -> Iterator[Cloud]:
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
+    endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    urlopen(Request(f"{endpoint}/moto-api/reset", method="POST"))     # all of a process share state
     change_sets: list[dict] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ECRResponse, "get_authorization_token", _login_to(registry))
         patch.setattr(CloudFormationBackend, "create_change_set", _transform(change_sets, url))
         patch.setattr(CloudFormationBackend, "execute_change_set", _with_outputs())
         try:
-            yield Cloud(f"http://127.0.0.1:{server.get_host_and_port()[1]}", registry, change_sets)
+            yield Cloud(endpoint, registry, change_sets)
         finally:
             server.stop()
             images.kill()
