@@ -59,11 +59,11 @@ class Decision(msgspec.Struct, frozen=True):
     origin_balance_cents: int | None    # None: not known
     destination_balance_cents: int | None
     history: History
-    unknown_windows: list[str]          # of `fraud.history.WINDOWS`
+    unknown_windows: list[str]          # of `fraud.windows.WINDOWS`
     late: bool
     store_sequence: int | None          # None where the store has no order
     recording_since: int | None         # None where the store is unavailable
-    counts: list[int] | None            # in the order of `fraud.history.NAMES`
+    counts: list[int] | None            # in the order of `fraud.windows.COUNT_NAMES`
     features: list[float | None]        # the model's input, in its order: float32; None: not known
     score: float
     decision: str
@@ -110,7 +110,7 @@ def kept_decision(payment: Transaction, answer: bytes, decided_at: int) -> Decis
 
     Counts, features and digests are missing: the line cannot be replayed or learned from.
     """
-    fields = msgspec.structs.asdict(_answer(answer))
+    fields = msgspec.structs.asdict(_decode(answer))
     ruled_by = [reason.code for reason in fields["reasons"] if reason.code.startswith(RULED)]
     return Decision(
         **fields, decided_at=decided_at, event_time=payment.event_time, type=payment.type,
@@ -123,4 +123,4 @@ def kept_decision(payment: Transaction, answer: bytes, decided_at: int) -> Decis
 
 _answer_fields = attrgetter(*Answer.__struct_fields__)
 _encode = msgspec.json.Encoder().encode
-_answer = msgspec.json.Decoder(Answer).decode
+_decode = msgspec.json.Decoder(Answer).decode

@@ -37,7 +37,7 @@ COUNTERPARTIES = "counterparties"
 AMOUNT_AGAINST_MEAN = "amount-against-mean"
 KNOWN_FRAUDS = "known-frauds"
 
-# Windows that the features of a group need: the number of `fraud.history.WINDOWS`.
+# Windows that the features of a group need: the number of `fraud.windows.WINDOWS`.
 HOUR, DAY, WEEK, MONTH = range(1, len(WINDOWS) + 1)
 
 

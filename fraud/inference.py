@@ -29,8 +29,8 @@ class ModelResult(NamedTuple):
 class History(NamedTuple):
     """The history before one payment."""
 
-    counts: list[int]           # in the order of `fraud.history.NAMES`
-    windows: int                # number of `fraud.history.WINDOWS` that are known
+    counts: list[int]           # in the order of `fraud.windows.COUNT_NAMES`
+    windows: int                # number of `fraud.windows.WINDOWS` that are known
 
 
 def score_rows(model: OnnxModel, thresholds: Thresholds, rows: np.ndarray,
@@ -57,7 +57,7 @@ def score_rows(model: OnnxModel, thresholds: Thresholds, rows: np.ndarray,
 
 
 def counts_before(claims: Sequence[Claim]) -> list[list[int]]:
-    """Return the counts before each payment, in the order of `fraud.history.NAMES`."""
+    """Return the counts before each payment, in the order of `fraud.windows.COUNT_NAMES`."""
     if len(claims) <= SCALAR_BATCH_MAX:
         return [claim.counts for claim in claims]
     counts: list[list[int]] = counts_array(claims).T.tolist()

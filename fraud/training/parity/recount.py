@@ -34,7 +34,7 @@ def recounted(events: Iterable[Any]) -> Iterator[list[int]]:
     Args:
         events: decisions, transactions or `KnownFraud`s; decisions name accounts by pseudonyms.
 
-    Gives the counts of each payment, in the order of `fraud.history.NAMES`.
+    Gives the counts of each payment, in the order of `fraud.windows.COUNT_NAMES`.
     """
     accounts: dict[str, _Account] = defaultdict(_Account)
     for event in events:
