@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -58,16 +58,9 @@ def read_lists(path: Path) -> tuple[ListEntry, ...]:
             line for each entry that is none.
     """
     lines = csv.DictReader(_text(path, "lists").splitlines())
-    unknown = sorted(set(lines.fieldnames or ()) - set(COLUMNS))
-    if unknown or not lines.fieldnames:
-        raise RulesError(f"{path}: has a column {', '.join(unknown) or 'less than one'}; the "
-                         f"columns are {', '.join(COLUMNS)}")
-    key = os.environ.get("FRAUD_ACCOUNT_KEY", "").encode()
-    if "account" in lines.fieldnames and not key:
-        raise RulesError(f"{path}: names accounts, but FRAUD_ACCOUNT_KEY is not set; set the key "
-                         "of the servers, or give pseudonyms")
     entries, problems = [], []
     try:
+        key = _key(path, lines.fieldnames or ())
         for line in lines:
             try:
                 entries.append(_entry(line, key))
@@ -77,6 +70,23 @@ def read_lists(path: Path) -> tuple[ListEntry, ...]:
         problems.append(f"{path}: line {lines.line_num + 1}: {error}; fix that line")
     _raise_for(problems)
     return tuple(entries)
+
+
+def _key(path: Path, columns: Sequence[str]) -> bytes:
+    """Return the key of the accounts' pseudonyms, empty if no column has names of accounts.
+
+    Raises:
+        RulesError: a column is none of lists, or there is no key.
+    """
+    unknown = sorted(set(columns) - set(COLUMNS))
+    if unknown or not columns:
+        raise RulesError(f"{path}: has a column {', '.join(unknown) or 'less than one'}; the "
+                         f"columns are {', '.join(COLUMNS)}")
+    key = os.environ.get("FRAUD_ACCOUNT_KEY", "").encode()
+    if "account" in columns and not key:
+        raise RulesError(f"{path}: names accounts, but FRAUD_ACCOUNT_KEY is not set; set the key "
+                         "of the servers, or give pseudonyms")
+    return key
 
 
 def _has_rules(tables: dict) -> bool:

@@ -122,6 +122,8 @@ def test_an_entry_that_is_none_is_named_with_its_line(file, line, problem):
 def test_a_value_that_csv_cannot_hold_is_named_with_its_line(file):
     [message] = refusal(read_lists, file(f"pseudonym,list\n{'x' * 140_000},deny\n"))
     assert message == "line 2: field larger than field limit (131072); fix that line"
+    [message] = refusal(read_lists, file(f"{'x' * 140_000},list\n"))
+    assert message == "line 1: field larger than field limit (131072); fix that line"
 
 
 def test_other_columns_and_missing_files_are_named(file, tmp_path):
