@@ -3,7 +3,8 @@
 PYTHON ?= >=3.11,<3.14
 UV_VERSION := 0.13.9
 CYCLONEDX := cyclonedx-bom==7.5.0
-ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+GO_TOOLS := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 \
+	github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 BIN := .venv/bin
 READY := .venv/.ready
 LINT := .venv-lint/.ready
@@ -177,8 +178,9 @@ java:
 $(TOOLS): requirements-tools.txt | $(UV)
 	@$(UV) venv --quiet --allow-existing --python "$(PYTHON)" .venv-tools
 	@$(UV) pip sync --quiet --python .venv-tools/bin/python requirements-tools.txt
-	@command -v go >/dev/null 2>&1 && GOBIN="$(CURDIR)/.venv-tools/bin" go install $(ACTIONLINT) || \
-		echo "Go is missing, and with it actionlint; its test will be skipped"
+	@command -v go >/dev/null 2>&1 && for tool in $(GO_TOOLS); do \
+		GOBIN="$(CURDIR)/.venv-tools/bin" go install $$tool || exit 1; done || \
+		echo "Go is missing, and with it actionlint and kube-score; their tests will be skipped"
 	@touch $(TOOLS)
 
 $(LINT): requirements-lint.txt | $(UV)

@@ -1,4 +1,4 @@
-"""Overlays of the base with one of its components, as k8s/README.md describes them."""
+"""Overlays of the base with some of its components, as k8s/README.md describes them."""
 
 import os
 from functools import cache
@@ -13,19 +13,19 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: fraud
 resources: [{base}]
-components: [{base}/{component}]
+components: [{components}]
 """
 
 
 @pytest.fixture(scope="session")
-def with_component(tmp_path_factory):
-    """Renders the base with a component: `with_component(name)`."""
+def with_components(tmp_path_factory):
+    """Renders the base with components: `with_components(*names)`."""
     @cache
-    def render(component: str) -> list[dict]:
+    def render(*components: str) -> list[dict]:
         directory = tmp_path_factory.mktemp("overlay")
         base = os.path.relpath(ROOT / "k8s/base", directory.resolve())
-        (directory / "kustomization.yaml").write_text(
-            OVERLAY.format(base=base, component=component))
+        (directory / "kustomization.yaml").write_text(OVERLAY.format(
+            base=base, components=", ".join(f"{base}/{name}" for name in components)))
         return list(yaml.safe_load_all(run("kubectl", "kustomize", directory)))
 
     return render

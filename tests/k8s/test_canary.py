@@ -13,8 +13,8 @@ NAME = "fraud-canary"
 
 
 @pytest.fixture(scope="module")
-def overlay(with_component):
-    return with_component("canary")
+def overlay(with_components):
+    return with_components("canary")
 
 
 @pytest.fixture

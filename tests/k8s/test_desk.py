@@ -10,8 +10,8 @@ NAME = "fraud-desk"
 
 
 @pytest.fixture(scope="module")
-def overlay(with_component):
-    return with_component("desk")
+def overlay(with_components):
+    return with_components("desk")
 
 
 def one(objects: list[dict], kind: str, name: str = NAME) -> dict:

@@ -12,23 +12,23 @@ ENTRANCES = ["gateway", "ingress-nginx"]
 
 
 @pytest.fixture(params=ENTRANCES)
-def entrance(request, with_component) -> list[dict]:
-    return with_component(request.param)
+def entrance(request, with_components) -> list[dict]:
+    return with_components(request.param)
 
 
 @pytest.fixture
-def gateway(with_component) -> list[dict]:
-    return with_component("gateway")
+def gateway(with_components) -> list[dict]:
+    return with_components("gateway")
 
 
 @pytest.fixture
-def nginx(with_component) -> list[dict]:
-    return with_component("ingress-nginx")
+def nginx(with_components) -> list[dict]:
+    return with_components("ingress-nginx")
 
 
 @pytest.fixture
-def settings(with_component) -> ServeSettings:
-    [variables] = [item["data"] for item in with_component("gateway")
+def settings(with_components) -> ServeSettings:
+    [variables] = [item["data"] for item in with_components("gateway")
                    if item["kind"] == "ConfigMap"
                    and item["metadata"]["name"].startswith("fraud-settings")]
     return from_environment(variables, ServeSettings)
@@ -75,8 +75,8 @@ def test_the_api_and_its_docs_are_public_and_nothing_else(entrance, app):
                  "gateway.envoyproxy.io/owning-gateway-name": "fraud-api",
                  "gateway.envoyproxy.io/owning-gateway-namespace": "fraud"}),
     ("ingress-nginx", {"app.kubernetes.io/name": "ingress-nginx"})])
-def test_the_pods_of_the_entrance_reach_the_api_and_only_they(with_component, component, peer):
-    objects = with_component(component)
+def test_the_pods_of_the_entrance_reach_the_api_and_only_they(with_components, component, peer):
+    objects = with_components(component)
     policy = one(objects, "NetworkPolicy", f"from-{component}")["spec"]
     pod = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"].items() <= pod.items()

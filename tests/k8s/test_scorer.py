@@ -14,8 +14,8 @@ NAME = "fraud-scorer"
 
 
 @pytest.fixture(scope="module")
-def overlay(with_component):
-    return with_component("scorer")
+def overlay(with_components):
+    return with_components("scorer")
 
 
 def one(objects: list[dict], kind: str, name: str = NAME) -> dict:
