@@ -9,6 +9,7 @@ import redis
 
 from fraud.history import StoreUnavailable
 from fraud.stores.redis_connection import InFlight
+from stream.broker import free_port
 from tests import factories
 from tests.factories import NOON
 
@@ -118,7 +119,7 @@ def test_tls_checks_the_name_of_the_server(own_redis, opened, tmp_path, dns):
                     "-addext", "subjectAltName=DNS:redis.test"], check=True, capture_output=True)
     server = own_redis("--tls-port", "0", "--tls-cert-file", certificate, "--tls-key-file", key,
                        "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no")
-    port = server.port + 1
+    port = free_port()
     redis.Redis.from_url(server.url).config_set("tls-port", port)
     query = f"{port}/0?ssl_ca_certs={certificate}"
     assert claim(opened(f"rediss://redis.test:{query}"), "a").store_sequence == 1
