@@ -68,28 +68,31 @@ class Worker:
         self._producer: KafkaProducer | None = None
         self._committed: dict[TopicPartition, int] = {}
         self._must_rewind = False           # more was polled than is committed
+        self._failures = 0                  # turns in a row that failed
         self._is_checked = False            # that the topics exist
         self._refreshed = self._measured = self._heard = 0.0
 
     def run(self, stop: Event) -> None:
         """Score until `stop` is set; the current batch is finished then."""
-        failures = 0
         while not stop.is_set():
             try:
                 self._turn()
-                failures = 0
+                self._failures = 0
             except ScoringUnavailable as error:     # no transaction was begun
-                failures += 1
+                self._failures += 1
                 self._postpone(error)
-                self._wait(stop, backoff(failures, self._settings.backoff_seconds))
+                self._wait(stop, self._backoff())
             except FraudError:
                 self._close()
                 raise
             except Exception as error:      # Kafka's client raises more than its own errors
-                failures += 1
+                self._failures += 1
                 self._give_up(error)
-                stop.wait(backoff(failures, self._settings.backoff_seconds))
+                stop.wait(self._backoff())
         self._close()
+
+    def _backoff(self) -> float:
+        return backoff(self._failures, self._settings.backoff_seconds)
 
     def _turn(self) -> None:
         consumer, producer = self._connect()
@@ -120,9 +123,12 @@ class Worker:
         return self._consumer, self._producer
 
     def poll(self, consumer: KafkaConsumer) -> Batch | None:
-        """Poll messages: in order within a partition, by timestamp across partitions."""
+        """Poll messages: in order within a partition, by timestamp across partitions.
+
+        After failures they are fewer: on a slow machine, a full batch may never be done in time.
+        """
         try:
-            polled = consumer.poll(POLL_MS, self._settings.stream_batch)
+            polled = consumer.poll(POLL_MS, max(1, self._settings.stream_batch >> self._failures))
         except CorruptRecordError as error:
             polled = clients.skip_corrupt(consumer, error)
         # At once: a later generation would accept a batch that was polled in an earlier one.

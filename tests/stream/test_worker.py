@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from fraud.training.registry import publication
 from stream import positions
@@ -233,6 +233,23 @@ def failing(call, times: int, error: Exception):
         return call(consumer, *arguments, **options)
 
     return fail
+
+
+def test_a_batch_that_cannot_be_done_in_time_is_done_in_parts(stream, run_here, monkeypatch):
+    produce, sizes = Worker.produce, []
+
+    def produce_few(worker, producer, batch, outputs):
+        sizes.append(len(batch.records))
+        produce(worker, producer, batch, outputs)
+        if len(batch.records) > 100:
+            raise KafkaTimeoutError("the transaction expired")
+
+    monkeypatch.setattr(Worker, "produce", produce_few)
+    sent = payments(1_000)
+    stream.send(sent)
+    run_here()
+    exactly_once(stream, sent)
+    assert max(sizes) > 100
 
 
 @pytest.mark.parametrize("error", [OSError("defect"), KeyError("defect"), KafkaError("defect")])
