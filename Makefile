@@ -3,6 +3,7 @@
 PYTHON ?= >=3.11,<3.14
 UV_VERSION := 0.13.9
 CYCLONEDX := cyclonedx-bom==7.5.0
+MUTMUT := mutmut==3.8.1
 GO_TOOLS := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 \
 	github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 BIN := .venv/bin
@@ -16,7 +17,7 @@ PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 .DEFAULT_GOAL := help
 
 .PHONY: help train data serve desk stream-demo notebooks image minikube deploy digest sbom smoke test \
-	test-fast test-system test-cluster acceptance crash-proof fuzz lint report rules retrain drill bench \
+	test-fast test-system test-cluster acceptance crash-proof fuzz mutants lint report rules retrain drill bench \
 	reference lock tools programs clean java
 
 help:  ## list the targets
@@ -102,6 +103,11 @@ fuzz: $(READY)  ## fuzz a parser of tests/fuzz/parsers.py (PARSER=payment SECOND
 	$(BIN)/python -m tests.fuzz $(or $(PARSER),payment) data/fuzz/$(or $(PARSER),payment) \
 		tests/fuzz/corpus/$(or $(PARSER),payment) -timeout=10 -artifact_prefix=data/fuzz/ \
 		-max_total_time=$(or $(SECONDS),60)
+
+# mutmut imports the tests, so it is added to .venv for the run; it shares their pins.
+mutants: $(READY) $(UV)  ## change a module in one place at a time and see if a test fails (MODULE=fraud/labels.py)
+	VIRTUAL_ENV=.venv UV_CONSTRAINT=requirements.txt $(UV) run --quiet --active --no-project \
+		--with $(MUTMUT) python -m tests.mutation $(MODULE)
 
 lint: $(LINT)  ## flake8 and mypy, from a small environment
 	.venv-lint/bin/flake8

@@ -25,7 +25,7 @@ from desk.settings import TOPIC, DeskSettings
 from desk.tables import OPEN, REVIEW, Case, DecidedPayment, ReadPosition
 from fraud.clock import HOUR_MS
 from fraud.decision import Decision
-from fraud.errors import FraudError
+from fraud.errors import JSON_ERRORS, FraudError
 
 BATCH = 500             # lines of a transaction: others write between two of them
 ANALYZE_LINES = 5_000   # after which the database counts its rows again
@@ -106,7 +106,7 @@ class Intake:
         for line in lines:
             try:
                 decision = _decode(line)
-            except (msgspec.DecodeError, UnicodeError) as error:
+            except JSON_ERRORS as error:
                 metrics.INVALID_LINES.inc()
                 log.warning("%s: a line is not a decision (%s); it is left out", name, error)
                 continue

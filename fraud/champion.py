@@ -17,7 +17,7 @@ from fraud import bundle
 from fraud.bundle import (
     CANARY_FILE, CHALLENGER_FILE, MANIFEST_FILE, POINTER_FILE, POLICY_FILE, Bundle, BundleError,
     CanaryPointer, Pointer)
-from fraud.errors import FraudError
+from fraud.errors import JSON_ERRORS, FraudError
 from fraud.published import PublishedError, PublishedFolder
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def _load(source: _BundleSource, pointer: Pointer | None) -> Bundle:
 def _parse_pointer(location: str, raw: bytes, kind: type[Kind]) -> Kind:
     try:
         pointer = msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise BundleError(f"{location}: {error}; promote a version again") from error
     if Path(pointer.folder).name != pointer.folder:
         raise BundleError(f"{location}: folder is {pointer.folder!r}, not the name of a folder in "

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from fraud.clock import utc_second
+from fraud.errors import JSON_ERRORS
 from fraud.published import PublishedError, PublishedFolder
 
 FOLDER = "history"
@@ -66,7 +67,7 @@ def read(locations: Iterable[str]) -> list[Change]:
             try:
                 changes[name] = msgspec.json.decode(folder.read(f"{FOLDER}/{name}") or b"",
                                                     type=Change)
-            except msgspec.DecodeError as error:
+            except JSON_ERRORS as error:
                 raise PublishedError(f"{location}/{FOLDER}/{name}: is not a change ({error}); "
                                      "restore it from a backup") from error
     return [changes[name] for name in sorted(changes)]

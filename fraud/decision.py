@@ -11,11 +11,13 @@ from msgspec import Meta
 from fraud.bundle import Thresholds
 from fraud.reasons import Reason
 from fraud.shadow import ShadowDecision
-from fraud.transaction import Transaction
+from fraud.transaction import EVENT_TIME_LIMIT, Transaction
 
 History = Literal["full", "partial", "short", "unavailable"]
 SCORED_BY_MODEL = ("full", "partial")       # others are scored by its fallback
 DecidedBy = Literal["model", "list", "rule"]
+Int64 = Annotated[int, Meta(ge=-2**63, le=2**63 - 1)]
+Time = Annotated[int, Meta(ge=0, lt=EVENT_TIME_LIMIT)]      # ms since the epoch
 RULED = ("list:", "rule:")                  # prefixes of the reasons of lists and rules
 
 
@@ -47,22 +49,25 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """One line of the decision log, as JSON: enough to replay the decision and to learn from it."""
+    """One line of the decision log, as JSON: enough to replay the decision and to learn from it.
 
-    decided_at: int                     # ms since the epoch, by the wall clock
+    A damaged line is refused here, where it would be a row that no database takes.
+    """
+
+    decided_at: Time                    # by the wall clock
     transaction_id: str
-    event_time: int
+    event_time: Time
     type: str
-    amount_cents: int
+    amount_cents: Int64
     origin: str                         # pseudonym of the account
     destination: str | None
-    origin_balance_cents: int | None    # None: not known
-    destination_balance_cents: int | None
+    origin_balance_cents: Int64 | None  # None: not known
+    destination_balance_cents: Int64 | None
     history: History
     unknown_windows: list[str]          # of `fraud.windows.WINDOWS`
     late: bool
-    store_sequence: int | None          # None where the store has no order
-    recording_since: int | None         # None where the store is unavailable
+    store_sequence: Int64 | None        # None where the store has no order
+    recording_since: Int64 | None       # None where the store is unavailable
     counts: list[int] | None            # in the order of `fraud.windows.COUNT_NAMES`
     features: list[float | None]        # the model's input, in its order: float32; None: not known
     score: float

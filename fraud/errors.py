@@ -1,4 +1,9 @@
-"""The base class of user-fixable errors."""
+"""The base class of user-fixable errors, and the errors of JSON that cannot be decoded."""
+
+import msgspec
+
+# JSON that is malformed or has other fields, is not UTF-8, or nests too deeply.
+JSON_ERRORS = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class FraudError(Exception):

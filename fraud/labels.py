@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from fraud.errors import FraudError
+from fraud.errors import JSON_ERRORS, FraudError
 from fraud.transaction import (
     EVENT_TIME_LIMIT, EVENT_TIME_START, InvalidTransaction, Name, clean_name, shown, time_problem)
 
@@ -59,7 +59,7 @@ def parse(body: bytes | str | msgspec.Raw, latest: int = EVENT_TIME_LIMIT) -> La
         label = _decode(body)
     except msgspec.ValidationError as error:
         raise InvalidLabel(_explanation(body, error)) from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise InvalidLabel(f"Not a label: {error}; send one JSON object") from error
     if label.label_time > latest:
         raise InvalidLabel(f"label_time is {label.label_time}, "
@@ -127,5 +127,5 @@ def _explanation(body: bytes | str | msgspec.Raw, error: msgspec.ValidationError
 def _content(body: bytes | str | msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except JSON_ERRORS:
         return None         # damaged behind the invalid field

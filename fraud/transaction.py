@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from fraud.errors import FraudError
+from fraud.errors import JSON_ERRORS, FraudError
 
 TYPES = ("CASH_IN", "CASH_OUT", "DEBIT", "PAYMENT", "TRANSFER")     # of the settings, by default
 TYPE_CODES = {name: code for code, name in enumerate(TYPES)}
@@ -91,7 +91,7 @@ def parse(body: bytes | str) -> Transaction:
         wire = _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise InvalidTransaction(_explanation(body) or f"Not a valid payment: {error}") from error
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except JSON_ERRORS as error:
         raise InvalidTransaction(
             f"Not a valid payment: {error}; send one JSON object, in which NaN is not a number: "
             "leave out a balance that is not known") from error
@@ -158,7 +158,7 @@ def _explanation(body: bytes | str) -> str | None:
     """Return which field is invalid, its value and what is allowed, or None if that is unclear."""
     try:
         payment = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except JSON_ERRORS:
         return None         # damaged behind the invalid field
     if not isinstance(payment, dict):
         return None

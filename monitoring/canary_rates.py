@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import msgspec
 import pandas as pd
 
+from fraud.errors import JSON_ERRORS
 from fraud.training import decision_log
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason
@@ -100,7 +101,7 @@ def _query(url: str, query: str) -> list[Sample]:
     try:
         with urlopen(address, timeout=TIMEOUT_SECONDS) as answer:
             return msgspec.json.decode(answer.read(), type=QueryAnswer).data.result
-    except (URLError, OSError, ValueError, msgspec.DecodeError) as error:
+    except (URLError, OSError, ValueError, *JSON_ERRORS) as error:
         raise TrainingError(f"{url}: does not answer as Prometheus does ({reason(error)}); name "
                             "its address, such as http://prometheus:9090") from error
 

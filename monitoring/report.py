@@ -20,6 +20,7 @@ from fraud import clock
 from fraud.bundle import BundleError
 from fraud.champion import Champion
 from fraud.command_line import Arguments, command, parser
+from fraud.errors import JSON_ERRORS
 from fraud.training.errors import TrainingError
 from fraud.training.files import not_writable
 from fraud.training.registry import publication
@@ -108,7 +109,7 @@ def load_report(path: Path) -> Report:
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Report)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *JSON_ERRORS) as error:
         raise TrainingError(f"{path}: is not a report ({error}); make one with python -m "
                             "monitoring.report") from error
 

@@ -13,6 +13,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from fraud.caller import Caller
 from fraud.decision import Answered, Refused
+from fraud.errors import JSON_ERRORS
 from fraud.history import StoreUnavailable
 from fraud.labels import InvalidLabel, Label
 from fraud.logs import LabelLogError
@@ -141,7 +142,7 @@ def _lines(body: bytes) -> list[bytes]:
 def _array(body: bytes) -> list[msgspec.Raw]:
     try:
         return _decode_array(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ProblemError(400, "not-an-array", f"the body is not a JSON array ({error}); send "
                            f"payments as one, or as lines with Content-Type {NDJSON}") from error
 
@@ -149,7 +150,7 @@ def _array(body: bytes) -> list[msgspec.Raw]:
 def _label_items(body: bytes) -> list[msgspec.Raw]:
     try:
         return _decode_labels(body).labels
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ProblemError(400, "no-labels", f"the body does not hold labels ({error}); send "
                            '{"labels": [...]}') from error
 

@@ -23,6 +23,7 @@ from sanic import HTTPResponse, Request
 
 from fraud.caller import Caller
 from fraud.command_line import Arguments, command, parser
+from fraud.errors import JSON_ERRORS
 from fraud.settings import SettingsError
 from serve.observation import Handler
 from serve.problems import ProblemError
@@ -108,7 +109,7 @@ def _owner(request: Request, scope: Scope) -> str:
 def _entries(configured: str) -> list[Key]:
     try:
         entries = msgspec.json.decode(configured, type=list[Any])
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise SettingsError(f"FRAUD_API_KEYS: is not a JSON array ({error}); python -m serve.keys "
                             "prints its entries") from error
     return [_key(number, entry) for number, entry in enumerate(entries, 1)]

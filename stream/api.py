@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from fraud.caller import Caller
+from fraud.errors import JSON_ERRORS
 from fraud.settings import SettingsError
 from fraud.transaction import Transaction
 from stream.messages import Poison, StreamAnswer, encode
@@ -65,7 +66,7 @@ class Api:
             raise ScoringUnavailable(f"the API answered {status}: {body[:500]!r}")
         try:
             outcomes = [_outcome(item) for item in _raw.decode(body)]
-        except msgspec.DecodeError as error:
+        except JSON_ERRORS as error:
             raise ScoringUnavailable(f"the API sent an invalid response: {error}") from error
         if len(outcomes) != len(payments):
             raise ScoringUnavailable(

@@ -25,7 +25,7 @@ import msgspec
 from kafka.errors import KafkaError
 
 from fraud.command_line import Arguments, command, parser
-from fraud.errors import FraudError
+from fraud.errors import JSON_ERRORS, FraudError
 from fraud.topics import TopicError, read_to_end
 from fraud.transaction import InvalidTransaction, parse
 from stream import clients
@@ -119,7 +119,7 @@ def repairs_of(lines: Iterable[bytes]) -> dict[str, bytes]:
         try:
             repair = msgspec.json.decode(line, type=Repair)
             parse(bytes(repair.value))
-        except (msgspec.DecodeError, UnicodeError, RecursionError, InvalidTransaction) as error:
+        except (*JSON_ERRORS, InvalidTransaction) as error:
             raise RepairError(f"line {number}: {error}; nothing was replayed") from error
         repairs[repair.dead_letter] = bytes(repair.value)
     return repairs

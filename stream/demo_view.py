@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 
 from fraud import clock
+from fraud.errors import JSON_ERRORS
 
 SHOWN = 12                      # decisions in the table
 RATE_SECONDS = 5                # interval for the rate
@@ -34,7 +35,7 @@ class View:
         try:
             payment = msgspec.json.decode(record.value or b"")
             self._payments[payment["transaction_id"]] = payment
-        except (msgspec.DecodeError, UnicodeError, KeyError, TypeError):
+        except (*JSON_ERRORS, KeyError, TypeError):
             return                      # a broken message becomes a dead letter
         if len(self._payments) > PAYMENTS_KEPT:
             self._payments.popitem(last=False)

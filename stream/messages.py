@@ -14,6 +14,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from fraud.caller import (
     REQUEST_ID_HEADER, TRACEPARENT_HEADER, UNKNOWN, Caller, valid_request_id, valid_traceparent)
+from fraud.errors import JSON_ERRORS
 from fraud.transaction import InvalidTransaction, Payment, Transaction, parse
 
 PAYMENT_BYTES = 65_536          # a payment with the longest names has less than 4,000
@@ -110,7 +111,7 @@ def _is_json(value: bytes) -> bool:
     try:
         msgspec.json.decode(value)
         return True
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except JSON_ERRORS:
         return False
 
 

@@ -20,11 +20,11 @@ from pathlib import Path
 from secrets import token_bytes
 from threading import Event
 
-import msgspec
 from prometheus_client import start_http_server
 
 from fraud import logs
 from fraud.command_line import Arguments, command, parser
+from fraud.errors import JSON_ERRORS
 from fraud.settings import SettingsError, from_environment
 from fraud.webhooks import SECRET_PREFIX, EncodedEvent, read_secrets
 from stream import webhook_metrics as metrics
@@ -69,7 +69,7 @@ class LogReader:
 def _event(line: bytes) -> EncodedEvent | None:
     try:
         return encoded_event(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         metrics.SKIPPED.inc()
         logger.warning("a line of the log is not a decision: %s", error)
         return None

@@ -56,7 +56,7 @@ def encoded_event(line: bytes) -> EncodedEvent | None:
     """Return the event of a line of the decision log; None if it is approved.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError: it is not a decision.
+        msgspec.DecodeError, UnicodeError, RecursionError: it is not a decision.
     """
     decision = _decode(line)
     if decision.decision not in ALERTS:

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import redis
+from hypothesis import Phase
 from moto.server import ThreadedMotoServer
 from onnx import TensorProto, helper, numpy_helper
 
@@ -32,6 +33,8 @@ from tests.redis_server import RedisServer
 from tests.tools import IMAGE, MISSING, build_context, need_docker, run
 
 hypothesis.settings.register_profile("suite", deadline=None)      # a busy machine is no defect
+hypothesis.settings.register_profile("mutants", deadline=None, derandomize=True, database=None,
+                                     phases=[Phase.explicit, Phase.generate])
 hypothesis.settings.load_profile("suite")
 
 SLOW_FIXTURES = {"spark", "broker", "trained"}      # a JVM, a broker, a training run

@@ -22,6 +22,7 @@ from tests.workflow_steps import FOLDER, checkout, job_names, run_job
 NARROWED = {
     "make test COVERAGE=1": 'make test COVERAGE=1 ARGS="tests/test_style.py"',
     "make test-system": 'make test-system ARGS="tests/test_workflows.py -k zizmor"',
+    "make mutants": "make mutants MODULE=stream/backoff.py",
     "make train": "test -e models/champion.json"}
 ELSEWHERE = {"deploy/lambda": "tests/sam/test_deploy.py",
              "retrain/retrain": "tests/monitoring/test_loop.py"}
@@ -76,14 +77,14 @@ def tree(tmp_path_factory):
 
 
 def test_every_job_is_run_by_a_test():
-    here = {"ci/lint", "ci/test", "ci/system", "ci/minikube"}
+    here = {"ci/lint", "ci/test", "ci/system", "ci/minikube", "mutants/mutants"}
     assert job_names() == here | ELSEWHERE.keys()
     for name, file in ELSEWHERE.items():
         assert f'run_job("{name}"' in (ROOT / file).read_text()
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", ["ci/lint", "ci/test", "ci/system"])
+@pytest.mark.parametrize("name", ["ci/lint", "ci/test", "ci/system", "mutants/mutants"])
 def test_the_job_succeeds(tree, name):
     cache = {"MYPY_CACHE_DIR": str(ROOT / ".mypy_cache")}       # of `make lint`, if it ran here
     run_job(name, tree, {}, bare_environment() | cache, NARROWED)

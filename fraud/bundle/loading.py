@@ -13,6 +13,7 @@ from fraud.bundle.manifest import (
     MANIFEST_FILE, POINTER_FILE, BundleError, Manifest, ModelManifest, Pointer, sha256)
 from fraud.bundle.onnx_model import OnnxModel, open_session
 from fraud.bundle.policy import POLICY_FILE, Policy
+from fraud.errors import JSON_ERRORS
 from fraud.features import FeatureTable
 from fraud.published import PublishedFolder
 
@@ -97,7 +98,7 @@ def _read(path: Path) -> bytes:
 def _decode(path: Path, raw: bytes, kind: type[Kind]) -> Kind:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise BundleError(f"{path}: {error}; train or export the bundle again") from error
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from fraud.bundle import sha256
-from fraud.errors import FraudError
+from fraud.errors import JSON_ERRORS, FraudError
 from fraud.published import PublishedFolder
 from fraud.rules.rule_set import POINTER_FILE, RulesError, RuleSet, RulesPointer, check_key
 from fraud.rules.ruling import NO_RULES, Rules
@@ -93,5 +93,5 @@ def _read_rule_set(folder: PublishedFolder, pointer: RulesPointer) -> RuleSet:
 def _decode(name: str, raw: bytes, kind: type[Kind]) -> Kind:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise RulesError(f"{name}: {error}; publish the rules again") from error

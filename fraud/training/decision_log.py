@@ -9,6 +9,7 @@ import msgspec
 from tqdm import tqdm
 
 from fraud.decision import Decision
+from fraud.errors import JSON_ERRORS
 from fraud.training.errors import TrainingError
 from fraud.training.files import reason
 from fraud.windows import COUNT_NAMES
@@ -57,6 +58,6 @@ def check_counts(decision: Decision) -> None:
 def _decision(decode: Callable[[bytes], Kind], path: str, number: int, line: bytes) -> Kind:
     try:
         return decode(line)
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise TrainingError(f"{path}: line {number} is not a decision ({error}); "
                             "name a decision log, not the server's own log") from error

@@ -49,7 +49,7 @@ def read_named_labels(path: Path) -> pd.DataFrame:
             raise TrainingError(f"{path}: row {row} has no {name}; leave unlabelled payments out")
     try:
         table = table.astype(REQUIRED | OPTIONAL | ACCOUNTS)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise TrainingError(f"{path}: is_fraud and label_time must be integers "
                             f"({reason(error)})") from error
     invalid = table[~table["is_fraud"].isin((0, 1))]

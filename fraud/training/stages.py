@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from fraud.command_line import Arguments, command, parser
+from fraud.errors import JSON_ERRORS
 from fraud.training import acquire, settings
 from fraud.training.data import dataset, options
 from fraud.training.errors import TrainingError
@@ -78,7 +79,7 @@ def features(validated: Path, directory: Path, split: settings.Split) -> int:
 def _prepared(file: Path) -> dataset.Prepared:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dataset.Prepared)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *JSON_ERRORS) as error:
         raise TrainingError(f"{file}: {reason(error)}; run the stage validate first") from error
 
 

@@ -53,6 +53,21 @@ def test_a_line_that_is_no_decision_is_left_out(intake, database, log):
     assert counts(database) == (1, 1)
 
 
+@pytest.mark.parametrize("damage", [
+    (b'"amount_cents":10000', b'"amount_cents":1' + b"0" * 30),
+    (b'"decided_at":', b'"decided_at":9'),
+    (b'"origin":', b'"deep":' + b"[" * 3_000 + b"]" * 3_000 + b',"origin":')],
+    ids=["large", "distant", "deep"])
+def test_a_damaged_line_does_not_hold_up_those_after_it(intake, database, log, damage):
+    line = msgspec.json.encode(decision("t-2"))
+    damaged = line.replace(*damage)
+    assert damaged != line
+    lines = [msgspec.json.encode(decision("t-1")), damaged, msgspec.json.encode(decision("t-3"))]
+    log.write_bytes(b"\n".join(lines) + b"\n")
+    assert intake.read() == 3
+    assert counts(database) == (2, 2)
+
+
 def test_a_share_of_approvals_and_declines_is_sampled(database, settings, log):
     settings = msgspec.structs.replace(settings, desk_sample_share=0.2)
     write_log(log, *(decision(f"t-{number}", decision=("approve", "decline")[number % 2])

@@ -235,7 +235,8 @@ def test_the_same_data_gives_the_same_metrics_and_an_equal_candidate_is_promoted
     assert measured[0] == measured[1] and len(measured[0]) >= 6
 
 
-# What it refuses.
+# What it refuses. tests/fraud/training/data/test_readers.py has the files that cannot be read,
+# tests/fraud/training/test_acquire.py the flags that exclude each other.
 
 
 def saved(directory: Path, name: str, content: bytes) -> list[str]:
@@ -249,24 +250,11 @@ def one_class(directory: Path, payments: Path) -> list[str]:
     return ["--transactions", "one.parquet"]
 
 
-def empty_folder(directory: Path, payments: Path) -> list[str]:
-    (directory / "empty").mkdir()
-    return ["--transactions", "empty"]
-
-
 HEADER = (b"step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,"
           b"newbalanceDest,isFraud,isFlaggedFraud\n")
 REFUSED = {
     "a missing file": (lambda directory, payments: ["--transactions", "absent.csv"],
                        "absent.csv: no such file"),
-    "an empty file": (lambda directory, payments: saved(directory, "empty.csv", b""),
-                      "empty.csv: is empty (0 bytes)"),
-    "wrong columns": (lambda directory, payments: saved(directory, "wrong.csv", b"a,b\n1,2\n"),
-                      "wrong.csv: lacks the columns"),
-    "an empty folder": (empty_folder, "empty: is a folder without files"),
-    "a truncated Parquet": (
-        lambda directory, payments: saved(directory, "cut.parquet", payments.read_bytes()[:9_999]),
-        "cut.parquet: cannot be read as Parquet"),
     "one class only": (one_class, "the train period has no fraud among its "),
     "all rows bad": (
         lambda directory, payments: saved(
@@ -275,9 +263,6 @@ REFUSED = {
     "a data folder that cannot be written to": (
         lambda directory, payments: ["--transactions", str(payments), "--data-dir", "/proc/data"],
         "/proc/data"),
-    "rows and a file": (
-        lambda directory, payments: ["--transactions", "some.csv", "--rows", "5000"],
-        "--rows 5000 sizes a simulation and --transactions some.csv names a file"),
     "a sample of nothing": (
         lambda directory, payments: ["--transactions", str(payments), "--sample", "0"],
         "sample is 0.0"),

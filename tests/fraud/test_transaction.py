@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 
 from fraud.transaction import (
     AMOUNT_LIMIT, BALANCE_LIMIT, EVENT_TIME_LIMIT, EVENT_TIME_START, InvalidTransaction,
-    Transaction, parse, time_problem, whole_cents)
+    Transaction, parse, shown, time_problem, whole_cents)
 
 # Every field of a good payment, as the JSON text of its value.
 GOOD = {
@@ -427,3 +427,44 @@ def test_cents_of_an_array_tell_which_values_were_rounded():
 
 def test_cents_of_no_values_are_none():
     assert [part.shape for part in whole_cents(np.array([]))] == [(0,)] * 3
+
+
+def test_a_name_that_is_missing_is_refused_with_the_fix():
+    assert refusal(body(origin='"NaN"')) == (
+        "origin is 'NaN', which stands for a missing value; give its name")
+    assert refusal(body(destination='" "')) == (
+        "destination is ' ', which stands for a missing value; give its name or null")
+    assert refusal(body(origin='"1E+20"')) == (
+        "origin is '1E+20', a number that a spreadsheet has rounded: different ones become the "
+        "same; give all of its digits")
+
+
+def test_text_that_is_not_json_is_refused_with_the_fix():
+    assert refusal("{").endswith("; send one JSON object, in which NaN is not a number: leave out "
+                                 "a balance that is not known")
+
+
+@pytest.mark.parametrize(("length", "text"), [
+    (98, '"' + 98 * "x" + '"'), (99, '"' + 99 * "x" + "... (101 characters)")])
+def test_a_value_of_more_than_100_characters_is_cut(length, text):
+    assert shown("x" * length) == text
+
+
+@pytest.mark.parametrize(("value", "unit"), [
+    (EVENT_TIME_START // 1_000 - 1, None), (EVENT_TIME_START // 1_000, "seconds"),
+    (EVENT_TIME_LIMIT // 1_000 - 1, "seconds"), (EVENT_TIME_LIMIT // 1_000, None),
+    (EVENT_TIME_START - 1, None), (EVENT_TIME_LIMIT, None),
+    (EVENT_TIME_START * 1_000 - 1, None), (EVENT_TIME_START * 1_000, "microseconds"),
+    (EVENT_TIME_LIMIT * 1_000 - 1, "microseconds"), (EVENT_TIME_LIMIT * 1_000, None),
+    (EVENT_TIME_START * 10**6 - 1, None), (EVENT_TIME_START * 10**6, "nanoseconds"),
+    (EVENT_TIME_LIMIT * 10**6 - 1, "nanoseconds"), (EVENT_TIME_LIMIT * 10**6, None),
+    (18991231, None), (19000101, "a date written as yyyymmdd"),
+    (20991231, "a date written as yyyymmdd"), (21000101, None), (20241301, None),
+    (20240101000000, "a date written as yyyymmddHHMMSS"), (20241301000000, None),
+    (36_525, None), (36_526, "a date of a spreadsheet, in days"),
+    (73_050, "a date of a spreadsheet, in days"), (73_051, None)])
+def test_a_time_that_is_none_is_named_with_the_unit_that_it_looks_like(value, unit):
+    assert time_problem(value) == (
+        f"{'before the year 2000' if value < EVENT_TIME_START else 'after the year 2099'} "
+        "as milliseconds since 1970-01-01, UTC; "
+        + (f"it looks like {unit}: convert it" if unit else "give milliseconds"))

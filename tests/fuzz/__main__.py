@@ -10,7 +10,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["fraud", "stream"]):
+with atheris.instrument_imports(include=["desk", "fraud", "monitoring", "serve", "stream"]):
     from tests.fuzz import parsers
 
 

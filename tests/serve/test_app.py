@@ -54,8 +54,8 @@ def test_an_answer_says_how_likely_why_and_by_which_model(server, tmp_path):
 
 @pytest.mark.parametrize(("amount", "decision"), [
     (0.0, "review"), (9.0, "decline"), (1.0, "review"), (1.1, "decline")])
-def test_the_decision_follows_the_policy(server, amount, decision):
-    assert server.score(amount=amount).json()["decision"] == decision
+def test_the_decision_follows_the_policy(shared_server, amount, decision):
+    assert shared_server.score(f"of-{amount}", amount=amount).json()["decision"] == decision
 
 
 def test_a_repeated_id_gets_the_same_bytes_and_another_payment_under_it_is_refused(server):
@@ -109,25 +109,26 @@ def test_one_by_one_and_in_a_batch_the_scores_agree(serve):
         line["counts"] for line in decisions(many)]
 
 
-def test_a_payment_ahead_of_the_clock_is_refused(server):
+def test_a_payment_ahead_of_the_clock_is_refused(shared_server):
     ahead = round(time.time() * 1_000) + 3_600_000
-    assert problem(server.score(event_time=ahead)) == (422, "event-time-ahead")
+    assert problem(shared_server.score(event_time=ahead)) == (422, "event-time-ahead")
 
 
-def test_a_type_that_the_model_does_not_know_is_refused_with_the_list(server):
-    response = server.score(type="transfer")
+def test_a_type_that_the_model_does_not_know_is_refused_with_the_list(shared_server):
+    response = shared_server.score(type="transfer")
     assert problem(response) == (422, "unknown-type")
     assert response.json()["detail"] == (
         "type is 'transfer', which the model does not know; one of CASH_IN, CASH_OUT, DEBIT, "
         "PAYMENT, TRANSFER")
-    batch = server.post("/v1/score/batch", [payment(type="x"), payment("known")]).json()
+    batch = shared_server.post("/v1/score/batch", [payment(type="x"), payment("known")]).json()
     assert (batch[0]["type"], batch[1]["transaction_id"]) == ("unknown-type", "known")
 
 
-def test_what_is_not_known_is_null_and_no_reason_names_it(server):
+def test_what_is_not_known_is_null_and_no_reason_names_it(shared_server):
     balances = {"origin_balance": None, "destination_balance": None}
-    for name, unknown in {"a": balances, "b": balances | {"destination": None}}.items():
-        response = server.score(name, **unknown)
+    for name, unknown in {"no-balances": balances,
+                          "no-destination": balances | {"destination": None}}.items():
+        response = shared_server.score(name, **unknown)
         assert response.status_code == 200
         assert not any("balance" in reason["code"] for reason in response.json()["reasons"])
 
@@ -147,17 +148,19 @@ def test_what_is_not_known_is_null_and_no_reason_names_it(server):
     (json.dumps(payment(newbalanceOrig=0)).encode(), 422),
     (json.dumps(payment(event_time=float("nan"))).encode(), 422),
     (json.dumps(payment(origin="\ud800")).encode(), 422)])
-def test_a_bad_body_is_a_problem_and_the_next_good_one_is_answered(server, body, status):
-    response = server.session.post(server.url + "/v1/score", data=body)
+def test_a_bad_body_is_a_problem_and_the_next_good_one_is_answered(shared_server, body, status):
+    response = shared_server.session.post(shared_server.url + "/v1/score", data=body)
     assert problem(response) == (status, "invalid-payment")
-    assert server.score().status_code == 200
+    assert shared_server.score("good").status_code == 200
 
 
-def test_a_problem_names_the_field(server):
-    detail = server.score(amount=-1).json()["detail"]
+def test_a_problem_names_the_field(shared_server):
+    detail = shared_server.score(amount=-1).json()["detail"]
     assert detail == "amount is -1; give a number from 0 to 1,000,000,000,000, in currency units"
-    assert "it looks like seconds" in server.score(event_time=1_704_067_200).json()["detail"]
-    assert "0.001: more than two decimals" in server.score(amount=0.001).json()["detail"]
+    detail = shared_server.score(event_time=1_704_067_200).json()["detail"]
+    assert "it looks like seconds" in detail
+    detail = shared_server.score(amount=0.001).json()["detail"]
+    assert "0.001: more than two decimals" in detail
 
 
 @pytest.mark.parametrize("path", ["/v1/score", "/v1/score/batch"])
@@ -175,22 +178,22 @@ def test_a_batch_has_a_limit(serve):
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", b"[" * 100_000, b"\xff"])
-def test_a_batch_that_is_no_array_is_refused(server, body):
-    response = server.session.post(server.url + "/v1/score/batch", data=body)
+def test_a_batch_that_is_no_array_is_refused(shared_server, body):
+    response = shared_server.session.post(shared_server.url + "/v1/score/batch", data=body)
     assert problem(response) == (400, "not-an-array")
 
 
-def test_a_compressed_body_is_refused_unread(server):
+def test_a_compressed_body_is_refused_unread(shared_server):
     bomb = gzip.compress(b"0" * 10_000_000)
-    response = server.session.post(server.url + "/v1/score", data=bomb, headers={
+    response = shared_server.session.post(shared_server.url + "/v1/score", data=bomb, headers={
         "Content-Encoding": "gzip"})
     assert problem(response) == (415, "compressed-body")
 
 
-def test_an_unknown_path_method_or_decision_is_a_problem(server):
-    assert problem(server.get("/v2/score")) == (404, "not-found")
-    assert problem(server.get("/v1/score")) == (405, "method-not-allowed")
-    assert problem(server.get("/v1/decisions/none")) == (404, "unknown-transaction")
+def test_an_unknown_path_method_or_decision_is_a_problem(shared_server):
+    assert problem(shared_server.get("/v2/score")) == (404, "not-found")
+    assert problem(shared_server.get("/v1/score")) == (405, "method-not-allowed")
+    assert problem(shared_server.get("/v1/decisions/none")) == (404, "unknown-transaction")
 
 
 # Who may ask.
@@ -198,8 +201,8 @@ def test_an_unknown_path_method_or_decision_is_a_problem(server):
 @pytest.mark.parametrize(("method", "path"), [
     ("POST", "/v1/score"), ("POST", "/v1/score/batch"), ("GET", "/v1/decisions/a"),
     ("POST", "/v1/labels"), ("GET", "/v1/model")])
-def test_with_keys_the_api_is_closed_to_others(serve, method, path):
-    server = serve(FRAUD_API_KEYS=f"{'0' * 64}, {HASH}")
+def test_with_keys_the_api_is_closed_to_others(shared_locked_server, method, path):
+    server = shared_locked_server
     for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"},
                    {"Authorization": f"Bearer {HASH}"}, {"Authorization": "Bearer \xff"}):
         response = server.session.request(method, server.url + path, headers=header)
@@ -243,18 +246,18 @@ def test_logs_are_json_lines_with_the_request_id(server):
     assert 0 < line["milliseconds"] < 10_000
 
 
-def test_the_document_describes_what_there_is_and_its_page_needs_no_network(server):
-    page = server.get("/docs").text
+def test_the_document_describes_what_there_is_and_its_page_needs_no_network(shared_server):
+    page = shared_server.get("/docs").text
     assert "http" not in page
     for asset in ("/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/docs/start.js"):
-        assert asset in page and server.get(asset).status_code == 200
-    document = server.get("/docs/openapi.json").json()
+        assert asset in page and shared_server.get(asset).status_code == 200
+    document = shared_server.get("/docs/openapi.json").json()
     example = document["components"]["schemas"]["Payment"]["example"]
-    assert server.post("/v1/score", example).status_code == 200
+    assert shared_server.post("/v1/score", example).status_code == 200
     assert set(document["paths"]) == {"/v1/score", "/v1/score/batch", "/v1/model", "/healthz",
                                       "/v1/decisions/{transaction_id}", "/v1/labels", "/readyz"}
     example = document["components"]["schemas"]["Label"]["example"]
-    assert server.post("/v1/labels", {"labels": [example]}).status_code == 200
+    assert shared_server.post("/v1/labels", {"labels": [example]}).status_code == 200
 
 
 # Its model.

@@ -75,16 +75,17 @@ def test_no_body_makes_it_fail_hang_or_grow(locked, acceptance, record_property)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_ten_megabytes_are_refused(locked, chunked):
+def test_ten_megabytes_are_refused(shared_locked_server, chunked):
+    server = shared_locked_server
     body = b'{"a": "' + b"x" * 10_000_000 + b'"}'
     try:
-        answer = locked.session.post(locked.url + "/v1/score", timeout=10, headers=HEADERS,
+        answer = server.session.post(server.url + "/v1/score", timeout=10, headers=HEADERS,
                                      data=iter([body[:5_000_000], body[5_000_000:]])
                                      if chunked else body)
         assert answer.status_code == 413
     except requests.ConnectionError:
         pass            # it was refused before all of it was sent
-    assert locked.post("/v1/score", payment("good"), headers=HEADERS).status_code == 200
+    assert server.post("/v1/score", payment("good"), headers=HEADERS).status_code == 200
 
 
 @pytest.mark.parametrize("raw", [
@@ -95,8 +96,9 @@ def test_ten_megabytes_are_refused(locked, chunked):
     b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
     b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000 + b"\r\n",
     b"GET /%ff%00/../.. HTTP/1.1\r\nHost: a\r\n\r\n"])
-def test_what_is_hardly_http_gets_no_5xx(locked, raw):
-    with socket.create_connection(("127.0.0.1", locked.port), timeout=15) as connection:
+def test_what_is_hardly_http_gets_no_5xx(shared_locked_server, raw):
+    server = shared_locked_server
+    with socket.create_connection(("127.0.0.1", server.port), timeout=15) as connection:
         try:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
@@ -104,7 +106,7 @@ def test_what_is_hardly_http_gets_no_5xx(locked, raw):
         except ConnectionError:
             answer = b""        # it hung up
     assert not answer or answer.split(b" ")[1][:1] == b"4", answer
-    assert locked.post("/v1/score", payment("good"), headers=HEADERS).status_code == 200
+    assert server.post("/v1/score", payment("good"), headers=HEADERS).status_code == 200
 
 
 @pytest.mark.system

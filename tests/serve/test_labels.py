@@ -53,8 +53,8 @@ def test_a_fraud_counts_for_later_payments_and_is_in_the_label_log(serve, reques
     (b'{"labels": 1}', 400, "no-labels"), (b'{"labels": [], "more": 1}', 400, "no-labels"),
     (b'{"labels": ' + b"[" * 100_000, 400, "no-labels"), (b"\xff", 400, "no-labels"),
     (b'{"labels": [1]}', 422, "invalid-label")])
-def test_a_body_without_labels_is_a_problem(server, body, status, problem):
-    response = server.session.post(server.url + "/v1/labels", data=body)
+def test_a_body_without_labels_is_a_problem(shared_server, body, status, problem):
+    response = shared_server.session.post(shared_server.url + "/v1/labels", data=body)
     assert (response.status_code, response.json()["type"]) == (status, problem)
 
 

@@ -35,7 +35,7 @@ def test_what_is_encoded_is_read_again():
 
 
 @pytest.mark.parametrize(("value", "key", "reason", "names"), [
-    (None, b"C1", "null-value", "no value"),
+    (None, b"C1", "null-value", "the message has no value; send a payment as JSON"),
     (b"", b"C1", "not-json", "payment"),
     (b"{", b"C1", "not-json", "payment"),
     (b"\xff\xfe", b"C1", "not-json", "payment"),
@@ -54,6 +54,33 @@ def test_poison_is_told_apart(value, key, reason, names):
     assert isinstance(said, Poison)
     assert said.reason == reason
     assert names in said.detail
+
+
+def test_a_record_that_fails_its_checksum_is_poison():
+    record = messages.CorruptRecord("transactions", 3, 42, 1_000, "the checksum is wrong")
+    assert messages.parse_message(record) == Poison("corrupt", "the checksum is wrong")
+    assert messages.dead_letter(record, Poison("corrupt", "why"), MIB)[:3] == (3, None, b"")
+
+
+def test_a_value_of_the_largest_size_is_read():
+    largest = body() + b" " * (messages.PAYMENT_BYTES - len(body()))
+    assert messages.parse_message(record(largest)) == parse(body())
+
+
+def test_a_wrong_key_is_cut_in_its_reason():
+    said = messages.parse_message(record(body(), b"k" * 200))
+    assert said.detail.startswith(f"the key is {b'k' * 100!r} and origin is 'C1'; ")
+
+
+def test_unknown_balances_stay_unknown_when_encoded():
+    sent = parse(body(origin_balance=None, destination_balance=None))
+    assert parse(messages.encode(sent)) == sent
+
+
+def test_a_decision_line_lies_under_its_transaction_id_where_its_message_lay():
+    assert messages.log_line(record(body()), parse(body()), b"line") == (
+        3, parse(body()).transaction_id.encode(), b"line",
+        [("source-partition", b"3"), ("source-offset", b"42")])
 
 
 def test_a_decision_lies_under_its_origin_where_its_message_lay():
@@ -102,6 +129,17 @@ def test_what_does_not_fit_is_cut_and_says_so(key, value):
     assert MIB // 3 < sum(map(len, kept)) + sum(
         len(name) + len(content) for name, content in produced.headers) < MIB - 1_000
     assert (key or b"").startswith(kept[0]) and (value or b"").startswith(kept[1])
+
+
+def test_the_largest_dead_letter_is_whole():
+    value = b"v" * (MIB - messages.HEADROOM_BYTES - 1)
+    produced = messages.dead_letter(record(value, b"k"), Poison("not-json", "why"), MIB)
+    assert produced.value == value and "truncated" not in dict(produced.headers)
+
+
+def test_a_detail_with_half_a_character_has_a_stand_in_for_it():
+    produced = messages.dead_letter(record(b"{"), Poison("not-json", "\ud800"), MIB)
+    assert dict(produced.headers)["detail"] == b"?"
 
 
 def test_a_message_of_nothing_has_a_dead_letter_too():

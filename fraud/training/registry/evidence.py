@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fraud import bundle, clock
+from fraud.errors import JSON_ERRORS
 from fraud.training.errors import TrainingError
 from fraud.training.evaluation import gate
 from fraud.training.evaluation.gate import Comparison, PromotionDecision
@@ -65,7 +66,7 @@ def load_evidence(path: Path) -> ShadowEvidence:
     except OSError as error:
         raise TrainingError(f"{path}: cannot be read ({reason(error)}); name a report.json of "
                             "monitoring.shadow") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise TrainingError(f"{path}: is not a report of shadow scores ({error}); {AGAIN}"
                             ) from error
 

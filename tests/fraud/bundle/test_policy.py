@@ -40,6 +40,18 @@ def test_by_score_a_small_payment_with_a_high_score_is_reviewed():
     assert Thresholds(0.5, 0.75, decline_from=100.0).decide(0.9, 10_000) == "decline"
 
 
+def test_thresholds_of_zero_decline_everything():
+    everything = Thresholds(review=0.0, decline=0.0)
+    assert everything.decide(0.0, 0) == "decline"
+    assert everything.alerts(np.zeros(1), np.zeros(1))[1].tolist() == [True]
+
+
+def test_arrays_at_both_levels_are_declined_as_single_payments_are():
+    levels = Thresholds(0.5, 0.75, decline_from=100.0)
+    scores, amounts = np.array([0.75, 0.75, 0.7]), np.array([100.0, 99.99, 100.0])
+    assert levels.alerts(scores, amounts)[1].tolist() == [True, False, False]
+
+
 @given(thresholds, payments)
 def test_arrays_and_single_payments_get_the_same_decisions(levels, rows):
     scores, cents = (np.array(column) for column in zip(*rows, strict=True))

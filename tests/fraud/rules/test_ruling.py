@@ -68,6 +68,19 @@ def test_an_answer_names_lists_and_rules_between_the_reasons_of_the_model():
     assert "why" not in str(result.reasons)         # that is for the team alone
 
 
+def test_the_reasons_of_lists_and_rules_are_sentences_without_a_weight():
+    result = ruled(scored(), entry("deny"), rule("review"))
+    assert result.reasons == [
+        Reason("list:deny", "An account is on the deny list", 0.0, {}, {}),
+        Reason("rule:r", "The rule r applies", 0.0, {}, {})]
+
+
+def test_rules_have_the_version_and_digest_of_their_file_and_none_have_neither():
+    in_force = Rules(RuleSet(3, NOW, "ana", "", (rule(),)), "digest")
+    assert (in_force.version, in_force.digest) == ("3", "digest")
+    assert (NO_RULES.version, NO_RULES.digest) == ("", "")
+
+
 def test_an_allowed_payment_has_no_reasons_of_the_model():
     assert [reason.code for reason in ruled(scored("decline"), entry("allow")).reasons] == [
         "list:allow"]

@@ -34,6 +34,15 @@ def test_a_line_that_is_no_decision_is_named(tmp_path):
         list(read_decisions([str(path)]))
 
 
+@pytest.mark.parametrize("damaged", [
+    LINE.replace(b'"a"', b'"\xff"'), b'{"deep": ' + b"[" * 3_000 + b"]" * 3_000 + b"}\n"])
+def test_a_line_that_is_not_utf_8_or_nests_too_deeply_is_named(tmp_path, damaged):
+    path = tmp_path / "log"
+    path.write_bytes(damaged)
+    with pytest.raises(TrainingError, match=f"{path}: line 1 is not a decision"):
+        list(read_decisions([str(path)]))
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(TrainingError, match=f"{tmp_path}/absent: cannot be read"):
         list(read_decisions([str(tmp_path / "absent")]))

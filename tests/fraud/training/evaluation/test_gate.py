@@ -1,7 +1,7 @@
 import pytest
 
 from fraud.clock import DAY_MS
-from fraud.training.evaluation.gate import Comparison, decide
+from fraud.training.evaluation.gate import Comparison, PromotionDecision, decide
 from fraud.training.evaluation.incidents import IncidentOutcomes
 from fraud.training.evaluation.paired_bootstrap import Differences, compare
 from fraud.training.evaluation.test_report import TestReport
@@ -73,6 +73,33 @@ def test_too_few_incidents_are_no_evidence(comparison):
     decision = decide(judged(0.9, 0.9), comparison, FLOORS, GATE)
     assert not decision.promote
     assert decision.reason.startswith(f"insufficient evidence: {comparison.incidents} incidents")
+
+
+@pytest.mark.parametrize(("incidents", "milliseconds", "end"), [
+    (0, 0, "150 are needed"), (0, DAY_MS, "150 are needed"), (149, 0, "150 are needed"),
+    (150, DAY_MS, "150 are needed"),            # none is missing
+    (149, 1, "150 are needed, 1 more: at 12873600000.0 a day they will have happened by "
+             "2024-01-02"),
+    (149, DAY_MS, "150 are needed, 1 more: at 149.0 a day they will have happened by 2024-01-03")])
+def test_a_date_needs_a_pace_and_something_missing(incidents, milliseconds, end):
+    comparison = Comparison("champion 3", incidents, START, START + milliseconds, None)
+    decision = decide(judged(0.9, 0.9), comparison, FLOORS, GATE)
+    assert decision == PromotionDecision(False, (
+        f"insufficient evidence: {incidents} incidents are later than the tuning data of "
+        f"champion 3 and the candidate; {end}"))
+
+
+def test_a_decision_is_one_sentence_with_all_figures():
+    assert decide(judged(0.5, 0.4), None, FLOORS, GATE) == PromotionDecision(True, (
+        "there is no champion yet, and test F1 0.5000 reaches its floor of 0.5, test AUPRC 0.4000 "
+        "reaches its floor of 0.4"))
+    assert decide(judged(0.49, 0.4), None, FLOORS, GATE) == PromotionDecision(False, (
+        "test F1 0.4900 is below its floor of 0.5 in flows/train_flow.toml"))
+    figures = ("F1 +0.0100 and at least -0.0300, AUPRC +0.0100 and at least -0.0100, with 95 % "
+               "confidence, on 1,500 incidents")
+    assert decide(judged(0.9, 0.9), against(-0.03, -0.01, 1_500), FLOORS, GATE) == (
+        PromotionDecision(False, "may be worse than champion 3 by more than 0.01 in F1 and AUPRC: "
+                                 + figures))
 
 
 @pytest.mark.acceptance
