@@ -17,7 +17,7 @@ PackedSums = int
 CENTS_SHIFT = 32                # bits from a count to its cents
 RECEIVED_SHIFT = 128            # bits from sent payments to received ones
 PACKED_BYTES = 32
-LARGEST = 2 ** 63 - 1           # cents that features can hold; larger sums count as this many
+LARGEST = 2 ** 53               # cents that a double holds; larger sums count as this many
 
 _COUNT_MASK = (1 << CENTS_SHIFT) - 1
 _SENT_MASK = (1 << RECEIVED_SHIFT) - 1

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
-from typing import Any
-
 import msgspec
 
 from fraud.clock import DAY_MS, HOUR_MS
 from fraud.history import NO_TOTALS, AccountSnapshot, AccountTotals, Claim
-from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums, pack, unpack
+from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums
 from fraud.stores.buckets import (
     Contacts, DailySums, HourlySums, frauds_before, frauds_by_day, pack_frauds)
 from fraud.transaction import Transaction
 from fraud.windows import MONTH_DAYS, contact_bit
-
-# Redis' Lua has only doubles, in which the sum of 91 of the largest payments would not be exact. In
-# the encoding that Redis reads, cents are therefore two numbers, the number of `LIMB`s and the
-# remainder, each with its own sum: exact for 900 million of the largest payments.
-LIMB = 10 ** 7
-
-# The encoding: header, hourly buckets, daily buckets, known frauds; each section oldest first.
-HEADER = "<dddHH"               # newest, last sent, last received; number of hours and of days
-SUMS_IN_LIMBS = "IddIdd"        # count, limbs and remainder of sent payments; of received ones
-HOUR = "<I" + SUMS_IN_LIMBS     # bucket number first
-DAY = "<I" + SUMS_IN_LIMBS + "II"       # and the sketch, its low half first
-FRAUDS = "<III"                 # day, sent, received
-# The totals of an account before a payment: sums of the windows; last sent and last received; first
-# day; sketches of week and month, each its low half first; frauds of week and month, each sent and
-# received.
-TOTALS = 4 * SUMS_IN_LIMBS + "ddIIIIIIIII"
-TOTALS_FIELDS = len(TOTALS)
-_SUMS_FIELDS = len(SUMS_IN_LIMBS)
-_HEADER, _HOUR, _DAY = struct.Struct(HEADER), struct.Struct(HOUR), struct.Struct(DAY)
-_HALF = 2 ** 32
 
 
 class Account(msgspec.Struct, gc=False):
@@ -134,72 +110,3 @@ def snapshot_of(name: str, account: Account) -> AccountSnapshot:
     return AccountSnapshot(name, account.newest, account.last_sent, account.last_received,
                            account.hours.by_bucket(), account.days.by_bucket(),
                            account.contacts.by_day(), frauds_by_day(account.frauds))
-
-
-def encode(snapshot: AccountSnapshot) -> bytes:
-    """Return an account as Redis, DynamoDB and history files keep it."""
-    hours, days = snapshot.hours, snapshot.days
-    encoded = [_HEADER.pack(snapshot.newest, snapshot.last_sent, snapshot.last_received,
-                            len(hours), len(days))]
-    encoded += [_HOUR.pack(hour, *_in_limbs(hours[hour])) for hour in sorted(hours)]
-    for day in sorted(days):
-        high, low = divmod(snapshot.contacts[day], _HALF)
-        encoded.append(_DAY.pack(day, *_in_limbs(days[day]), low, high))
-    return b"".join([*encoded, pack_frauds(snapshot.frauds)])
-
-
-def decode(name: str, content: bytes) -> AccountSnapshot:
-    """Return the account that was encoded, here or by Redis, where a remainder may exceed a `LIMB`.
-    """
-    newest, last_sent, last_received, hours, days = _HEADER.unpack_from(content)
-    days_start = _HEADER.size + hours * _HOUR.size
-    frauds_start = days_start + days * _DAY.size
-    by_hour = {hour: sums_in_limbs(*sums)
-               for hour, *sums in _HOUR.iter_unpack(content[_HEADER.size:days_start])}
-    by_day: dict[int, PackedSums] = {}
-    contacts: dict[int, int] = {}
-    for day, *sums, low, high in _DAY.iter_unpack(content[days_start:frauds_start]):
-        by_day[day], contacts[day] = sums_in_limbs(*sums), high * _HALF + low
-    return AccountSnapshot(name, int(newest), int(last_sent), int(last_received), by_hour, by_day,
-                           contacts, frauds_by_day(content[frauds_start:]))
-
-
-def pack_totals(totals: AccountTotals) -> list[float]:
-    """Return the numbers of `TOTALS`."""
-    numbers: list[float] = []
-    for sums in (totals.hour, totals.day, totals.week, totals.month):
-        numbers += _in_limbs(sums)
-    numbers += (totals.last_sent, totals.last_received, totals.first_day)
-    for sketch in (totals.contacts_week, totals.contacts_month):
-        high, low = divmod(sketch, _HALF)
-        numbers += (low, high)
-    return [*numbers, totals.frauds_sent_week, totals.frauds_received_week,
-            totals.frauds_sent_month, totals.frauds_received_month]
-
-
-def totals_of(numbers: Sequence[Any], event_time: int) -> AccountTotals:
-    """Return the totals before a payment of this event_time from the numbers of `TOTALS`."""
-    hour, day, week, month = (
-        sums_in_limbs(*numbers[start:start + _SUMS_FIELDS])
-        for start in range(0, 4 * _SUMS_FIELDS, _SUMS_FIELDS))
-    (last_sent, last_received, first_day, week_low, week_high, month_low, month_high,
-     *frauds) = numbers[4 * _SUMS_FIELDS:]
-    month_start = (event_time // DAY_MS - MONTH_DAYS + 1) * DAY_MS
-    return AccountTotals(
-        hour, day, week, month,
-        int(last_sent) if month_start <= last_sent <= event_time else 0,
-        int(last_received) if month_start <= last_received <= event_time else 0,
-        first_day, week_high * _HALF + week_low, month_high * _HALF + month_low, *frauds)
-
-
-def _in_limbs(packed: PackedSums) -> tuple[int, ...]:
-    sent_count, sent_cents, received_count, received_cents = unpack(packed)
-    return (sent_count, *divmod(sent_cents, LIMB), received_count, *divmod(received_cents, LIMB))
-
-
-def sums_in_limbs(sent_count: int, sent_limbs: float, sent_remainder: float,
-                  received_count: int, received_limbs: float,
-                  received_remainder: float) -> PackedSums:
-    """Return packed sums from the numbers of `SUMS_IN_LIMBS`."""
-    return pack(sent_count, int(sent_limbs) * LIMB + int(sent_remainder),
-                received_count, int(received_limbs) * LIMB + int(received_remainder))
