@@ -61,7 +61,7 @@ def test_the_encoding_has_sums_of_the_days_before_today():
 
 
 def test_a_bucket_holds_at_most_the_largest_cents():
-    day = {FIRST_DAY: pack(1, LARGEST + 1, 2, 2 ** 90)}
+    day = {FIRST_DAY: pack(1, LARGEST + 1, 2, 2 ** 60)}
     decoded = decode("C1", encode(AccountSnapshot(
         "C1", FIRST_DAY * DAY_MS, 5, 0, {FIRST_DAY * 24: day[FIRST_DAY]}, day, {FIRST_DAY: 1}, {})))
     assert decoded.days == {FIRST_DAY: pack(1, LARGEST, 2, LARGEST)}
