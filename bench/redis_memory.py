@@ -18,6 +18,7 @@ from bench.history import ANSWER, BATCH, batches, busy, redis_server, row, simul
 from fraud.history import Claim
 from fraud.settings import Settings
 from fraud.stores import open_store
+from fraud.stores.script_functions import PREFIX
 from fraud.transaction import Transaction
 
 SIZES = (70_000, 100_000, 140_000, 200_000)     # Redis' tables of keys are full to a varying extent
@@ -37,7 +38,7 @@ def kept_bytes(url: str, payments: Iterable[list[Transaction]]) -> tuple[float, 
         count += len(batch)
     store.close()
     full = client.info("memory")["used_memory"]
-    accounts = list(client.scan_iter("fraud:account:*", count=1_000))
+    accounts = list(client.scan_iter(f"{PREFIX}account:*", count=1_000))
     client.delete(*accounts)
     without_accounts = client.info("memory")["used_memory"]
     return (without_accounts - empty) / count, (full - without_accounts) / len(accounts)

@@ -1,9 +1,9 @@
 """Counts and sums of payments, packed into one integer for speed.
 
 One addition counts a payment, one subtraction forgets a bucket. From the lowest bit: count (32
-bits) and cents (96 bits) of sent payments, then the same of received ones. No field overflows: 96
-bits hold the cents of 10^14 of the largest payments, 32 bits the payments of a month at 1,600 a
-second.
+bits) and cents (64 bits) of sent payments, then the same of received ones. No field overflows: the
+cents of a bucket end at `LARGEST`, of which 64 bits hold the sum of 2,047 buckets; 32 bits hold the
+payments of a month at 1,600 a second.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 PackedSums = int
 
 CENTS_SHIFT = 32                # bits from a count to its cents
-RECEIVED_SHIFT = 128            # bits from sent payments to received ones
-PACKED_BYTES = 32
-LARGEST = 2 ** 63 - 1           # cents that features can hold; larger sums count as this many
+RECEIVED_SHIFT = 96             # bits from sent payments to received ones
+PACKED_BYTES = 24
+LARGEST = 2 ** 53               # cents that a double holds; larger sums count as this many
 
 _COUNT_MASK = (1 << CENTS_SHIFT) - 1
 _SENT_MASK = (1 << RECEIVED_SHIFT) - 1
-_FIELDS = np.dtype([("count", "<u4"), ("low_cents", "<u8"), ("high_cents", "<u4")])
+_FIELDS = np.dtype([("count", "<u4"), ("cents", "<u8")])
 
 
 def pack(sent_count: int, sent_cents: int, received_count: int, received_cents: int) -> PackedSums:
@@ -45,6 +45,5 @@ def unpack_many(packed: Sequence[PackedSums]) -> np.ndarray:
     """
     raw = b"".join([sums.to_bytes(PACKED_BYTES, "little") for sums in packed])
     fields = np.frombuffer(raw, _FIELDS).reshape(len(packed), 2)
-    is_too_large = (fields["high_cents"] > 0) | (fields["low_cents"] > LARGEST)
-    cents = np.where(is_too_large, LARGEST, fields["low_cents"])
+    cents = np.minimum(fields["cents"], LARGEST)
     return np.stack([fields["count"], cents], axis=-1).astype(np.int64)

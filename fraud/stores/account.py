@@ -1,52 +1,42 @@
-"""The history of one account: the unit that stores keep, and count with."""
+"""The history of one account: the unit that stores keep, and count with outside of Redis.
+
+The newest buckets and the sums of those before them are fields, so that another payment in them
+costs the same however long the history is; closed buckets are packed.
+"""
 
 from __future__ import annotations
-
-import struct
-from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from fraud.clock import DAY_MS, HOUR_MS
 from fraud.history import NO_TOTALS, AccountSnapshot, AccountTotals, Claim
-from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums, pack, unpack
+from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums
 from fraud.stores.buckets import (
-    Contacts, DailySums, HourlySums, frauds_before, frauds_by_day, pack_frauds)
+    DAY, FULL, HOUR, Day, capped, days_of, frauds_before, frauds_by_day, hours_of, pack_day,
+    pack_frauds, pack_hour, sum_of_days, sum_of_hours)
 from fraud.transaction import Transaction
-from fraud.windows import MONTH_DAYS, contact_bit
-
-# Redis' Lua has only doubles, in which the sum of 91 of the largest payments would not be exact. In
-# the encoding that Redis reads, cents are therefore two numbers, the number of `LIMB`s and the
-# remainder, each with its own sum: exact for 900 million of the largest payments.
-LIMB = 10 ** 7
-
-# The encoding: header, hourly buckets, daily buckets, known frauds; each section oldest first.
-HEADER = "<dddHH"               # newest, last sent, last received; number of hours and of days
-SUMS_IN_LIMBS = "IddIdd"        # count, limbs and remainder of sent payments; of received ones
-HOUR = "<I" + SUMS_IN_LIMBS     # bucket number first
-DAY = "<I" + SUMS_IN_LIMBS + "II"       # and the sketch, its low half first
-FRAUDS = "<III"                 # day, sent, received
-# The totals of an account before a payment: sums of the windows; last sent and last received; first
-# day; sketches of week and month, each its low half first; frauds of week and month, each sent and
-# received.
-TOTALS = 4 * SUMS_IN_LIMBS + "ddIIIIIIIII"
-TOTALS_FIELDS = len(TOTALS)
-_SUMS_FIELDS = len(SUMS_IN_LIMBS)
-_HEADER, _HOUR, _DAY = struct.Struct(HEADER), struct.Struct(HOUR), struct.Struct(DAY)
-_HALF = 2 ** 32
+from fraud.windows import DAY_HOURS, HOUR_HOURS, MONTH_DAYS, WEEK_DAYS, contact_bit
 
 
 class Account(msgspec.Struct, gc=False):
-    """The history of one account."""
+    """The history of one account. "Before" is before the newest bucket, in its window."""
 
     newest: int = 0                 # its latest event_time
     last_sent: int = 0              # latest event_time of what it sent, 0 if nothing
     last_received: int = 0
-    hours: HourlySums = msgspec.field(default_factory=HourlySums)
-    days: DailySums = msgspec.field(default_factory=DailySums)
-    contacts: Contacts = msgspec.field(default_factory=Contacts)
-    frauds: bytes = b""             # `fraud.stores.buckets.pack_frauds`
+    hour: PackedSums = 0            # of the newest hour
+    hour_before: PackedSums = 0
+    day_before: PackedSums = 0
+    today: PackedSums = 0           # of the newest day
+    week_before: PackedSums = 0
+    month_before: PackedSums = 0
+    contacts: int = 0               # sketch of today's counterparties
+    contacts_week: int = 0          # before today
+    contacts_month: int = 0
+    first_day: int = 0              # oldest day that is kept, 0 if there is none
+    hours: bytes = b""              # closed buckets, the oldest first: `fraud.stores.buckets`
+    days: bytes = b""
+    frauds: bytes = b""             # known frauds, likewise
 
     def count(self, event_time: int, sums: PackedSums, bit: int, is_sent: bool,
               is_received: bool) -> AccountTotals:
@@ -56,20 +46,34 @@ class Account(msgspec.Struct, gc=False):
             sums: of the payment.
             bit: the sketch of the other account, 0 if there is none.
         """
-        day = event_time // DAY_MS
-        hour_sums, day_sums = self.hours.count(event_time // HOUR_MS, sums)
-        week_sums, month_sums = self.days.count(day, sums)
-        first_day, contacts_week, contacts_month = self.contacts.add(day, bit)
-        last_sent, last_received = self.last_sent, self.last_received
-        month_start = (day - MONTH_DAYS + 1) * DAY_MS
-        if event_time > self.newest:
-            self.newest = event_time
+        newest, last_sent, last_received = self.newest, self.last_sent, self.last_received
+        hour, day = event_time // HOUR_MS, event_time // DAY_MS
         if is_sent and event_time > last_sent:
             self.last_sent = event_time
         if is_received and event_time > last_received:
             self.last_received = event_time
+        if event_time > newest:
+            if hour > newest // HOUR_MS:
+                self._open_hour(hour)
+                if day > newest // DAY_MS:
+                    self._open_day(day)
+            self.newest = event_time
+        if hour < newest // HOUR_MS:
+            windows = self._count_late(hour, day, sums, bit)
+        else:
+            of_hour, today, contacts = self.hour, self.today, self.contacts
+            windows = (of_hour + self.hour_before, of_hour + self.day_before,
+                       today + self.week_before, today + self.month_before, self.first_day,
+                       contacts | self.contacts_week, contacts | self.contacts_month)
+            self.hour, self.today, self.contacts = of_hour + sums, today + sums, contacts | bit
+            if self.today & FULL:       # else neither is the hour
+                self.hour, self.today = capped(self.hour), capped(self.today)
+            if not self.first_day:
+                self.first_day = day
+        of_hour, of_day, of_week, of_month, first_day, contacts_week, contacts_month = windows
+        month_start = (day - MONTH_DAYS + 1) * DAY_MS
         return AccountTotals(
-            hour_sums, day_sums, week_sums, month_sums,
+            of_hour, of_day, of_week, of_month,
             last_sent if month_start <= last_sent <= event_time else 0,
             last_received if month_start <= last_received <= event_time else 0,
             first_day, contacts_week, contacts_month,
@@ -80,6 +84,88 @@ class Account(msgspec.Struct, gc=False):
         day, frauds = label_time // DAY_MS, frauds_by_day(self.frauds)
         known = frauds.get(day, (0, 0))
         self.frauds = pack_frauds({**frauds, day: (known[0] + sent, known[1] + received)})
+
+    def by_hour(self) -> dict[int, PackedSums]:
+        """Return the kept hourly buckets, oldest first."""
+        return hours_of(self.hours) | {self.newest // HOUR_MS: self.hour} if self.first_day else {}
+
+    def by_day(self) -> dict[int, Day]:
+        """Return the kept daily buckets, oldest first."""
+        today = (self.today, self.contacts)
+        return days_of(self.days) | {self.newest // DAY_MS: today} if self.first_day else {}
+
+    def keep(self, hours: dict[int, PackedSums], days: dict[int, Day]) -> None:
+        """Replace all buckets by these, as far as they are in the windows of the newest ones."""
+        hour, day = self.newest // HOUR_MS, self.newest // DAY_MS
+        closed_hours = {number: capped(hours[number]) for number in sorted(hours)
+                        if number > hour - DAY_HOURS}
+        closed_days = {number: (capped(days[number][0]), days[number][1])
+                       for number in sorted(days) if number > day - MONTH_DAYS}
+        self.first_day = min(closed_days, default=0)
+        self.hour = closed_hours.pop(hour, 0)
+        self.today, self.contacts = closed_days.pop(day, (0, 0))
+        self.hour_before = sum_of_hours(closed_hours, hour, HOUR_HOURS)
+        self.day_before = sum_of_hours(closed_hours, hour, DAY_HOURS)
+        self.week_before, self.contacts_week = sum_of_days(closed_days, day, WEEK_DAYS)
+        self.month_before, self.contacts_month = sum_of_days(closed_days, day, MONTH_DAYS)
+        self.hours = b"".join(pack_hour(number, sums) for number, sums in closed_hours.items())
+        self.days = b"".join(pack_day(number, *sums) for number, sums in closed_days.items())
+
+    def _open_hour(self, hour: int) -> None:
+        """Make a later hour the newest, and forget the hours that leave its day."""
+        former = self.newest // HOUR_MS
+        last, self.hour = self.hour, 0
+        if hour - former >= DAY_HOURS:
+            self.hour_before = self.day_before = 0
+            self.hours = b""
+            return
+        closed, start = self.hours + pack_hour(former, last), 0
+        before = self.day_before + last
+        number, sums = HOUR.unpack_from(closed)
+        while number <= hour - DAY_HOURS:           # ends at the latest at the former newest one
+            before -= int.from_bytes(sums, "little")
+            start += HOUR.size
+            number, sums = HOUR.unpack_from(closed, start)
+        self.hours = closed[start:] if start else closed
+        self.day_before = before
+        self.hour_before = last if hour - former < HOUR_HOURS else 0    # they are two
+
+    def _open_day(self, day: int) -> None:
+        """Make a later day the newest, and forget the days that leave its month."""
+        former = self.newest // DAY_MS
+        last, contacts, self.today, self.contacts = self.today, self.contacts, 0, 0
+        if day - former >= MONTH_DAYS:
+            self.week_before = self.month_before = self.contacts_week = self.contacts_month = 0
+            self.first_day, self.days = 0, b""
+            return
+        self.days += pack_day(former, last, contacts)
+        if self.first_day > day - MONTH_DAYS:
+            self.month_before += last
+            self.contacts_month |= contacts
+        else:
+            kept = {number: sums for number, sums in days_of(self.days).items()
+                    if number > day - MONTH_DAYS}
+            self.month_before, self.contacts_month = sum_of_days(kept, day, MONTH_DAYS)
+            self.first_day = next(iter(kept))       # at the latest the former newest one
+            self.days = self.days[-len(kept) * DAY.size:]
+        week = days_of(self.days[-(WEEK_DAYS - 1) * DAY.size:])
+        self.week_before, self.contacts_week = sum_of_days(week, day, WEEK_DAYS)
+
+    def _count_late(self, hour: int, day: int, sums: PackedSums, bit: int
+                    ) -> tuple[PackedSums, PackedSums, PackedSums, PackedSums, int, int, int]:
+        """Count a payment of an hour before the newest one, and return the windows before it."""
+        hours, days = self.by_hour(), self.by_day()
+        of_week, contacts_week = sum_of_days(days, day, WEEK_DAYS)
+        of_month, contacts_month = sum_of_days(days, day, MONTH_DAYS)
+        windows = (
+            sum_of_hours(hours, hour, HOUR_HOURS), sum_of_hours(hours, hour, DAY_HOURS),
+            of_week, of_month,
+            min((number for number in days if day - MONTH_DAYS < number <= day), default=0),
+            contacts_week, contacts_month)
+        of_day, contacts = days.get(day, (0, 0))
+        self.keep(hours | {hour: hours.get(hour, 0) + sums},
+                  days | {day: (of_day + sums, contacts | bit)})
+        return windows
 
 
 def claim(origin: Account, destination: Account | None, payment: Transaction, digest: bytes,
@@ -123,83 +209,15 @@ def account_of(snapshot: AccountSnapshot) -> Account:
     """Return the account of a snapshot."""
     account = Account(snapshot.newest, snapshot.last_sent, snapshot.last_received,
                       frauds=pack_frauds(snapshot.frauds))
-    account.hours.keep(snapshot.hours)
-    account.days.keep(snapshot.days)
-    account.contacts.keep(snapshot.contacts)
+    account.keep(snapshot.hours, {day: (sums, snapshot.contacts[day])
+                                  for day, sums in snapshot.days.items()})
     return account
 
 
 def snapshot_of(name: str, account: Account) -> AccountSnapshot:
     """Return the snapshot of an account."""
+    days = account.by_day()
     return AccountSnapshot(name, account.newest, account.last_sent, account.last_received,
-                           account.hours.by_bucket(), account.days.by_bucket(),
-                           account.contacts.by_day(), frauds_by_day(account.frauds))
-
-
-def encode(snapshot: AccountSnapshot) -> bytes:
-    """Return an account as Redis, DynamoDB and history files keep it."""
-    hours, days = snapshot.hours, snapshot.days
-    encoded = [_HEADER.pack(snapshot.newest, snapshot.last_sent, snapshot.last_received,
-                            len(hours), len(days))]
-    encoded += [_HOUR.pack(hour, *_in_limbs(hours[hour])) for hour in sorted(hours)]
-    for day in sorted(days):
-        high, low = divmod(snapshot.contacts[day], _HALF)
-        encoded.append(_DAY.pack(day, *_in_limbs(days[day]), low, high))
-    return b"".join([*encoded, pack_frauds(snapshot.frauds)])
-
-
-def decode(name: str, content: bytes) -> AccountSnapshot:
-    """Return the account that was encoded, here or by Redis, where a remainder may exceed a `LIMB`.
-    """
-    newest, last_sent, last_received, hours, days = _HEADER.unpack_from(content)
-    days_start = _HEADER.size + hours * _HOUR.size
-    frauds_start = days_start + days * _DAY.size
-    by_hour = {hour: sums_in_limbs(*sums)
-               for hour, *sums in _HOUR.iter_unpack(content[_HEADER.size:days_start])}
-    by_day: dict[int, PackedSums] = {}
-    contacts: dict[int, int] = {}
-    for day, *sums, low, high in _DAY.iter_unpack(content[days_start:frauds_start]):
-        by_day[day], contacts[day] = sums_in_limbs(*sums), high * _HALF + low
-    return AccountSnapshot(name, int(newest), int(last_sent), int(last_received), by_hour, by_day,
-                           contacts, frauds_by_day(content[frauds_start:]))
-
-
-def pack_totals(totals: AccountTotals) -> list[float]:
-    """Return the numbers of `TOTALS`."""
-    numbers: list[float] = []
-    for sums in (totals.hour, totals.day, totals.week, totals.month):
-        numbers += _in_limbs(sums)
-    numbers += (totals.last_sent, totals.last_received, totals.first_day)
-    for sketch in (totals.contacts_week, totals.contacts_month):
-        high, low = divmod(sketch, _HALF)
-        numbers += (low, high)
-    return [*numbers, totals.frauds_sent_week, totals.frauds_received_week,
-            totals.frauds_sent_month, totals.frauds_received_month]
-
-
-def totals_of(numbers: Sequence[Any], event_time: int) -> AccountTotals:
-    """Return the totals before a payment of this event_time from the numbers of `TOTALS`."""
-    hour, day, week, month = (
-        sums_in_limbs(*numbers[start:start + _SUMS_FIELDS])
-        for start in range(0, 4 * _SUMS_FIELDS, _SUMS_FIELDS))
-    (last_sent, last_received, first_day, week_low, week_high, month_low, month_high,
-     *frauds) = numbers[4 * _SUMS_FIELDS:]
-    month_start = (event_time // DAY_MS - MONTH_DAYS + 1) * DAY_MS
-    return AccountTotals(
-        hour, day, week, month,
-        int(last_sent) if month_start <= last_sent <= event_time else 0,
-        int(last_received) if month_start <= last_received <= event_time else 0,
-        first_day, week_high * _HALF + week_low, month_high * _HALF + month_low, *frauds)
-
-
-def _in_limbs(packed: PackedSums) -> tuple[int, ...]:
-    sent_count, sent_cents, received_count, received_cents = unpack(packed)
-    return (sent_count, *divmod(sent_cents, LIMB), received_count, *divmod(received_cents, LIMB))
-
-
-def sums_in_limbs(sent_count: int, sent_limbs: float, sent_remainder: float,
-                  received_count: int, received_limbs: float,
-                  received_remainder: float) -> PackedSums:
-    """Return packed sums from the numbers of `SUMS_IN_LIMBS`."""
-    return pack(sent_count, int(sent_limbs) * LIMB + int(sent_remainder),
-                received_count, int(received_limbs) * LIMB + int(received_remainder))
+                           account.by_hour(), {day: sums for day, (sums, _) in days.items()},
+                           {day: contacts for day, (_, contacts) in days.items()},
+                           frauds_by_day(account.frauds))

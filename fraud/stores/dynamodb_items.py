@@ -1,11 +1,12 @@
 """The items of the DynamoDB table, and the conditional writes that change them.
 
-The table's partition key is the string `pk`, its time to live the attribute `expires`:
+The table's partition key is the string `pk`, its time to live the attribute `expires`. Keys begin
+with the `VERSION` of the encoding, so that an earlier one is never misread:
 
-    recording       since, filled_until (after a fill, until the first claim)
-    id#ID           digest of the payment, origin and destination, claim, answer
-    account#NAME    account: `fraud.stores.account.encode`, version
-    fraud#ID        nothing: a payment that was counted as fraud
+    2#recording     since, filled_until (after a fill, until the first claim)
+    2#id#ID         digest of the payment, origin and destination, claim, answer
+    2#account#NAME  account: `fraud.stores.encoding`, version
+    2#fraud#ID      nothing: a payment that was counted as fraud
 
 Items are dicts of str, int and bytes here, and of DynamoDB's typed values in requests (`typed`).
 """
@@ -20,20 +21,20 @@ from typing import Any
 from fraud.clock import DAY_MS
 from fraud.history import (
     AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud, digest)
-from fraud.stores.account import (
-    TOTALS, TOTALS_FIELDS, Account, account_of, claim, claim_of, contact_bits, decode, encode,
-    pack_totals, snapshot_of, totals_of)
+from fraud.stores.account import Account, account_of, claim, claim_of, contact_bits, snapshot_of
+from fraud.stores.encoding import (
+    TOTALS, TOTALS_FIELDS, VERSION, decode, encode, pack_totals, totals_of)
 from fraud.transaction import Transaction
 from fraud.windows import MONTH_MS
 
-RECORDING = "recording"
+RECORDING = f"{VERSION}#recording"
 ACCOUNT_TTL_MS = FRAUD_TTL_MS = MONTH_MS + 2 * DAY_MS
 
 Value = str | int | bytes
 Item = dict[str, Any]           # attributes by name
 Write = dict[str, Any]          # arguments of a Put or Update
 
-_CLAIM = struct.Struct("<?q" + 2 * TOTALS)      # late, recording since; origin, destination
+_CLAIM = struct.Struct("<?Q" + 2 * TOTALS)      # late, recording since; origin, destination
 _KINDS = {str: "S", int: "N", bytes: "B"}
 
 
@@ -144,17 +145,17 @@ def keep_answer(claim: Claim, answer: bytes) -> Write:
 
 def id_key(transaction_id: str) -> str:
     """Return the key of a transaction_id's item."""
-    return f"id#{transaction_id}"
+    return f"{VERSION}#id#{transaction_id}"
 
 
 def account_key(name: str) -> str:
     """Return the key of an account's item."""
-    return f"account#{name}"
+    return f"{VERSION}#account#{name}"
 
 
 def fraud_key(transaction_id: str) -> str:
     """Return the key of the item of a counted fraud."""
-    return f"fraud#{transaction_id}"
+    return f"{VERSION}#fraud#{transaction_id}"
 
 
 def expiry(ttl_ms: int) -> int:

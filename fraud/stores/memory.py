@@ -18,7 +18,8 @@ from fraud.history import (
     MAX_GAP_MS, AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud,
     PaymentAccounts, StoreNotEmpty)
 from fraud.settings import SettingsError
-from fraud.stores.account import Account, account_of, claim, decode, encode
+from fraud.stores.account import Account, account_of, claim
+from fraud.stores.encoding import VERSION, decode, encode
 from fraud.transaction import Transaction
 from fraud.windows import DAY_HOURS, MONTH_DAYS, hour_of
 
@@ -189,9 +190,10 @@ def _accounts(known: Claim | _Answered | None) -> PaymentAccounts | None:
 class _File(msgspec.Struct, array_like=True):
     """The history of a store as a file of MessagePack."""
 
+    version: int            # `fraud.stores.encoding.VERSION`
     since: int
     until: int
-    accounts: list[tuple[str, bytes]]       # names and `fraud.stores.account.encode`
+    accounts: list[tuple[str, bytes]]       # names and `fraud.stores.encoding`
 
 
 def write_file(path: Path | str, snapshots: Iterable[AccountSnapshot],
@@ -200,7 +202,7 @@ def write_file(path: Path | str, snapshots: Iterable[AccountSnapshot],
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     accounts = [(snapshot.account, encode(snapshot)) for snapshot in snapshots]
-    partial.write_bytes(msgspec.msgpack.encode(_File(since, until, accounts)))
+    partial.write_bytes(msgspec.msgpack.encode(_File(VERSION, since, until, accounts)))
     partial.replace(path)
 
 
@@ -215,6 +217,9 @@ def fill_from_file(store: MemoryStore, path: Path | str) -> None:
     except (OSError, msgspec.DecodeError) as error:
         raise SettingsError(f"{path}: is not a history file ({error}); write it with "
                             "python -m fraud.training.warm") from error
+    if file.version != VERSION:
+        raise SettingsError(f"{path}: has version {file.version} of the encoding, this program "
+                            f"reads {VERSION}; write it again with python -m fraud.training.warm")
     store.fill((decode(name, content) for name, content in file.accounts), file.since, file.until)
 
 

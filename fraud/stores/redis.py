@@ -10,7 +10,7 @@ after their last payment.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha1
 from typing import Any, TypeVar
 
@@ -19,12 +19,13 @@ from fraud.history import (
     AccountSnapshot, AlreadyAnswered, Claim, ClaimResult, IdConflict, KnownFraud, PaymentAccounts,
     StoreMemory, StoreNotEmpty, digest)
 from fraud.stores import script_functions, scripts
-from fraud.stores.account import LIMB, TOTALS_FIELDS, claim_of, contact_bits, encode, totals_of
+from fraud.stores.account import claim_of, contact_bits
+from fraud.stores.encoding import TOTALS_FIELDS, encode, totals_of
 from fraud.stores.redis_connection import Command, RedisClient
+from fraud.stores.script_functions import PREFIX
 from fraud.transaction import Transaction
 from fraud.windows import MONTH_MS
 
-PREFIX = "fraud:"
 RECORDING = PREFIX + "recording"
 TRIP_PAYMENTS = 100         # of one round trip
 SCRIPT_PAYMENTS = 25        # of one script: it blocks the server's other clients while it runs
@@ -35,9 +36,9 @@ _CLAIMED = struct.Struct(scripts.CLAIMED)
 _ID_HEADER = struct.Struct(script_functions.ID_HEADER)
 _DIGESTS = {script: sha1(script.encode()).hexdigest()
             for script in (scripts.CLAIM, scripts.FINISH, scripts.LABEL, scripts.FILL)}
-_MASK = 2 ** 32 - 1
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class RedisStore:
@@ -55,28 +56,21 @@ class RedisStore:
         self._trip = self._client.trip
 
     def claim(self, payments: Sequence[Transaction], now: int) -> list[ClaimResult]:
-        digests = [digest(payment) for payment in payments]
-        pairs = list(zip(payments, digests, strict=True))
-        replies = self._run([self._claim_command(part, now)
-                             for part in _parts(pairs, SCRIPT_PAYMENTS)])
-        return [_claim_result(reply, payment, payment_digest)
-                for reply, (payment, payment_digest) in zip(replies, pairs, strict=True)]
+        def command(part: Sequence[Transaction]) -> Command:
+            return self._claim_command(part, now)
+
+        return self._run(payments, command, _claim_results)
 
     def finish(self, claims: Sequence[Claim], answers: Sequence[bytes]) -> list[bytes]:
-        pairs = list(zip(claims, answers, strict=True))
-        replies = self._run([self._finish_command(part)
-                             for part in _parts(pairs, SCRIPT_PAYMENTS)])
-        return [kept or answer for kept, answer in zip(replies, answers, strict=True)]
+        return self._run(list(zip(claims, answers, strict=True)), self._finish_command, _answers)
 
     def answer(self, transaction_id: str) -> bytes | None:
         [known] = self._trip([("GET", _id(transaction_id))])
-        result = _result(known) if known else b""
+        result = known[_result_position(known):] if known else b""
         return result[1:] if result[:1] == b"f" else None
 
     def label(self, frauds: Sequence[KnownFraud]) -> list[bool]:
-        replies = self._run([self._label_command(part)
-                             for part in _parts(frauds, SCRIPT_PAYMENTS)])
-        return [reply == 1 for reply in replies]
+        return self._run(frauds, self._label_command, _are_new)
 
     def accounts(self, transaction_ids: Sequence[str]) -> list[PaymentAccounts | None]:
         values: list[bytes | None] = []
@@ -109,16 +103,15 @@ class RedisStore:
     def close(self) -> None:
         self._client.close()
 
-    def _claim_command(self, part: Sequence[tuple[Transaction, bytes]], now: int) -> Command:
+    def _claim_command(self, part: Sequence[Transaction], now: int) -> Command:
         keys, arguments = [RECORDING], [now, self._id_ttl_ms, ACCOUNT_TTL_MS]
         encoded = []
-        for payment, payment_digest in part:
+        for payment in part:
             keys += [_id(payment.transaction_id), _account(payment.origin),
                      _account(payment.destination or "")]
             origin, destination = contact_bits(payment)
-            encoded.append(_PAYMENT.pack(
-                payment_digest, payment.event_time, *divmod(payment.amount_cents, LIMB),
-                destination & _MASK, destination >> 32, origin & _MASK, origin >> 32))
+            encoded.append(_PAYMENT.pack(digest(payment), payment.event_time, payment.amount_cents,
+                                         destination, origin))
         return _command(scripts.CLAIM, keys, [*arguments, *encoded])
 
     def _label_command(self, part: Sequence[KnownFraud]) -> Command:
@@ -134,13 +127,14 @@ class RedisStore:
         entries = [item for claim, answer in part for item in (claim.digest, answer)]
         return _command(scripts.FINISH, keys, [self._id_ttl_ms, *entries])
 
-    def _run(self, commands: Sequence[Command]) -> list[Any]:
-        """Run scripts that reply with one item a payment, and return all items."""
-        items: list[Any] = []
-        for part in _parts(commands, TRIP_PAYMENTS // SCRIPT_PAYMENTS):
-            for reply in self._trip(part):
-                items += reply
-        return items
+    def _run(self, items: Sequence[Item], command: Callable[[Sequence[Item]], Command],
+             results: Callable[[Sequence[Item], Any], list[Result]]) -> list[Result]:
+        """Run scripts, each on a part of the items, and return the results of all."""
+        everything: list[Result] = []
+        for trip in _parts(items, TRIP_PAYMENTS):
+            for part in self._client.map(list(_parts(trip, SCRIPT_PAYMENTS)), command, results):
+                everything += part
+        return everything
 
 
 def _command(script: str, keys: Sequence[str], arguments: Sequence[bytes | int]) -> Command:
@@ -148,16 +142,33 @@ def _command(script: str, keys: Sequence[str], arguments: Sequence[bytes | int])
     return ("EVALSHA", _DIGESTS[script], len(keys), *keys, *arguments)
 
 
-def _claim_result(reply: bytes, payment: Transaction, payment_digest: bytes) -> ClaimResult:
-    if reply[:1] == b"f":
-        return AlreadyAnswered(reply[1:])
-    if reply[:1] == b"r":
+def _claim_results(part: Sequence[Transaction], reply: Sequence[bytes]) -> list[ClaimResult]:
+    return [_claim_result(payment, result) for payment, result in zip(part, reply, strict=True)]
+
+
+def _claim_result(payment: Transaction, value: bytes) -> ClaimResult:
+    if not value:
         return IdConflict()
-    sequence, late, since, *numbers = _CLAIMED.unpack_from(reply, 1)
+    payment_digest, position = value[:16], _result_position(value)
+    if value[position:position + 1] == b"f":
+        return AlreadyAnswered(value[position + 1:])
+    sequence, late, since, *numbers = _CLAIMED.unpack_from(value, position + 1)
     event_time = payment.event_time
     return claim_of(payment, payment_digest, totals_of(numbers[:TOTALS_FIELDS], event_time),
                     totals_of(numbers[TOTALS_FIELDS:], event_time), contact_bits(payment),
-                    int(sequence), bool(late), int(since))
+                    sequence, bool(late), since)
+
+
+def _answers(part: Sequence[tuple[Claim, bytes]], reply: Sequence[Any]) -> list[bytes]:
+    """Return the answers, those that were kept before in their place."""
+    answers = [answer for _, answer in part]
+    for index, kept in zip(reply[::2], reply[1::2], strict=True):
+        answers[index] = kept
+    return answers
+
+
+def _are_new(part: Sequence[KnownFraud], reply: Sequence[int]) -> list[bool]:
+    return [number == 1 for number in reply]
 
 
 def _accounts(value: bytes) -> PaymentAccounts | None:
@@ -170,10 +181,11 @@ def _accounts(value: bytes) -> PaymentAccounts | None:
                            value[middle:middle + destination].decode() or None)
 
 
-def _result(value: bytes) -> bytes:
-    """Return the claim or answer in the value of an id, with its kind ahead."""
+def _result_position(value: bytes) -> int:
+    """Return the position of claim or answer in the value of an id, with its kind ahead."""
     _, origin, destination = _ID_HEADER.unpack_from(value)
-    return value[_ID_HEADER.size + origin + destination:]
+    position: int = _ID_HEADER.size + origin + destination
+    return position
 
 
 def _id(transaction_id: str) -> str:

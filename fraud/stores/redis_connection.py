@@ -7,11 +7,11 @@ Every new connection starts a lookup, so that a server that moved is found at th
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Condition, Lock, Thread
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Connection, ConnectionPool, RedisError, SSLConnection
 from redis.backoff import NoBackoff
@@ -24,6 +24,8 @@ from fraud.history import StoreUnavailable
 COMMANDS_MAX = 6        # in flight: small trips run side by side, full ones one by one
 ADDRESSES_MAX = 3       # of a name: each may take the deadline to connect
 Command = tuple[str | bytes | int, ...]
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 class RedisClient:
@@ -49,14 +51,27 @@ class RedisClient:
         self._refused = ""
 
     def trip(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the replies of one round trip, or of a second one if the connection was stale.
+        """Return the replies of one round trip. See `map`."""
+        return self.map(commands, lambda command: command, lambda _, reply: reply)
+
+    def map(self, parts: Sequence[Part], command: Callable[[Part], Command],
+            result: Callable[[Part, Any], Result]) -> list[Result]:
+        """Return the results of one round trip, or of a second one if the connection was stale.
+
+        Each command is sent when it is built, and each reply is read when it is there: Redis works
+        on one part of the work while this process works on another.
+
+        Args:
+            parts: of the work, a command each.
+            command: builds the command of a part; it may be called twice.
+            result: returns the result of a part and Redis' reply.
 
         Raises:
             StoreUnavailable: Redis does not answer, or must not be used.
         """
         if self._refused:
             raise StoreUnavailable(self._refused)
-        return self._trip(commands)
+        return self._trip(parts, command, result)
 
     def memory(self) -> dict[str, str]:
         """Return the fields of INFO memory; refuse the server from now on if it may evict keys.
@@ -64,7 +79,7 @@ class RedisClient:
         Raises:
             StoreUnavailable: Redis does not answer, or may evict keys.
         """
-        [reply] = self._trip([("INFO", "memory")])
+        [reply] = self._trip([()], lambda _: ("INFO", "memory"), lambda _, reply: reply)
         fields = _fields(reply)
         try:
             _check_eviction(fields)
@@ -78,26 +93,29 @@ class RedisClient:
         """Close all connections."""
         self._pool.disconnect()
 
-    def _trip(self, commands: Sequence[Command]) -> list[Any]:
-        with self._in_flight.of(len(commands)):
+    def _trip(self, parts: Sequence[Part], command: Callable[[Part], Command],
+              result: Callable[[Part, Any], Result]) -> list[Result]:
+        with self._in_flight.of(len(parts)):
             began = monotonic()
             try:
                 try:
-                    return self._exchange(commands)
+                    return self._exchange(parts, command, result)
                 except (ConnectionError, NoScriptError, ReadOnlyError) as error:
                     if isinstance(error, ReadOnlyError):
                         self._pool.disconnect(inuse_connections=False)      # the primary moved
                     if monotonic() > began + self._deadline / 2:
                         raise
-                    return self._exchange(commands)
+                    return self._exchange(parts, command, result)
             except (RedisError, OSError) as error:
                 raise StoreUnavailable(f"Redis: {error}") from error
 
-    def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    def _exchange(self, parts: Sequence[Part], command: Callable[[Part], Command],
+                  result: Callable[[Part, Any], Result]) -> list[Result]:
         connection: Any = self._pool.get_connection()       # redis-py has few types
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            return [connection.read_response() for _ in commands]
+            for part in parts:
+                connection.send_packed_command(connection.pack_command(*command(part)))
+            return [result(part, connection.read_response()) for part in parts]
         except BaseException:
             connection.disconnect()         # late replies would answer the next command
             raise

@@ -85,7 +85,7 @@ def test_a_counterparty_is_one_bit_of_a_sketch(account):
 
 # Claims.
 
-counts, cents = st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 96 - 1)
+counts, cents = st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 64 - 1)
 sums = st.tuples(counts, cents, counts, cents)
 sketches = st.integers(0, 2 ** 64 - 1)
 sides = st.tuples(sums, sums, sums, sums, times, times, st.integers(0, 50_000), sketches, sketches,

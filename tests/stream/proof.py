@@ -12,11 +12,10 @@ from fraud.history import AccountSnapshot
 from fraud.labels import parse
 from fraud.packing import unpack
 from fraud.pseudonym import pseudonym
-from fraud.stores.account import decode
+from fraud.stores.encoding import decode
 from fraud.stores.redis import RECORDING
+from fraud.stores.script_functions import NO_ACCOUNT as ACCOUNT
 from tests.stream.running import ACCOUNT_KEY, Stream, eventually, source
-
-ACCOUNT = "fraud:account:"
 
 
 def exactly_once(stream: Stream, sent: list[dict], seconds: float = 60) -> None:

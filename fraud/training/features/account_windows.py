@@ -79,8 +79,8 @@ def side_counts(entries: Entries) -> np.ndarray:
 
 def _exact(cents: np.ndarray) -> np.ndarray:
     """Return cents as Python's integers where int64 might not hold their sum."""
-    largest = int(cents.max(initial=0))
-    return cents.astype(object) if largest * len(cents) > LARGEST else cents
+    largest_sum = int(cents.max(initial=0)) * len(cents)
+    return cents.astype(object) if largest_sum > np.iinfo(np.int64).max else cents
 
 
 def _cumulated(values: np.ndarray) -> np.ndarray:

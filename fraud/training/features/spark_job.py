@@ -127,7 +127,7 @@ def with_counts(payments, number: int):
     """Return position, the columns of `fraud.features.PaymentColumns` and the counts.
 
     All columns are int64, except that `destination` is a bool. Balances are null where not known.
-    Sums beyond int64 count as `LARGEST`, as in every store.
+    Larger sums of cents than `LARGEST` count as this many, as in every store.
 
     Args:
         payments: from `read_payments`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from fraud.training.features.partitions import payment_columns
 from fraud.training.parity import skew
 from fraud.training.parity.logged_decisions import LoggedDecisions
 from fraud.training.parity.recount import recounted
-from fraud.training.parity.skew import LedgerEntry
+from fraud.training.parity.skew import LedgerEntry, accounts_of
 from fraud.windows import COUNT_NAMES, counts_of, known_windows
 
 SHOWN = 10                  # differences that are described
@@ -80,7 +79,7 @@ def compare(logged: LoggedDecisions, listed: Listed, table: FeatureTable) -> Par
     """Compare decisions with Spark's counts and, if those differ, with their own order."""
     joined = _join(logged, listed)
     equal_to_spark = joined.is_listed & (logged.counts == joined.spark_counts).all(axis=1)
-    counts_in_order = _counts_in_order(joined)
+    counts_in_order = _counts_in_order(joined, ~equal_to_spark)
     equal_in_order = (logged.counts == counts_in_order)[:, ~OF_LABELS].all(axis=1)
     wrong_features = _wrong_features(joined, table)
     different = wrong_features.any(axis=1) | ~(equal_to_spark | equal_in_order)
@@ -136,20 +135,28 @@ def _arrival_rank(joined: Joined) -> np.ndarray:
     return rank
 
 
-def _counts_in_order(joined: Joined) -> np.ndarray:
+def _counts_in_order(joined: Joined, wanted: np.ndarray) -> np.ndarray:
     """Recount payments in the order of the store sequence: int64; -1 without a sequence.
 
     The log does not say when labels arrived: counts of frauds are 0.
+
+    Args:
+        wanted: a mask of the decisions to recount; the counts of others are -1.
     """
-    logged = joined.logged
-    counts = np.full(logged.counts.shape, -1, np.int64)
+    logged, listed = joined.logged, joined.listed
     order = np.argsort(logged.store_sequence, kind="stable")
     order = order[logged.store_sequence[order] > 0]
-    arrived = [joined.listed.entries[position] for position in joined.filled]
-    arrived += [logged.entries[row] for row in order]
-    recounts = recounted(tqdm(arrived, "recounting", disable=None, delay=5))
-    for row, recount in zip(order, islice(recounts, joined.filled.size, None), strict=True):
-        counts[row] = recount
+    accounts = {account for row in np.flatnonzero(wanted)
+                for account in accounts_of(logged.entries[row])}
+    arrived = [(-1, listed.entries[position]) for position in joined.filled]
+    arrived += [(int(row), logged.entries[row]) for row in order]
+    involved = [(row, entry) for row, entry in arrived if accounts & accounts_of(entry)]
+
+    counts = np.full(logged.counts.shape, -1, np.int64)
+    recounts = recounted(entry for _, entry in tqdm(involved, "recounting", disable=None, delay=5))
+    for (row, _), recount in zip(involved, recounts, strict=True):
+        if row >= 0 and wanted[row]:
+            counts[row] = recount
     return counts
 
 

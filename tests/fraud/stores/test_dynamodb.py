@@ -18,7 +18,7 @@ import requests
 
 from fraud.history import AlreadyAnswered, Claim, StoreUnavailable, counts_array
 from fraud.stores.dynamodb import IDLE_SECONDS, RETRIES
-from fraud.stores.dynamodb_items import ACCOUNT_TTL_MS
+from fraud.stores.dynamodb_items import ACCOUNT_TTL_MS, account_key, id_key
 from tests import factories
 from tests.factories import NOON
 
@@ -92,7 +92,7 @@ def test_an_answer_of_another_stays(monkeypatch, stores):
 def test_an_answer_without_its_claim_is_not_kept(stores):
     store, other = stores
     [first] = store.claim([payment("a")], NOON)
-    store._client.delete_item(TableName=store._table, Key={"pk": {"S": "id#a"}})
+    store._client.delete_item(TableName=store._table, Key={"pk": {"S": id_key("a")}})
     assert store.finish([first], [b"late"]) == [b"late"] and store.answer("a") is None
     [second] = other.claim([payment("a", amount_cents=5)], NOON)
     other.finish([second], [b"first"])
@@ -111,9 +111,10 @@ def test_ids_and_accounts_expire(opened, dynamodb_url):
         TableName=dynamodb_url.removeprefix("dynamodb://"))["Items"]
     seconds_left = {item["pk"]["S"]: int(item["expires"]["N"]) - time.time()
                     for item in items if "expires" in item}
-    assert set(seconds_left) == {"id#a", "account#C1", "account#C2"}
-    assert 7200 - 60 < seconds_left["id#a"] <= 7200
-    assert ACCOUNT_TTL_MS / 1000 - 60 < seconds_left["account#C1"] <= ACCOUNT_TTL_MS / 1000
+    assert set(seconds_left) == {
+        id_key("a"), account_key("C1"), account_key("C2")}
+    assert 7200 - 60 < seconds_left[id_key("a")] <= 7200
+    assert ACCOUNT_TTL_MS / 1000 - 60 < seconds_left[account_key("C1")] <= ACCOUNT_TTL_MS / 1000
 
 
 def test_a_missing_table_is_named(dynamodb_url, opened):

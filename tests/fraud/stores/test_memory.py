@@ -134,7 +134,8 @@ def test_a_store_is_filled_from_a_file(tmp_path):
     assert (claim.recording_since, sent_before(claim)) == (7, 3)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"nonsense", b"\x93\x01\x02\xc0"])
+@pytest.mark.parametrize("content", [
+    None, b"", b"nonsense", b"\x93\x01\x02\x90", b"\x94\x01\x01\x02\x90"])
 def test_an_invalid_file_is_refused(tmp_path, content):
     path = tmp_path / "history"
     if content is not None:

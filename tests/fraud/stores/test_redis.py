@@ -16,6 +16,7 @@ from fraud.history import AlreadyAnswered, Claim, StoreUnavailable, counts_array
 from fraud.settings import Settings
 from fraud.stores import open_store
 from fraud.stores.redis import ACCOUNT_TTL_MS
+from fraud.stores.script_functions import PREFIX
 from fraud.transaction import Transaction
 from tests import factories
 from tests.factories import NOON
@@ -36,21 +37,21 @@ def sent_before(result: Claim) -> int:
 def test_ids_and_accounts_expire(redis_url, opened):
     store, client = opened(redis_url, idempotency_hours=1.0), redis.Redis.from_url(redis_url)
     first = claim(store, "a")
-    assert 0 < client.pttl("fraud:id:a") <= HOUR < ACCOUNT_TTL_MS - HOUR
+    assert 0 < client.pttl(f"{PREFIX}id:a") <= HOUR < ACCOUNT_TTL_MS - HOUR
     for account in ("C1", "C2"):
-        assert ACCOUNT_TTL_MS - HOUR < client.pttl(f"fraud:account:{account}") <= ACCOUNT_TTL_MS
-        client.pexpire(f"fraud:account:{account}", HOUR)
-    client.pexpire("fraud:id:a", 1000)
+        assert ACCOUNT_TTL_MS - HOUR < client.pttl(f"{PREFIX}account:{account}") <= ACCOUNT_TTL_MS
+        client.pexpire(f"{PREFIX}account:{account}", HOUR)
+    client.pexpire(f"{PREFIX}id:a", 1000)
     claim(store, "b")
     store.finish([first], [b"yes"])
-    assert HOUR < client.pttl("fraud:account:C1") and 1000 < client.pttl("fraud:id:a")
-    assert client.pttl("fraud:recording") == -1
+    assert HOUR < client.pttl(f"{PREFIX}account:C1") and 1000 < client.pttl(f"{PREFIX}id:a")
+    assert client.pttl(f"{PREFIX}recording") == -1
 
 
 def test_an_id_that_redis_forgot_is_new(redis_url, opened):
     store = opened(redis_url)
     first = claim(store, "a")
-    redis.Redis.from_url(redis_url).delete("fraud:id:a")
+    redis.Redis.from_url(redis_url).delete(f"{PREFIX}id:a")
     assert store.finish([first], [b"kept all the same"]) == [b"kept all the same"]
     assert claim(store, "a") == AlreadyAnswered(b"kept all the same")
     assert store.accounts(["a"]) == [None]

@@ -9,6 +9,7 @@ import redis
 
 from fraud.history import StoreUnavailable
 from fraud.stores.redis_connection import InFlight
+from fraud.stores.script_functions import PREFIX
 from stream.broker import free_port
 from tests import factories
 from tests.factories import NOON
@@ -109,7 +110,7 @@ def test_after_a_failover_claims_go_on_at_the_new_primary(own_redis, opened, dns
     dns.address = "127.0.0.2"
     second = claim_until_done(store, "b")
     assert second.store_sequence == first.store_sequence + 1
-    assert new_client.exists("fraud:id:b") and claim(store, "a") == first
+    assert new_client.exists(PREFIX + "id:b") and claim(store, "a") == first
 
 
 def test_tls_checks_the_name_of_the_server(own_redis, opened, tmp_path, dns):
