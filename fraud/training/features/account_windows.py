@@ -16,7 +16,6 @@ from fraud.packing import LARGEST
 from fraud.windows import (
     DAY_HOURS, HOUR_HOURS, MONTH_DAYS, SIDE_NAMES, SKETCH_BITS, WEEK_DAYS, day_of, hour_of)
 
-
 # Cents are summed in two parts: neither sum of up to 2**31 entries leaves int64.
 LOW_BITS = 31
 LOW_MASK = (1 << LOW_BITS) - 1

@@ -129,7 +129,7 @@ def write_features(types: tuple[str, ...], left_out: tuple[str, ...], recording_
     features = [np.zeros((0, len(table.names)), np.float32)]
     for part in payments.batches():
         windows = known_windows(recording_since, part.columns.event_time)
-        features.append(table.matrix(part.columns, counts_of(part.counts, windows)))
+        features.append(table.matrix(part.columns, counts_of(list(part.counts), windows)))
     matrix, written = np.concatenate(features), 0
     for index, name in enumerate(ends):
         rows = np.flatnonzero(split == index)

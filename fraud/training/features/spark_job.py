@@ -8,16 +8,21 @@ batches. It runs unchanged on `local[*]` and on a cluster.
 from __future__ import annotations
 
 import atexit
+import logging
 import math
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from fraud.features import FeatureTable, PaymentColumns
 from fraud.training import quiet
+from fraud.training.errors import LostProcess, TrainingError
 from fraud.training.features import partitions
 from fraud.training.features.partitions import BATCH_ROWS, PAYMENT_COLUMNS
 from fraud.training.java import check_java
@@ -28,6 +33,9 @@ PARTITION_ROWS = 250_000       # payments whose entries a core sorts in memory
 READ = ("position long, event_time long, type string, amount_cents long, origin string, "
         "destination string, origin_balance_cents long, destination_balance_cents long, "
         "is_fraud byte, label_time long")
+DISK_FULL = "No space left on device"
+LOST_WORKER = ("Python worker exited unexpectedly", "java.io.EOFException",
+               "java.net.SocketException")      # by the moment at which it was killed
 # The driver lives for a minute. By default the JVM spends a third of it on optimisations that never
 # pay off; with ten times the usual thresholds nothing runs slower.
 JVM = ("-XX:+UseParallelGC -XX:+IgnoreUnrecognizedVMOptions -XX:Tier4InvocationThreshold=50000 "
@@ -54,7 +62,7 @@ def session(master: str = "local[*]"):
     for key, value in {
         "spark.driver.extraJavaOptions": JVM,
         "spark.driver.memory": "4g",
-        "spark.log.level": "ERROR",
+        "spark.log.level": "FATAL",        # an error that ends a job is raised here
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.adaptive.enabled": "false",      # `write_features` counts the partitions
@@ -62,6 +70,7 @@ def session(master: str = "local[*]"):
         "spark.sql.session.timeZone": "UTC",
     }.items():
         builder = builder.config(key, value)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)    # the error of a lost Java says it
     with quiet.suppress_startup_output():
         started = builder.getOrCreate()
     if not master.startswith("local"):
@@ -75,6 +84,33 @@ def _packed() -> str:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return shutil.make_archive(str(Path(directory, package.name)), "zip", package.parent,
                                package.name)
+
+
+@contextmanager
+def explained_failures() -> Iterator[None]:
+    """Turn failures of the block's Spark session that users can fix into sentences.
+
+    Raises:
+        LostProcess: Java or a Python worker was killed.
+        TrainingError: the disk is full.
+    """
+    from py4j.protocol import Py4JError, Py4JNetworkError
+    from pyspark.errors import PySparkException
+
+    advice = "it was killed, perhaps for want of memory; give the step more memory, or run it again"
+    try:
+        yield
+    except (PySparkException, Py4JError, ConnectionError) as error:
+        if DISK_FULL in str(error):
+            raise TrainingError(
+                "the disk is full under Spark's shuffle or the features: free space in the data "
+                "directory, or name a directory for the shuffle in SPARK_LOCAL_DIRS (default /tmp)"
+                ) from error
+        if any(words in str(error) for words in LOST_WORKER):
+            raise LostProcess(f"a Python worker of Spark has ended: {advice}") from error
+        if isinstance(error, Py4JNetworkError | ConnectionError):
+            raise LostProcess(f"the Java process of Spark has ended: {advice}") from error
+        raise
 
 
 def write_features(spark, table: FeatureTable, transactions: str, destination: str,
@@ -100,6 +136,20 @@ def write_features(spark, table: FeatureTable, transactions: str, destination: s
     written = sum(row.rows for row in records.mapInArrow(write, "rows long").collect())
     if written != rows:
         raise RuntimeError(f"{destination}: has features of {written:,} of {rows:,} payments")
+
+
+def write_all(spark, table: FeatureTable, destinations: Mapping[str, str],
+              borders: dict[str, int], recording_since: int) -> None:
+    """Write the features of several files at once: those of few partitions leave cores idle.
+
+    Args:
+        destinations: the folder for each file of payments; else see `write_features`.
+    """
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(write_features, spark, table, transactions, destination, borders,
+                            recording_since) for transactions, destination in destinations.items()]
+        for job in jobs:
+            job.result()
 
 
 def read_payments(spark, transactions: str, types: tuple[str, ...]):
