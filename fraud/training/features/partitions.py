@@ -104,7 +104,7 @@ def _counted(batches: Iterable) -> CountedPayments:
     destination[payment] = destination[to_itself] = True
     columns = {name: records[name][origins] for name in PAYMENT_COLUMNS}
     return CountedPayments(position[origins], PaymentColumns(destination=destination, **columns),
-                           counts.reshape(-1, origins.size))
+                           counts.reshape(len(COUNT_NAMES), origins.size))
 
 
 def count_batches(batches: Iterable) -> Iterator:
