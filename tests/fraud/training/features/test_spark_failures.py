@@ -90,7 +90,7 @@ def small_disk(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory, small_disk) -> dict[str, str]:
-    """What each attempt of `JOB` said."""
+    """The line that each attempt of `JOB` printed, by its name."""
     directory = tmp_path_factory.mktemp("payments")
     result = subprocess.run(
         [sys.executable, "-c", JOB, write(directory / "few.parquet", 500),
