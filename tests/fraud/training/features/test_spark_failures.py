@@ -95,8 +95,8 @@ def outcomes(tmp_path_factory, small_disk) -> dict[str, str]:
     result = subprocess.run(
         [sys.executable, "-c", JOB, write(directory / "few.parquet", 500),
          write(directory / "many.parquet", 60_000), directory / "features"],
-        env={**os.environ, "SPARK_LOCAL_DIRS": str(small_disk)}, capture_output=True, text=True,
-        check=False)
+        env={**os.environ, "SPARK_LOCAL_DIRS": str(small_disk)}, capture_output=True,
+        text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     return dict(line.split(" ", 1) for line in result.stdout.splitlines())
 
