@@ -92,12 +92,13 @@ class TrainFlow(FlowSpec):
             Path(self.workspace, "point-in-time.parquet"), self.settings.seed)
         self.copy_features_path = str(Path(self.workspace, "point-in-time"))
         self.original_features_path = str(Path(self.workspace, "original"))
-        with spark_job.session(self.spark_master) as spark:
-            for payments, folder in ((self.prepared.transactions, self.features_path),
-                                     (self.copy.transactions, self.copy_features_path),
-                                     (self.copy.original, self.original_features_path)):
-                spark_job.write_features(spark, self.prepared.feature_table, payments, folder,
-                                         self.ends, self.prepared.recording_since)
+        with spark_job.explained_failures(), spark_job.session(self.spark_master) as spark:
+            spark_job.write_all(
+                spark, self.prepared.feature_table, {
+                    self.prepared.transactions: self.features_path,
+                    self.copy.transactions: self.copy_features_path,
+                    self.copy.original: self.original_features_path},
+                self.ends, self.prepared.recording_since)
         self.next(self.audit)
 
     @training_step(cpu=2, memory=16_000, has_card=True)

@@ -63,7 +63,7 @@ def features(validated: Path, directory: Path, split: settings.Split) -> int:
 
     prepared = _prepared(validated / PREPARED_FILE)
     with tempfile.TemporaryDirectory(dir=validated.parent) as parts:
-        with spark_job.session() as spark:
+        with spark_job.explained_failures(), spark_job.session() as spark:
             spark_job.write_features(
                 spark, prepared.feature_table, str(validated / dataset.TRANSACTIONS_FILE), parts,
                 splits.borders(prepared.first_time, prepared.last_time, split),

@@ -12,6 +12,7 @@ from metaflow.exception import (
 
 from fraud.errors import FraudError
 from fraud.training import settings, workspace
+from fraud.training.errors import LostProcess
 
 # Metaflow's words for a run in which a step has exited with METAFLOW_EXIT_DISALLOW_RETRY.
 ENDED_BY_USER_ERROR = "was not successful by the end of flow"
@@ -20,9 +21,13 @@ SETTINGS_FILE = "FRAUD_SETTINGS_FILE"       # path; Metaflow gives steps only th
 
 @user_step_decorator
 def user_errors(step_name, flow, inputs, attributes):
-    """Print user-fixable errors as one line without a traceback, and do not retry."""
+    """Print user-fixable errors as one line without a traceback; retry after a `LostProcess` alone.
+    """
     try:
         yield
+    except LostProcess as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except FraudError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(METAFLOW_EXIT_DISALLOW_RETRY)

@@ -16,6 +16,10 @@ from fraud.packing import LARGEST
 from fraud.windows import (
     DAY_HOURS, HOUR_HOURS, MONTH_DAYS, SIDE_NAMES, SKETCH_BITS, WEEK_DAYS, day_of, hour_of)
 
+# Cents are summed in two parts: neither sum of up to 2**31 entries leaves int64.
+LOW_BITS = 31
+LOW_MASK = (1 << LOW_BITS) - 1
+
 
 class Entries(NamedTuple):
     """Payments and labels, an entry for each of their accounts: arrays of one length."""
@@ -56,11 +60,12 @@ def side_counts(entries: Entries) -> np.ndarray:
     for direction, flags in (("sent", entries.sent), ("received", entries.received)):
         paid = flags & is_payment
         number = _cumulated(paid.astype(np.int64))
-        cents = _cumulated(_exact(np.where(paid, entries.cents, 0)))
+        cents = np.where(paid, entries.cents, 0)
+        low, high = _cumulated(cents & LOW_MASK), _cumulated(cents >> LOW_BITS)
         for window, start in starts.items():
             counts[f"{direction}_count_{window}"] = number[rows] - number[start]
-            counts[f"{direction}_cents_{window}"] = np.minimum(
-                cents[rows] - cents[start], LARGEST).astype(np.int64)
+            counts[f"{direction}_cents_{window}"] = capped_sum(
+                low[rows] - low[start], high[rows] - high[start])
         last = _previous(paid, first)
         time = np.where(last >= 0, entries.time[last], 0)
         counts[f"{direction}_last"] = np.where(last >= starts["month"], time, 0)
@@ -77,15 +82,16 @@ def side_counts(entries: Entries) -> np.ndarray:
     return np.stack([counts[name] for name in SIDE_NAMES])
 
 
-def _exact(cents: np.ndarray) -> np.ndarray:
-    """Return cents as Python's integers where int64 might not hold their sum."""
-    largest_sum = int(cents.max(initial=0)) * len(cents)
-    return cents.astype(object) if largest_sum > np.iinfo(np.int64).max else cents
+def capped_sum(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return low + high * 2**LOW_BITS, and `LARGEST` where it is more, also beyond int64."""
+    high = high + (low >> LOW_BITS)
+    total = np.minimum((high << LOW_BITS) + (low & LOW_MASK), LARGEST)
+    return np.where(high > LARGEST >> LOW_BITS, LARGEST, total)
 
 
 def _cumulated(values: np.ndarray) -> np.ndarray:
     """Return the sums of the values before each row, and of all at the end."""
-    return np.concatenate([values[:0].sum(keepdims=True), np.cumsum(values)])
+    return np.concatenate([[0], np.cumsum(values)])
 
 
 def _first_rows(account: np.ndarray) -> np.ndarray:

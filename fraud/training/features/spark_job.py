@@ -8,27 +8,34 @@ batches. It runs unchanged on `local[*]` and on a cluster.
 from __future__ import annotations
 
 import atexit
+import logging
 import math
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from fraud.features import FeatureTable, PaymentColumns
 from fraud.training import quiet
+from fraud.training.errors import LostProcess, TrainingError
 from fraud.training.features import partitions
 from fraud.training.features.partitions import BATCH_ROWS, PAYMENT_COLUMNS
 from fraud.training.java import check_java
 from fraud.transaction import EVENT_TIME_LIMIT
-from fraud.windows import COUNT_NAMES, SIDE_NAMES, SKETCH_BITS
+from fraud.windows import COUNT_NAMES, SKETCH_BITS
 
-SPLIT = "split"
 PARTITION_ROWS = 250_000       # payments whose entries a core sorts in memory
 READ = ("position long, event_time long, type string, amount_cents long, origin string, "
         "destination string, origin_balance_cents long, destination_balance_cents long, "
         "is_fraud byte, label_time long")
+DISK_FULL = "No space left on device"
+LOST_WORKER = ("Python worker exited unexpectedly", "java.io.EOFException",
+               "java.net.SocketException")      # by the moment at which it was killed
 # The driver lives for a minute. By default the JVM spends a third of it on optimisations that never
 # pay off; with ten times the usual thresholds nothing runs slower.
 JVM = ("-XX:+UseParallelGC -XX:+IgnoreUnrecognizedVMOptions -XX:Tier4InvocationThreshold=50000 "
@@ -55,16 +62,15 @@ def session(master: str = "local[*]"):
     for key, value in {
         "spark.driver.extraJavaOptions": JVM,
         "spark.driver.memory": "4g",
-        "spark.log.level": "ERROR",
+        "spark.log.level": "FATAL",        # an error that ends a job is raised here
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.adaptive.enabled": "false",      # `write_features` counts the partitions
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(BATCH_ROWS),
-        "spark.sql.maxConcurrentOutputFileWriters": "8",        # splits need no sort
-        "spark.sql.parquet.compression.codec": "lz4_raw",
         "spark.sql.session.timeZone": "UTC",
     }.items():
         builder = builder.config(key, value)
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)    # the error of a lost Java says it
     with quiet.suppress_startup_output():
         started = builder.getOrCreate()
     if not master.startswith("local"):
@@ -80,6 +86,33 @@ def _packed() -> str:
                                package.name)
 
 
+@contextmanager
+def explained_failures() -> Iterator[None]:
+    """Turn failures of the block's Spark session that users can fix into sentences.
+
+    Raises:
+        LostProcess: Java or a Python worker was killed.
+        TrainingError: the disk is full.
+    """
+    from py4j.protocol import Py4JError, Py4JNetworkError
+    from pyspark.errors import PySparkException
+
+    advice = "it was killed, perhaps for want of memory; give the step more memory, or run it again"
+    try:
+        yield
+    except (PySparkException, Py4JError, ConnectionError) as error:
+        if DISK_FULL in str(error):
+            raise TrainingError(
+                "the disk is full under Spark's shuffle or the features: free space in the data "
+                "directory, or name a directory for the shuffle in SPARK_LOCAL_DIRS (default /tmp)"
+                ) from error
+        if any(words in str(error) for words in LOST_WORKER):
+            raise LostProcess(f"a Python worker of Spark has ended: {advice}") from error
+        if isinstance(error, Py4JNetworkError | ConnectionError):
+            raise LostProcess(f"the Java process of Spark has ended: {advice}") from error
+        raise
+
+
 def write_features(spark, table: FeatureTable, transactions: str, destination: str,
                    borders: dict[str, int], recording_since: int) -> None:
     """Compute the features of all payments and write them, one folder for each split.
@@ -92,26 +125,31 @@ def write_features(spark, table: FeatureTable, transactions: str, destination: s
         borders: the event_time before which each split ends, in order of time.
         recording_since: ms since the epoch: windows that begin earlier are not known.
     """
-    from pyspark.sql import functions as F
-
-    schema = ", ".join(["position long", "event_time long"]
-                       + [f"{name} float" for name in table.names])
-    split = F.lit(None)
-    for name, end in reversed(borders.items()):
-        split = F.when(F.col("event_time") < end, name).otherwise(split)
-    batches = partial(partitions.feature_batches, table.types, tuple(sorted(table.left_out)),
-                      recording_since)
-    payments = read_payments(spark, transactions, table.types)
-    sides = _with_side_counts(payments, _partitions(transactions))
-    (sides.mapInArrow(batches, schema)
-     .withColumn(SPLIT, split).drop("event_time")
-     .write.partitionBy(SPLIT).mode("overwrite").parquet(destination))
-
-
-def _partitions(transactions: str) -> int:
     import pyarrow.parquet as pq
 
-    return math.ceil(pq.read_metadata(transactions).num_rows / PARTITION_ROWS)
+    shutil.rmtree(destination, ignore_errors=True)
+    rows = pq.read_metadata(transactions).num_rows
+    payments = read_payments(spark, transactions, table.types)
+    records = _records(payments, math.ceil(rows / PARTITION_ROWS))
+    write = partial(partitions.write_features, table.types, tuple(sorted(table.left_out)),
+                    recording_since, borders, destination)
+    written = sum(row.rows for row in records.mapInArrow(write, "rows long").collect())
+    if written != rows:
+        raise RuntimeError(f"{destination}: has features of {written:,} of {rows:,} payments")
+
+
+def write_all(spark, table: FeatureTable, destinations: Mapping[str, str],
+              borders: dict[str, int], recording_since: int) -> None:
+    """Write the features of several files at once: those of few partitions leave cores idle.
+
+    Args:
+        destinations: the folder for each file of payments; else see `write_features`.
+    """
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(write_features, spark, table, transactions, destination, borders,
+                            recording_since) for transactions, destination in destinations.items()]
+        for job in jobs:
+            job.result()
 
 
 def read_payments(spark, transactions: str, types: tuple[str, ...]):
@@ -126,26 +164,24 @@ def read_payments(spark, transactions: str, types: tuple[str, ...]):
 def with_counts(payments, number: int):
     """Return position, the columns of `fraud.features.PaymentColumns` and the counts.
 
-    All columns are int64, except that `destination` is a bool. Balances are null where not known.
-    Larger sums of cents than `LARGEST` count as this many, as in every store.
+    All columns are int64, except that `destination` is a bool and balances are float64, NaN where
+    not known. Larger sums of cents than `LARGEST` count as this many, as in every store.
 
     Args:
         payments: from `read_payments`.
         number: of partitions; the result does not depend on it.
     """
-    kinds = {"destination": "boolean"}
+    kinds = {"destination": "boolean", **dict.fromkeys(partitions.BALANCES, "double")}
     schema = ", ".join(f"{name} {kinds.get(name, 'long')}"
                        for name in ("position", *PaymentColumns._fields, *COUNT_NAMES))
-    return _with_side_counts(payments, number).mapInArrow(partitions.count_batches, schema)
+    return _records(payments, number).mapInArrow(partitions.count_batches, schema)
 
 
-def _with_side_counts(payments, number: int):
-    """Return an entry for each account of a payment, both in one partition, with its history."""
+def _records(payments, number: int):
+    """Return position and `RECORD` of each account of a payment, both in one partition."""
     entries = _entries(payments).repartition(number, "account")
-    schema = ", ".join(["position long", "is_origin boolean", "received boolean",
-                        *(f"{name} long" for name in PAYMENT_COLUMNS),
-                        *(f"{name} long" for name in SIDE_NAMES)])
-    return entries.mapInArrow(partitions.side_batches, schema).repartition(number, "position")
+    return entries.mapInArrow(partitions.side_batches, "position long, record binary").repartition(
+        number, "position")
 
 
 def _entries(payments):
@@ -157,22 +193,20 @@ def _entries(payments):
     from pyspark.sql import functions as F
 
     to_itself = F.col("origin").eqNullSafe(F.col("destination"))
-
-    def entries(rows, account: str, other: str, sent, received):
-        bit = F.crc32(F.encode(other, "UTF-8")) % SKETCH_BITS
-        return rows.select(
-            "position", F.col(account).alias("account"), F.col("event_time").alias("time"),
-            F.lit(sent).alias("sent"), F.lit(received).alias("received"),
-            F.coalesce(bit, F.lit(-1)).alias("other"),
-            *(F.col(name).cast("long").alias(name) for name in PAYMENT_COLUMNS))
-
-    def both_sides(rows):
-        others = rows.where(F.col("destination").isNotNull() & ~to_itself)
-        return entries(rows, "origin", "destination", True, to_itself).unionAll(
-            entries(others, "destination", "origin", False, True))
-
     is_known = (F.col("is_fraud") == 1) & (F.col("label_time") < EVENT_TIME_LIMIT)
-    known_frauds = payments.where(is_known)
-    labels = known_frauds.withColumn("event_time", F.col("label_time")).withColumn(
-        "position", F.lit(-1).cast("long"))
-    return both_sides(payments).unionAll(both_sides(labels).withColumn("other", F.lit(-1)))
+    is_label, sent, both = F.col("is_label"), F.col("sent"), F.array(F.lit(True), F.lit(False))
+    bit = F.crc32(F.encode(F.when(sent, F.col("destination")).otherwise(F.col("origin")), "UTF-8"))
+    columns = {
+        "position": F.when(is_label, -1).otherwise(F.col("position")),
+        "account": F.when(sent, F.col("origin")).otherwise(F.col("destination")),
+        "sent": sent,
+        "received": ~sent | to_itself,
+        "other": F.when(is_label | F.col("destination").isNull(), -1).otherwise(bit % SKETCH_BITS),
+        **{name: F.col(name).cast("long") for name in PAYMENT_COLUMNS},
+        "event_time": F.when(is_label, F.col("label_time")).otherwise(F.col("event_time")),
+    }
+    return (payments
+            .withColumn("is_label", F.explode(both)).where(~is_label | is_known)
+            .withColumn("sent", F.explode(both))
+            .where(sent | (F.col("destination").isNotNull() & ~to_itself))
+            .select(*(column.alias(name) for name, column in columns.items())))

@@ -14,12 +14,12 @@ from fraud import clock
 from fraud.training.data.periods import (
     CALIBRATION, EARLY_STOPPING, NAMES, TEST, TRAIN, borders, mature_until, needed_by)
 from fraud.training.errors import TrainingError
+from fraud.training.features.partitions import FOLDER
 
 __all__ = ["CALIBRATION", "EARLY_STOPPING", "FOLDER", "NAMES", "TEST", "TRAIN", "VALIDATION",
            "Rows", "Traffic", "borders", "mature_until", "read_split", "read_traffic",
            "read_validation", "validation"]
 
-FOLDER = "split={}"
 VALIDATION = "validation"       # see `validation`
 
 

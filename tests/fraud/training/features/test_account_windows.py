@@ -1,10 +1,13 @@
+import itertools
+
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
 from fraud.clock import DAY_MS, HOUR_MS as HOUR
 from fraud.history import KnownFraud
 from fraud.packing import LARGEST
-from fraud.training.features.account_windows import Entries, event_order, side_counts
+from fraud.training.features.account_windows import (
+    LOW_BITS, LOW_MASK, Entries, capped_sum, event_order, side_counts)
 from fraud.training.parity.recount import recounted
 from fraud.windows import COUNT_NAMES, SIDE_NAMES, SKETCH_BITS, contact_bit
 from tests.factories import NOON, payment
@@ -91,3 +94,20 @@ def test_an_account_with_many_counterparties_fills_its_sketch():
 def test_no_entries_have_no_counts():
     entries, _ = entries_of([])
     assert side_counts(entries).shape == (len(SIDE_NAMES), 0)
+
+
+MOST = 2 ** 31      # entries that one partition may hold
+
+
+@given(st.integers(0, MOST * LOW_MASK), st.integers(0, MOST * (LARGEST >> LOW_BITS)))
+def test_the_sum_of_two_parts_is_exact_or_the_largest(low, high):
+    total = capped_sum(np.array([low]), np.array([high]))
+    assert total.dtype == np.int64
+    assert total[0] == min(low + (high << LOW_BITS), LARGEST)
+
+
+@given(st.lists(st.integers(0, LARGEST), max_size=30))
+def test_two_parts_hold_all_of_each_amount(amounts):
+    cents = np.array(amounts, np.int64)
+    assert capped_sum(np.cumsum(cents & LOW_MASK), np.cumsum(cents >> LOW_BITS)).tolist() == [
+        min(total, LARGEST) for total in itertools.accumulate(amounts)]

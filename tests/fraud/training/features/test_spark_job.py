@@ -259,6 +259,20 @@ def test_the_number_of_partitions_follows_the_rows_and_changes_nothing(
     assert parts == whole
 
 
+def test_files_that_are_written_at_once_hold_what_each_alone_holds(
+        spark, stream, borders, written, tmp_path):
+    alone = written()
+    files = {"first": stream, "second": stream[:300]}
+    for name, payments in files.items():
+        pq.write_table(as_table(payments), tmp_path / f"{name}.parquet")
+    spark_job.write_all(spark, DEFAULT, {
+        str(tmp_path / f"{name}.parquet"): str(tmp_path / name) for name in files}, borders, 0)
+    first, second = (pq.read_table(tmp_path / name / "split=train", partitioning=None)
+                     .sort_by("position") for name in files)
+    assert first == alone["split=train"]
+    assert second == first.slice(0, 300)
+
+
 # Java.
 
 @pytest.fixture
