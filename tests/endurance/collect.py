@@ -77,10 +77,11 @@ def collect(system: System, load: Load, windows: list[FaultWindow]) -> Evidence:
     client = redis.Redis.from_url(system.redis.url)
     return Evidence(
         sent={payment["transaction_id"] for payment in load.api_payments()},
-        answers=ledger.answers, marked=ledger.marked, interrupted=ledger.interrupted,
-        conflicts=ledger.conflicts, refusals=ledger.refusals, lines=lines,
+        answers=ledger.answers, interrupted=ledger.interrupted, conflicts=ledger.conflicts,
+        refusals=ledger.refusals, lines=lines,
         sent_to_stream={payment["transaction_id"] for payment in load.stream_payments()},
-        messages=[_message(record) for record in read_to_end(settings.topic_transactions, settings)],
+        messages=[
+            _message(record) for record in read_to_end(settings.topic_transactions, settings)],
         decisions=[
             StreamRecord(source(record), _id(record.value), fingerprint(record.value))
             for record in read_to_end(settings.topic_decisions, settings)],

@@ -43,7 +43,6 @@ class Evidence:
 
     sent: set[str]                              # ids of the API
     answers: Mapping[str, int]
-    marked: Mapping[str, int]                   # answers that were not kept, by id
     interrupted: set[str]                       # ids of which an attempt ended without an answer
     conflicts: set[str]
     refusals: Mapping[str, str]

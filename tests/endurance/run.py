@@ -45,6 +45,7 @@ class Plan:
 
 SHORT = Plan(minutes=0, seed=7, every=3, rate=40, longest_pause=3, session_ms=2_000)
 
+
 def run(system: System, plan: Plan) -> tuple[Evidence, Load, float]:
     """Run a plan; return the evidence, the load and its rate in payments a second."""
     load, memory = Load(), MemoryWatch(system)

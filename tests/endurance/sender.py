@@ -1,4 +1,4 @@
-"""A writer to the topics of payments and labels, which sends again until the broker has a message."""
+"""A writer to the topics of payments and labels: each message until the broker has it."""
 
 from __future__ import annotations
 
@@ -144,6 +144,6 @@ class StreamSender:
         """Drop the connections: the broker may have moved."""
         producer, self._producer = self._producer, None
         if producer:
-            with suppress(KafkaError):      # what was not sent stays open
-                producer.close(0)
+            with suppress(KafkaError):
+                clients.abandon(producer)       # what was not sent stays open
         time.sleep(0.5)
