@@ -11,6 +11,7 @@ every two minutes. The exit code is 1 if something was lost, doubled, slow or gr
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -47,6 +48,7 @@ def main() -> int:
                 session_ms=10_000, faults=faults)
     if options.short:
         plan = replace(SHORT, seed=options.seed, faults=faults)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # also ends the programs
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M}, {os.cpu_count()} cores, load "
           f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}, seed {plan.seed}",
           flush=True)
