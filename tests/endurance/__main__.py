@@ -45,7 +45,7 @@ def main() -> int:
     options = parser.parse_args()
     faults = tuple(fault for fault in FAULTS if not options.fault or fault.name in options.fault)
     plan = Plan(options.minutes, options.seed, options.every, options.rate, longest_pause=15,
-                session_ms=10_000, faults=faults)
+                session_ms=10_000, recovery_seconds=60, faults=faults)
     if options.short:
         plan = replace(SHORT, seed=options.seed, faults=faults)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # also ends the programs
