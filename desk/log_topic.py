@@ -7,7 +7,7 @@ from typing import Any
 
 from desk.log_files import LogPart
 from fraud.brokers import BrokerSettings
-from fraud.topics import POLL_MS, open_reader, unreachable
+from fraud.topics import POLL_MS, check_broker, open_reader, unreachable
 
 
 class LogTopic:
@@ -36,6 +36,7 @@ class LogTopic:
                                   f"topic {self._topic}, partition {partition.partition}",
                                   [record.value or b"" for record in records],
                                   records[-1].offset + 1)
+            check_broker(self._consumer, self._topic)
         except KafkaError as error:
             self.close()
             raise unreachable(self._topic, self._settings, error) from error

@@ -33,6 +33,7 @@ class Plan:
         longest_pause: seconds for which a program is stopped, at most.
         session_ms: FRAUD_SESSION_MS.
         recovery_seconds: for the recovery from a fault.
+        faults: those to draw from.
     """
 
     minutes: float

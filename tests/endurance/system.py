@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
@@ -47,12 +47,27 @@ class System:
         self.folder, self.models = folder, folder / "models"
         self.ended: list[str] = []          # programs that ended without being killed
         self.ports = [free_port(), free_port()]
+        self._servers = 0
+        self._programs = ExitStack()
+        try:
+            self._start(session_ms)
+        except BaseException:
+            self._programs.close()
+            raise
+        self._stop = Event()
+        self._supervisor = Thread(target=self._supervise, daemon=True)
+        self._supervisor.start()
+
+    def _start(self, session_ms: int) -> None:
+        folder = self.folder
         for version in ("1", "2"):
             write_bundle(folder / version, version)
         self.promote("1")
         (folder / "redis").mkdir()
         self.redis = RedisServer(folder / "redis", *DURABLE)
+        self._programs.callback(lambda: self.redis.kill())
         self.broker = Broker(folder / "kafka", self.ports[0])
+        self._programs.callback(lambda: self.broker.kill())
         (folder / "stream").mkdir()
         self.settings = {
             "FRAUD_HISTORY": self.redis.url, "FRAUD_HISTORY_DEADLINE_MS": str(DEADLINE_MS),
@@ -60,20 +75,19 @@ class System:
         self.stream = Stream(",".join(f"127.0.0.1:{port}" for port in self.ports),
                              folder / "stream", **self.settings,
                              FRAUD_CLOCK="wall", FRAUD_SESSION_MS=str(session_ms))
+        self._programs.callback(self.stream.close)
         self.decision_log = folder / "decisions" / "api.jsonl"
         self.decision_log.parent.mkdir()
-        self._servers = 0
         self.server = self.start_server()
+        self._programs.callback(lambda: self.server.stop())
         (folder / "desk").mkdir()
         self.desk = DeskProcess(
             folder / "desk", **self.settings,
             KAFKA_BOOTSTRAP_SERVERS=self.stream.variables["KAFKA_BOOTSTRAP_SERVERS"],
             FRAUD_DESK_DECISIONS=f"{self.decision_log},"
                                  f"kafka:{self.stream.settings.topic_decision_log}")
+        self._programs.callback(lambda: self.desk.kill())
         self.scorer, self.recorder = self._start_scorer(), self.stream.recorder()
-        self._stop = Event()
-        self._supervisor = Thread(target=self._supervise, daemon=True)
-        self._supervisor.start()
 
     def start_server(self) -> Server:
         """Start an API server on another port, and return it when it is ready."""
@@ -161,12 +175,7 @@ class System:
         """Stop all programs."""
         self._stop.set()
         self._supervisor.join()
-        self.server.process.terminate()
-        self.server.process.wait(60)
-        self.desk.kill()
-        self.stream.close()
-        self.broker.kill()
-        self.redis.kill()
+        self._programs.close()
 
 
 def write_bundle(folder: Path, version: str) -> None:
