@@ -14,7 +14,7 @@ import psutil
 from tests.endurance.system import System
 
 SAMPLE_SECONDS = 5.0
-WARM_UP_SECONDS = 60.0      # of a process, before its memory is compared
+WARM_UP_SECONDS = 180.0     # of a process, before its memory is compared: caches fill
 LIFE_SECONDS = 240.0        # of a process whose memory is compared, after its warm-up
 MIB = 2 ** 20
 
@@ -49,11 +49,12 @@ class MemoryWatch:
 
     def _sample(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
-            with suppress(psutil.Error):        # one has just ended
+            with suppress(psutil.Error):        # a process is gone
                 for name, processes in self.system.processes().items():
                     for process in processes:
-                        self.samples.setdefault((name, process.pid), []).append(
-                            (time.monotonic(), process.memory_info().rss))
+                        if memory := process.memory_info().rss:     # 0: it has just ended
+                            self.samples.setdefault((name, process.pid), []).append(
+                                (time.monotonic(), memory))
 
     def stop(self) -> None:
         self._stop.set()
