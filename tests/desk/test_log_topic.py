@@ -1,8 +1,9 @@
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 
 from desk.log_topic import LogTopic
@@ -26,6 +27,33 @@ def lines(topic: LogTopic, positions: dict[str, int]) -> list[bytes]:
             if values := [line for part in topic.read(positions) for line in part.lines]:
                 return values
     raise AssertionError("there are no lines")
+
+
+class BusyConsumer:
+    """A consumer of a topic that gets a message between any two polls."""
+
+    def __init__(self):
+        self.read = 0
+
+    def assignment(self):
+        return {TopicPartition("decision-log", 0)}
+
+    def end_offsets(self, partitions, timeout_ms):
+        return dict.fromkeys(partitions, 2)
+
+    def position(self, partition):
+        return self.read
+
+    def poll(self, timeout_ms):
+        self.read += 1
+        return {TopicPartition("decision-log", 0): [SimpleNamespace(
+            value=b"%d" % self.read, offset=self.read - 1)]}
+
+
+def test_a_topic_that_is_written_to_all_the_time_leaves_time_for_other_sources(monkeypatch):
+    monkeypatch.setattr("desk.log_topic.open_reader", lambda *_: BusyConsumer())
+    topic = LogTopic("decision-log", read_desk_settings({BROKERS: "kafka:9092"}))
+    assert [part.lines for part in topic.read({})] == [[b"1"], [b"2"]]
 
 
 @pytest.mark.system
