@@ -17,8 +17,8 @@ PYTEST := $(BIN)/$(if $(COVERAGE),coverage run,python) -m pytest
 .DEFAULT_GOAL := help
 
 .PHONY: help train data serve desk stream-demo notebooks image minikube deploy digest sbom smoke test \
-	test-fast test-system test-cluster acceptance crash-proof fuzz mutants lint report rules retrain drill bench \
-	reference lock tools programs clean java
+	test-fast test-system test-cluster acceptance crash-proof endure fuzz mutants lint report rules retrain drill \
+	bench reference lock tools programs clean java
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ acceptance: programs $(READY) $(TOOLS)  ## long forms of tests, run by hand: wri
 
 crash-proof: java $(READY)  ## 50,000 messages, 28 kills, restarts of Kafka and Redis: exactly once
 	FRAUD_ACCEPTANCE=1 $(BIN)/python -m pytest tests/stream/test_worker.py -k crash_proof -s
+
+endure: programs java $(READY)  ## the whole system under load, a fault every two minutes: nothing lost or doubled (MINUTES=60 SEED=7)
+	$(BIN)/python -m tests.endurance --minutes $(or $(MINUTES),60) --seed $(or $(SEED),7) $(ARGS)
 
 fuzz: $(READY)  ## fuzz a parser of tests/fuzz/parsers.py (PARSER=payment SECONDS=60); found inputs go to data/fuzz
 	@mkdir -p data/fuzz/$(or $(PARSER),payment)

@@ -7,7 +7,7 @@ from typing import Any
 
 from desk.log_files import LogPart
 from fraud.brokers import BrokerSettings
-from fraud.topics import POLL_MS, open_reader, unreachable
+from fraud.topics import POLL_MS, SILENCE_MS, open_reader, unreachable
 
 
 class LogTopic:
@@ -18,7 +18,7 @@ class LogTopic:
         self._consumer: Any = None
 
     def read(self, positions: dict[str, int]) -> Iterator[LogPart]:
-        """Yield the committed messages after the positions, until there are none.
+        """Yield the committed messages after the positions, up to the ends when reading began.
 
         Raises:
             TopicError: the topic is missing, or the brokers do not answer.
@@ -30,7 +30,9 @@ class LogTopic:
                 self._consumer = open_reader(self._topic, self._settings, {
                     int(number): position for source, position in positions.items()
                     for topic, _, number in [source.rpartition("/")] if topic == self._topic})
-            while batches := self._consumer.poll(timeout_ms=POLL_MS):
+            ends = self._consumer.end_offsets(self._consumer.assignment(), timeout_ms=SILENCE_MS)
+            while any(self._consumer.position(partition) < end for partition, end in ends.items()
+                      ) and (batches := self._consumer.poll(timeout_ms=POLL_MS)):
                 for partition, records in batches.items():
                     yield LogPart(f"{self._topic}/{partition.partition}",
                                   f"topic {self._topic}, partition {partition.partition}",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
@@ -130,13 +131,17 @@ class DecisionLog:
         renamed.close()
 
     def _write_first(self) -> None:
-        """Write the first lines that wait; of one that a full disk cuts, the rest waits."""
-        lines = [self._waiting[0]] if self._path is None else self._waiting
-        written = self._stream.write(b"".join(lines)) or 0
-        while self._waiting and written >= len(self._waiting[0]):
-            written -= len(self._waiting.popleft())
-        if written:
+        """Write the first lines that wait; raise OSError if the disk has no room for them."""
+        if self._path is None:
+            written = self._stream.write(self._waiting[0]) or 0
             self._waiting[0] = self._waiting[0][written:]
+            if not self._waiting[0]:
+                self._waiting.popleft()
+            return
+        for _ in range(_append(self._stream, self._waiting)):
+            self._waiting.popleft()
+        if self._waiting:
+            raise _no_space()
 
     def _drop_oldest(self) -> None:
         lost = len(self._waiting) - WAITING_LINES
@@ -154,6 +159,29 @@ class DecisionLog:
 
 def _opened(path: str) -> FileIO:
     return open(1, "ab", 0, closefd=False) if path == STDOUT else open(path, "ab", 0)
+
+
+def _append(file: FileIO, lines: Collection[bytes]) -> int:
+    """Append lines to a file, all in one call, and return the number of those that fit on the disk.
+
+    A line that a full disk cuts is removed again before another process can append to it.
+    """
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        left = file.write(b"".join(lines)) or 0
+        for count, line in enumerate(lines):
+            if left < len(line):
+                if left:
+                    os.ftruncate(file.fileno(), os.fstat(file.fileno()).st_size - left)
+                return count
+            left -= len(line)
+        return len(lines)
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _no_space() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class LabelLogError(FraudError):
@@ -176,13 +204,15 @@ class LabelLog:
         Raises:
             LabelLogError: the file cannot be written.
         """
-        lines = b"".join(_encode(label) + b"\n" for label in labels)
+        lines = [_encode(label) + b"\n" for label in labels]
         try:
             with _opened(self._path) as stream:
-                if stream.write(lines) < len(lines):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                if self._path != STDOUT:
-                    os.fsync(stream.fileno())
+                if self._path == STDOUT:
+                    stream.write(b"".join(lines))
+                    return
+                if _append(stream, lines) < len(lines):
+                    raise _no_space()
+                os.fsync(stream.fileno())
         except OSError as error:
             raise LabelLogError(f"FRAUD_LABEL_LOG is {self._path!r}: cannot be written "
                                 f"({error.strerror}); name a file in a writable directory"

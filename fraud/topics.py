@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BOOTSTRAP_MS = 10_000       # limit on finding the brokers
 POLL_MS = 500
+SILENCE_MS = 5_000          # for a broker to answer
 
 
 class TopicError(FraudError):
@@ -72,6 +73,16 @@ def open_reader(topic: str, settings: BrokerSettings,
     for number, position in (positions or {}).items():
         consumer.seek(TopicPartition(topic, number), position)
     return consumer
+
+
+def check_broker(consumer: KafkaConsumer, topic: str) -> None:
+    """Raise KafkaError if the broker does not answer. Connect anew then: it may have moved.
+
+    Kafka's client polls nothing meanwhile, and tries the addresses that it knows for ever.
+    """
+    from kafka import TopicPartition
+
+    consumer.end_offsets([TopicPartition(topic, 0)], timeout_ms=SILENCE_MS)
 
 
 def unreachable(topic: str, settings: BrokerSettings, error: Exception) -> TopicError:

@@ -7,10 +7,12 @@ import fcntl
 import logging
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from serve.settings import SHARED_DIRECTORY
@@ -55,25 +57,63 @@ def _locked(directory: Path) -> Iterator[None]:
 def supervise(app: Any) -> None:
     """Make Sanic's manager replace workers that end, and stop while workers are starting.
 
-    Sanic replaces no worker, and waits for the start of all of them even after SIGTERM.
+    Sanic replaces no worker, and waits for the start of all of them even after SIGTERM. Its handler
+    of signals fails where it interrupts an exchange of states with the workers, so it waits here.
     """
     manager = app.manager
     all_have_started, sync_states = manager._all_workers_ack, manager._sync_states
+    signals = DelayedSignals(manager.shutdown_signal)
 
     def all_have_started_or_stop() -> bool:
-        return bool(manager._shutting_down or all_have_started())
+        with signals.delayed():
+            return bool(manager._shutting_down or all_have_started())
 
     def replace_and_sync_states() -> None:
-        for process in manager.transient_processes:
-            if not process.is_alive() and not manager._shutting_down:
-                _replace(manager, process)
-        sync_states()
+        with signals.delayed():
+            for process in manager.transient_processes:
+                if not process.is_alive() and not manager._shutting_down:
+                    _replace(process)
+            sync_states()
 
     manager._all_workers_ack = all_have_started_or_stop
     manager._sync_states = replace_and_sync_states
 
 
-def _replace(manager: Any, process: Any) -> None:
+class DelayedSignals:
+    """A handler of SIGTERM and SIGINT that can wait. For the main thread.
+
+    A mask of signals would not do: another thread would receive them, and Python would still call
+    the handler in the main thread.
+
+    Args:
+        handler: as for `signal.signal`.
+    """
+
+    def __init__(self, handler: Callable[[int, FrameType | None], object]):
+        self._handler, self._is_delayed = handler, False
+        self._received: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._is_delayed:
+            self._received.append(number)
+        else:
+            self._handler(number, frame)
+
+    @contextmanager
+    def delayed(self) -> Iterator[None]:
+        """Handle signals that arrive inside at the end."""
+        self._is_delayed = True
+        try:
+            yield
+        finally:
+            self._is_delayed = False
+            while self._received:
+                self._handler(self._received.pop(0), None)
+
+
+def _replace(process: Any) -> None:
     from serve.metrics import RESTARTS, forget_worker
 
     logger.error("worker %s ended with exit code %s; starting another", process.pid,
@@ -81,8 +121,6 @@ def _replace(manager: Any, process: Any) -> None:
     forget_worker(process.pid)
     RESTARTS.inc()
     process.restart()
-    if manager._shutting_down:      # a signal came in between, and did not reach the new process
-        process.terminate()
 
 
 async def stop_with_parent(app: Any) -> None:

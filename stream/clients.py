@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import CorruptRecordError
+from kafka import (
+    ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition)
+from kafka.errors import CorruptRecordError, KafkaTimeoutError
+from kafka.producer.transaction_manager import TransactionalRequestResult
 
 from fraud import clock
 from fraud.brokers import connection
@@ -19,8 +21,50 @@ BOOTSTRAP_MS = 10_000           # to find the brokers
 REQUEST_MS = 10_000             # for one answer
 BATCH_BYTES = 262_144           # of one partition in a request
 RECONNECT_MS = 1_000            # between attempts, at most
+ABANDON_SECONDS = 1.0           # for the thread of a producer to end
 RETRY_MS = 10                   # while the broker ends the transaction before; it takes a few ms
+PRODUCER = {
+    "allow_auto_create_topics": False,
+    "batch_size": BATCH_BYTES,
+    "max_request_size": DEAD_LETTER_BYTES,
+    "max_block_ms": REQUEST_MS,
+    "request_timeout_ms": REQUEST_MS,
+    "bootstrap_timeout_ms": BOOTSTRAP_MS,
+    "reconnect_backoff_max_ms": RECONNECT_MS,
+    "metrics_enabled": False,
+}
 CORRUPT = re.compile(r"partition=(?P<partition>\d+)\) at offset \d+ failed crc check")
+
+
+class TransactionalProducer(KafkaProducer):     # type: ignore[misc]
+    """A producer whose transactions end within `max_block_ms`, as those of Kafka's Java client.
+
+    The base class waits for ever: it may lose the request of a broker that goes away and returns.
+    """
+
+    def send_offsets_to_transaction(self, offsets: dict[TopicPartition, OffsetAndMetadata],
+                                    group_metadata: ConsumerGroupMetadata) -> None:
+        """Add the offsets of a group to the transaction.
+
+        Raises:
+            KafkaError: they were not added, or the broker does not answer.
+        """
+        self._wait(self._transaction_manager.send_offsets_to_transaction(offsets, group_metadata))
+
+    def commit_transaction(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            KafkaError: it is not committed. KafkaTimeoutError: nobody knows; `init_transactions` of
+                another producer with the same name aborts it unless it is.
+        """
+        self._wait(self._transaction_manager.begin_commit())
+
+    def _wait(self, result: TransactionalRequestResult) -> None:
+        self._sender.wakeup()
+        limit_ms = self.config["max_block_ms"]
+        if not result.wait(timeout_ms=limit_ms):
+            raise KafkaTimeoutError(f"the broker has not answered for {limit_ms} ms")
 
 
 def consumer(settings: StreamSettings, **changes: Any) -> KafkaConsumer:
@@ -47,26 +91,29 @@ def group_member(settings: StreamSettings, group: str, topic: str, **changes: An
     return reader
 
 
-def transactional(settings: StreamSettings, name: str) -> KafkaProducer:
+def transactional(settings: StreamSettings, name: str) -> TransactionalProducer:
     """Return a transactional producer; `init_transactions` aborts what its name left open."""
-    return producer(
-        settings, transactional_id=f"{settings.stream_group}-{name}",
-        transaction_timeout_ms=settings.session_ms, retry_backoff_ms=RETRY_MS,
-        delivery_timeout_ms=settings.session_ms + REQUEST_MS)
+    return TransactionalProducer(**connection(settings), **{
+        **PRODUCER,
+        "transactional_id": f"{settings.stream_group}-{name}",
+        "transaction_timeout_ms": settings.session_ms,
+        "retry_backoff_ms": RETRY_MS,
+        "delivery_timeout_ms": settings.session_ms + REQUEST_MS})
 
 
 def producer(settings: StreamSettings, **changes: Any) -> KafkaProducer:
     """Return an idempotent producer, for messages of any size that topics accept."""
-    return KafkaProducer(**connection(settings), **{
-        "allow_auto_create_topics": False,
-        "batch_size": BATCH_BYTES,
-        "max_request_size": DEAD_LETTER_BYTES,
-        "max_block_ms": REQUEST_MS,
-        "request_timeout_ms": REQUEST_MS,
-        "bootstrap_timeout_ms": BOOTSTRAP_MS,
-        "reconnect_backoff_max_ms": RECONNECT_MS,
-        "metrics_enabled": False,
-        **changes})
+    return KafkaProducer(**connection(settings), **{**PRODUCER, **changes})
+
+
+def abandon(producer: KafkaProducer) -> None:
+    """Close a producer without sending what is left, also while the broker does not answer.
+
+    `close` leaves its thread behind then.
+    """
+    producer._sender.force_close()
+    producer._sender.join(ABANDON_SECONDS)
+    producer.close(timeout=0)
 
 
 def missing_topic(topic: str, settings: StreamSettings) -> SettingsError:

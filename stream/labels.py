@@ -20,7 +20,7 @@ from kafka import KafkaConsumer, OffsetAndMetadata
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
-from fraud import metrics
+from fraud import metrics, topics
 from fraud.command_line import Arguments, command, parser
 from fraud.history import StoreUnavailable
 from fraud.label_recorder import LabelRecorder
@@ -47,6 +47,7 @@ class LabelConsumer:
     def __init__(self, settings: StreamSettings, recorder: LabelRecorder):
         self._settings, self._recorder = settings, recorder
         self._consumer: KafkaConsumer | None = None
+        self._is_checked = False            # that the topic exists
         self._must_rewind = False           # more was polled than is committed
 
     def run(self, stop: Event) -> None:
@@ -60,15 +61,16 @@ class LabelConsumer:
                 failures += 1
                 self._must_rewind = True
                 logger.warning("resuming after the last commit: %s", error)
+                if isinstance(error, KafkaError):
+                    self._close()
                 stop.wait(backoff(failures, self._settings.backoff_seconds))
-        if self._consumer:
-            with suppress(KafkaError):
-                self._consumer.close()
+        self._close()
 
     def _turn(self) -> None:
         consumer = self._connect()
         polled = consumer.poll(POLL_MS, self._settings.stream_batch)
         if not polled:
+            topics.check_broker(consumer, self._settings.topic_labels)
             return
         records = [record for part in polled.values() for record in part]
         labels = self._parsed(records)
@@ -82,13 +84,19 @@ class LabelConsumer:
         settings = self._settings
         if self._consumer is None:
             consumer = clients.group_member(settings, settings.label_group, settings.topic_labels)
-            if not consumer.partitions_for_topic(settings.topic_labels):
+            if not self._is_checked and not consumer.partitions_for_topic(settings.topic_labels):
                 raise clients.missing_topic(settings.topic_labels, settings)
-            self._consumer = consumer
+            self._consumer, self._is_checked, self._must_rewind = consumer, True, False
         if self._must_rewind:
             positions.rewind(self._consumer)
             self._must_rewind = False
         return self._consumer
+
+    def _close(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer:
+            with suppress(KafkaError):
+                consumer.close(timeout_ms=clients.REQUEST_MS)
 
     def _parsed(self, records: Sequence[ConsumerRecord]) -> list[Label]:
         labels = []

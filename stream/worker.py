@@ -19,14 +19,14 @@ from operator import attrgetter
 from threading import Event
 from typing import NamedTuple
 
-from kafka import (
-    ConsumerGroupMetadata, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition)
+from kafka import ConsumerGroupMetadata, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError
 
 from fraud.errors import FraudError
 from fraud.transaction import Transaction
 from stream import clients, messages, metrics, positions
 from stream.backoff import backoff
+from stream.clients import TransactionalProducer
 from stream.messages import Poison, Produced, Record, StreamAnswer
 from stream.scoring import Scoring, ScoringUnavailable
 from stream.settings import StreamSettings
@@ -65,7 +65,7 @@ class Worker:
     def __init__(self, settings: StreamSettings, scoring: Scoring):
         self._settings, self._scoring = settings, scoring
         self._consumer: KafkaConsumer | None = None
-        self._producer: KafkaProducer | None = None
+        self._producer: TransactionalProducer | None = None
         self._committed: dict[TopicPartition, int] = {}
         self._must_rewind = False           # more was polled than is committed
         self._failures = 0                  # turns in a row that failed
@@ -106,7 +106,7 @@ class Worker:
                                 for partition, after in batch.offsets.items()}
             metrics.observe(batch.records, outputs.reasons)
 
-    def _connect(self) -> tuple[KafkaConsumer, KafkaProducer]:
+    def _connect(self) -> tuple[KafkaConsumer, TransactionalProducer]:
         """Return the clients, connected and reading after the last commit."""
         if self._consumer is None:
             self._consumer = clients.consumer(self._settings)
@@ -163,7 +163,7 @@ class Worker:
                     outputs.log_lines.append(messages.log_line(record, message, outcome.log_line))
         return outputs
 
-    def produce(self, producer: KafkaProducer, batch: Batch, outputs: Outputs) -> None:
+    def produce(self, producer: TransactionalProducer, batch: Batch, outputs: Outputs) -> None:
         """Put the outcomes of a batch and its offsets into a transaction."""
         settings = self._settings
         producer.begin_transaction()
@@ -174,7 +174,7 @@ class Worker:
                 producer.send(topic, value, key, headers, partition)
         producer.send_offsets_to_transaction(batch.offsets, batch.member)
 
-    def commit(self, producer: KafkaProducer) -> None:
+    def commit(self, producer: TransactionalProducer) -> None:
         """Commit the transaction, which makes all of it visible."""
         producer.commit_transaction()
 
@@ -230,7 +230,7 @@ class Worker:
         self._producer = self._consumer = None
         with suppress(Exception):
             if producer:
-                producer.close(timeout=0)       # nothing is open, or it is to be aborted
+                clients.abandon(producer)       # nothing is open, or it is to be aborted
         with suppress(Exception):
             if consumer:
                 consumer.close(timeout_ms=timeout_ms)

@@ -99,6 +99,54 @@ def test_a_line_that_was_cut_is_completed(tmp_path):
     assert names(path) == [str(number) for number in range(9)]
 
 
+CUT_DECISIONS = """
+import resource, sys
+from fraud.logs import DecisionLog
+from tests.factories import payment as decision
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), most))
+log = DecisionLog(sys.argv[1])
+print(log.write([decision("a"), decision("b")]), flush=True)
+input()
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+log.close()
+"""
+
+
+def test_another_process_appends_after_whole_lines_while_a_disk_is_full(tmp_path):
+    path = tmp_path / "decisions.jsonl"
+    room = 2 * len(msgspec.json.encode(decision("a")))      # for a line, and most of another
+    with subprocess.Popen([sys.executable, "-c", CUT_DECISIONS, str(path), str(room)], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "1\n"
+        log = DecisionLog(str(path))
+        log.write([decision("c")])
+        log.close()
+        process.communicate("\n")
+    assert names(path) == ["a", "c", "b"]
+
+
+CUT_LABELS = """
+import resource, sys
+from fraud.labels import Label
+from fraud.logs import LabelLog
+from tests.factories import NOON
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), most))
+LabelLog(sys.argv[1]).write([Label("a", 1, NOON), Label("b", 0, NOON)])
+"""
+
+
+def test_labels_that_a_full_disk_cut_can_be_written_again(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    room = 2 * len(msgspec.json.encode(LABELS[0]))
+    done = subprocess.run([sys.executable, "-c", CUT_LABELS, str(path), str(room)],
+                          capture_output=True, text=True, check=False)
+    assert "No space left on device" in done.stderr
+    LabelLog(str(path)).write(LABELS)
+    assert names(path) == ["a", "a", "b"]
+
+
 @pytest.mark.parametrize("file", [False, True])
 def test_decisions_reach_a_file_in_one_call_and_stdout_in_one_each(tmp_path, monkeypatch, file):
     path = str(tmp_path / "decisions.jsonl") if file else logs.STDOUT

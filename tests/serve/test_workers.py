@@ -7,7 +7,7 @@ import requests
 
 from fraud.training.registry import publication
 from serve.settings import SHARED_DIRECTORY
-from serve.workers import PREFIX, shared_metrics
+from serve.workers import PREFIX, DelayedSignals, shared_metrics
 from tests.serve.running import Server, payment, serving_versions, wait_for
 
 
@@ -61,6 +61,21 @@ def test_a_killed_worker_is_replaced_and_its_gauges_go(serve, redis_url, tmp_pat
         assert requests.post(server.url + "/v1/score", json=payment(os.urandom(8).hex()),
                              timeout=9).status_code == 200
     assert server.stop() == 0
+
+
+def test_a_signal_waits_for_the_end_of_an_exchange_with_the_workers():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    events = []
+    try:
+        signals = DelayedSignals(lambda number, frame: events.append(number))
+        with signals.delayed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            events.append("exchanged")
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert events == ["exchanged", signal.SIGTERM, signal.SIGINT]
 
 
 def test_workers_end_with_their_parent_and_the_next_server_removes_its_folder(

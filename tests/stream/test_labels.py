@@ -16,6 +16,7 @@ from fraud.training.label_table import read_label_table
 from fraud.training.parity.recount import recounted
 from fraud.windows import COUNT_NAMES
 from stream import labels
+from stream.broker import Broker, free_port
 from stream.settings import StreamSettings
 from tests.factories import NOON, payment
 from tests.stream.running import ACCOUNT_KEY, eventually
@@ -88,6 +89,26 @@ def test_a_store_that_is_away_delays_labels_and_loses_none(make_stream, broker, 
                if key[0] == "fraud_labels_total"}
     assert counted["counted"] == 2 and counted["unknown"] == 1 and counted["invalid"] == 3
     assert program.stop() == 0
+
+
+@pytest.mark.system
+def test_a_broker_that_returns_at_another_address_is_found(make_stream, own_broker, redis_url,
+                                                           tmp_path):
+    other = free_port()
+    stream = make_stream(f"{own_broker.address},127.0.0.1:{other}", FRAUD_HISTORY=redis_url,
+                         FRAUD_HISTORY_DEADLINE_MS="2000")
+    program = stream.recorder()
+    stream.send_labels(encoded("a", origin="C1"))
+    eventually(lambda: stream.committed_labels() == 1)
+    own_broker.stop()
+    moved = Broker(tmp_path / "kafka", other)
+    try:
+        stream.renew_producer()
+        stream.send_labels(encoded("b", origin="C1"))
+        eventually(lambda: stream.committed_labels() == 2, 60)
+        assert program.process.poll() is None
+    finally:
+        moved.kill()
 
 
 @pytest.mark.parametrize(("settings", "message"), [
