@@ -68,31 +68,29 @@ class Worker:
         self._producer: TransactionalProducer | None = None
         self._committed: dict[TopicPartition, int] = {}
         self._must_rewind = False           # more was polled than is committed
-        self._failures = 0                  # turns in a row that failed
+        self._batch = settings.stream_batch     # messages of a poll, at most
         self._is_checked = False            # that the topics exist
         self._refreshed = self._measured = self._heard = 0.0
 
     def run(self, stop: Event) -> None:
         """Score until `stop` is set; the current batch is finished then."""
+        failures = 0
         while not stop.is_set():
             try:
                 self._turn()
-                self._failures = 0
+                failures = 0
             except ScoringUnavailable as error:     # no transaction was begun
-                self._failures += 1
+                failures += 1
                 self._postpone(error)
-                self._wait(stop, self._backoff())
+                self._wait(stop, backoff(failures, self._settings.backoff_seconds))
             except FraudError:
                 self._close()
                 raise
             except Exception as error:      # Kafka's client raises more than its own errors
-                self._failures += 1
+                failures += 1
                 self._give_up(error)
-                stop.wait(self._backoff())
+                stop.wait(backoff(failures, self._settings.backoff_seconds))
         self._close()
-
-    def _backoff(self) -> float:
-        return backoff(self._failures, self._settings.backoff_seconds)
 
     def _turn(self) -> None:
         consumer, producer = self._connect()
@@ -104,6 +102,7 @@ class Worker:
             self.commit(producer)
             self._committed |= {partition: after.offset
                                 for partition, after in batch.offsets.items()}
+            self._batch = min(2 * self._batch, self._settings.stream_batch)
             metrics.observe(batch.records, outputs.reasons)
 
     def _connect(self) -> tuple[KafkaConsumer, TransactionalProducer]:
@@ -123,12 +122,9 @@ class Worker:
         return self._consumer, self._producer
 
     def poll(self, consumer: KafkaConsumer) -> Batch | None:
-        """Poll messages: in order within a partition, by timestamp across partitions.
-
-        After failures they are fewer: on a slow machine, a full batch may never be done in time.
-        """
+        """Poll messages: in order within a partition, by timestamp across partitions."""
         try:
-            polled = consumer.poll(POLL_MS, max(1, self._settings.stream_batch >> self._failures))
+            polled = consumer.poll(POLL_MS, self._batch)
         except CorruptRecordError as error:
             polled = clients.skip_corrupt(consumer, error)
         # At once: a later generation would accept a batch that was polled in an earlier one.
@@ -190,6 +186,8 @@ class Worker:
         self._close(ABANDON_MS)
         self._committed.clear()
         self._must_rewind = False
+        # On a slow machine, a larger batch may never be done within its transaction's time.
+        self._batch = max(1, self._batch // 2)
 
     def _wait(self, stop: Event, seconds: float) -> None:
         """Stay in the group for some time; what is polled meanwhile is polled again."""

@@ -17,6 +17,7 @@ from moto.cloudformation.utils import yaml_tag_constructor
 from fraud.decision import Decision, History
 from fraud.settings import Settings
 from fraud.stores import open_store
+from fraud.stores.encoding import VERSION
 from fraud.transaction import parse
 from serve import docs
 from serve.keys import Keys
@@ -224,7 +225,7 @@ def test_the_table_deletes_the_items_that_the_store_lets_expire(template, store,
     expiry = template["Resources"]["HistoryTable"]["Properties"]["TimeToLiveSpecification"]
     assert expiry["Enabled"] is True
     assert {item["pk"]["S"] for item in items if "N" in item.get(expiry["AttributeName"], {})} == {
-        "id#a", "account#C1", "account#C2"}
+        f"{VERSION}#id#a", f"{VERSION}#account#C1", f"{VERSION}#account#C2"}
 
 
 def test_the_table_is_encrypted_and_can_be_restored(template):

@@ -245,7 +245,7 @@ def test_a_batch_that_cannot_be_done_in_time_is_done_in_parts(stream, run_here, 
             raise KafkaTimeoutError("the transaction expired")
 
     monkeypatch.setattr(Worker, "produce", produce_few)
-    sent = payments(1_000)
+    sent = payments(300)
     stream.send(sent)
     run_here()
     exactly_once(stream, sent)
