@@ -31,7 +31,10 @@ def gateway(tmp_path, bundle_directory):
         yield ready(f"http://127.0.0.1:{port}", log)
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:       # SAM sometimes hangs in the end of its server
+            process.kill()
 
 
 def ready(url: str, log) -> str:
