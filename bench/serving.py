@@ -166,8 +166,8 @@ def settings(model: str, directory: Path) -> dict[str, str]:
 
 # What is measured.
 
-def load(url: str, bodies: Path, seconds: int, first: int = 0, pause: int = 0
-         ) -> dict[str, float]:
+def load(url: str, bodies: Path, seconds: int, first: int = 0, pause: int = 0,
+         connections: int = CONNECTIONS) -> dict[str, float]:
     """Requests, how many a second, p50 and p99 in ms, by wrk.
 
     Args:
@@ -179,7 +179,7 @@ def load(url: str, bodies: Path, seconds: int, first: int = 0, pause: int = 0
     """
     printed = subprocess.run(
         ["taskset", "--cpu-list", CLIENT_CORE, "wrk", "--threads", "1", "--connections",
-         str(CONNECTIONS), "--duration", str(seconds), "--script", str(SCRIPT), "--header",
+         str(connections), "--duration", str(seconds), "--script", str(SCRIPT), "--header",
          "Content-Type: application/json", "--header", f"Authorization: Bearer {KEY}", url, "--",
          str(bodies), str(first), str(pause)], capture_output=True, text=True, check=True).stdout
     measured = json.loads(printed.splitlines()[-1])

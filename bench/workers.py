@@ -2,8 +2,9 @@
 
     python -m bench.workers --model models
 
-One worker with history in memory, one and two on Redis, take turns under the load of wrk. Workers,
-Redis and client share the cores of this machine: processor time shows what each payment costs.
+One worker with history in memory, one and two on Redis, take turns under the load of wrk. Fewer than
+its `CONNECTIONS` would halve the micro-batches of two workers. Workers, Redis and client share the
+cores of this machine: processor time shows what each payment costs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bench.serving import WAIT, answers, as_sent, load, settings, write_lines
 from stream.broker import free_port
 
 PAYMENTS = 50_000
+CONNECTIONS = 32
 MICROSECONDS = 1e6
 
 
@@ -91,7 +93,7 @@ def measure(server: Server, bodies: Path, seconds: int, first: int) -> tuple[Rou
     """Return a round's measurement, and the number of payments in it."""
     parts = [part for part in (server.process, server.redis) if part]
     before = [processor_seconds(part) for part in parts]
-    measured = load(server.url, bodies, seconds, first)
+    measured = load(server.url, bodies, seconds, first, connections=CONNECTIONS)
     payments = int(measured["requests"])
     spent = [(processor_seconds(part) - start) / payments * MICROSECONDS
              for part, start in zip(parts, before, strict=True)]
