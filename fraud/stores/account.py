@@ -13,7 +13,7 @@ from fraud.history import NO_TOTALS, AccountSnapshot, AccountTotals, Claim
 from fraud.packing import CENTS_SHIFT, RECEIVED_SHIFT, PackedSums
 from fraud.stores.buckets import (
     DAY, FULL, HOUR, Day, capped, days_of, frauds_before, frauds_by_day, hours_of, pack_day,
-    pack_frauds, pack_hour, sum_of_days, sum_of_hours)
+    pack_frauds, pack_hour, replaced, sum_of_days, sum_of_hours)
 from fraud.transaction import Transaction
 from fraud.windows import DAY_HOURS, HOUR_HOURS, MONTH_DAYS, WEEK_DAYS, contact_bit
 
@@ -43,7 +43,6 @@ class Account(msgspec.Struct, gc=False):
         """Count a payment, and return the totals before it.
 
         Args:
-            sums: of the payment.
             bit: the sketch of the other account, 0 if there is none.
         """
         newest, last_sent, last_received = self.newest, self.last_sent, self.last_received
@@ -157,15 +156,43 @@ class Account(msgspec.Struct, gc=False):
         hours, days = self.by_hour(), self.by_day()
         of_week, contacts_week = sum_of_days(days, day, WEEK_DAYS)
         of_month, contacts_month = sum_of_days(days, day, MONTH_DAYS)
+        first_day = min((number for number in days if day - MONTH_DAYS < number <= day), default=0)
         windows = (
             sum_of_hours(hours, hour, HOUR_HOURS), sum_of_hours(hours, hour, DAY_HOURS),
-            of_week, of_month,
-            min((number for number in days if day - MONTH_DAYS < number <= day), default=0),
-            contacts_week, contacts_month)
-        of_day, contacts = days.get(day, (0, 0))
-        self.keep(hours | {hour: hours.get(hour, 0) + sums},
-                  days | {day: (of_day + sums, contacts | bit)})
+            of_week, of_month, first_day, contacts_week, contacts_month)
+        self._add_late_hour(hours, hour, sums)
+        self._add_late_day(days, day, sums, bit)
         return windows
+
+    def _add_late_hour(self, hours: dict[int, PackedSums], hour: int, sums: PackedSums) -> None:
+        newest = self.newest // HOUR_MS
+        if hour <= newest - DAY_HOURS:
+            return
+        former = hours.get(hour, 0)
+        of_hour = capped(former + sums)
+        self.day_before += of_hour - former
+        if hour > newest - HOUR_HOURS:
+            self.hour_before += of_hour - former
+        del hours[newest]
+        self.hours = replaced(self.hours, hours, hour, pack_hour(hour, of_hour))
+
+    def _add_late_day(self, days: dict[int, Day], day: int, sums: PackedSums, bit: int) -> None:
+        newest = self.newest // DAY_MS
+        if day <= newest - MONTH_DAYS:
+            return
+        former, contacts = days.get(day, (0, 0))
+        of_day, contacts = capped(former + sums), contacts | bit
+        if day == newest:
+            self.today, self.contacts = of_day, contacts
+            return
+        self.month_before += of_day - former
+        self.contacts_month |= bit
+        if day > newest - WEEK_DAYS:
+            self.week_before += of_day - former
+            self.contacts_week |= bit
+        self.first_day = min(self.first_day, day)
+        del days[newest]
+        self.days = replaced(self.days, days, day, pack_day(day, of_day, contacts))
 
 
 def claim(origin: Account, destination: Account | None, payment: Transaction, digest: bytes,

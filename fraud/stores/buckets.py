@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 
 from fraud.packing import LARGEST, PACKED_BYTES, PackedSums, pack, unpack
 from fraud.windows import MONTH_DAYS, WEEK_DAYS
@@ -19,6 +20,8 @@ Day = tuple[PackedSums, int]                    # sums and sketch
 
 def capped(sums: PackedSums) -> PackedSums:
     """Return the sums of a bucket, cents capped at `LARGEST`."""
+    if not sums & FULL:
+        return sums
     sent_count, sent_cents, received_count, received_cents = unpack(sums)
     return pack(sent_count, min(sent_cents, LARGEST), received_count, min(received_cents, LARGEST))
 
@@ -31,6 +34,16 @@ def pack_hour(hour: int, sums: PackedSums) -> bytes:
 def pack_day(day: int, sums: PackedSums, sketch: int) -> bytes:
     """Return a daily bucket as bytes."""
     return DAY.pack(day, sums.to_bytes(PACKED_BYTES, "little"), sketch)
+
+
+def replaced(packed: bytes, kept: Collection[int], bucket: int, entry: bytes) -> bytes:
+    """Return packed buckets with the entry of one of them new or replaced.
+
+    Args:
+        kept: the numbers of the packed buckets, in their order.
+    """
+    first = sum(number < bucket for number in kept) * len(entry)
+    return packed[:first] + entry + packed[first + (bucket in kept) * len(entry):]
 
 
 def hours_of(packed: bytes) -> dict[int, PackedSums]:
