@@ -139,6 +139,9 @@ def run(settings: WebhookSettings, retry_refused: bool) -> None:
     if settings.decision_log == "-":
         raise SettingsError("FRAUD_DECISION_LOG is '-', which only its own process can read; give "
                             "servers and webhook the same file")
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     logs.configure(settings.log_level)
     secrets = read_secrets("FRAUD_WEBHOOK_SECRET", settings.webhook_secret)
     receiver = Receiver(settings.webhook_url, secrets, settings.webhook_seconds)
@@ -154,9 +157,6 @@ def run(settings: WebhookSettings, retry_refused: bool) -> None:
                             f"{error.strerror}; give each program another port") from error
     logger.info("delivering %s to %s; metrics on http://%s:%s", settings.decision_log,
                 receiver.host, settings.webhook_metrics_host, server.server_port)
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     with ThreadPoolExecutor(1, "reader") as pool:
         reading = pool.submit(reader.run, stop)
         reading.add_done_callback(lambda _: stop.set())     # also when it fails
