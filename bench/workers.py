@@ -2,8 +2,8 @@
 
     python -m bench.workers --model models
 
-One worker with history in memory, one and two on Redis, take turns under the load of wrk. Fewer than
-its `CONNECTIONS` would halve the micro-batches of two workers. Workers, Redis and client share the
+One worker with history in memory, one and two on Redis, take turns under the load of wrk. Fewer
+`CONNECTIONS` would halve the micro-batches of two workers. Workers, Redis and client share the
 cores of this machine: processor time shows what each payment costs.
 """
 

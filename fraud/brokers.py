@@ -10,6 +10,7 @@ from msgspec import Meta
 from fraud.settings import Settings, from_environment
 
 BROKERS = "KAFKA_BOOTSTRAP_SERVERS"     # the variable of every Kafka client
+RECONNECT_MS = 1_000    # between attempts, at most: no start waits for one broker that is away
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
@@ -62,7 +63,8 @@ def read_broker_settings(environment: Mapping[str, str], kind: type[Any] = Broke
 def connection(settings: BrokerSettings) -> dict[str, Any]:
     """Return the options by which kafka-python's clients reach the brokers."""
     options: dict[str, Any] = {"bootstrap_servers": settings.brokers.split(","),
-                               "security_protocol": settings.kafka_security}
+                               "security_protocol": settings.kafka_security,
+                               "reconnect_backoff_max_ms": RECONNECT_MS}
     if settings.kafka_ca_file:
         options["ssl_cafile"] = settings.kafka_ca_file
     if settings.kafka_user:

@@ -20,7 +20,6 @@ from stream.topics import DEAD_LETTER_BYTES
 BOOTSTRAP_MS = 10_000           # to find the brokers
 REQUEST_MS = 10_000             # for one answer
 BATCH_BYTES = 262_144           # of one partition in a request
-RECONNECT_MS = 1_000            # between attempts, at most
 ABANDON_SECONDS = 1.0           # for the thread of a producer to end
 RETRY_MS = 10                   # while the broker ends the transaction before; it takes a few ms
 PRODUCER = {
@@ -30,7 +29,6 @@ PRODUCER = {
     "max_block_ms": REQUEST_MS,
     "request_timeout_ms": REQUEST_MS,
     "bootstrap_timeout_ms": BOOTSTRAP_MS,
-    "reconnect_backoff_max_ms": RECONNECT_MS,
     "metrics_enabled": False,
 }
 CORRUPT = re.compile(r"partition=(?P<partition>\d+)\) at offset \d+ failed crc check")
@@ -84,7 +82,6 @@ def group_member(settings: StreamSettings, group: str, topic: str, **changes: An
         "session_timeout_ms": settings.session_ms,
         "heartbeat_interval_ms": max(settings.session_ms // 4, 1),
         "bootstrap_timeout_ms": BOOTSTRAP_MS,
-        "reconnect_backoff_max_ms": RECONNECT_MS,
         "metrics_enabled": False,
         **changes})
     reader.subscribe([topic])

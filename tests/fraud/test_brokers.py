@@ -21,5 +21,6 @@ def test_credentials_and_authority_reach_the_clients():
                               kafka_ca_file="ca.pem")
     assert connection(settings) == {
         "bootstrap_servers": ["localhost:9092"], "security_protocol": "SASL_SSL",
+        "reconnect_backoff_max_ms": 1_000,
         "ssl_cafile": "ca.pem", "sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": "u",
         "sasl_plain_password": "p"}

@@ -12,7 +12,8 @@ from tests.stream.running import Stream, payments
 pytestmark = [pytest.mark.system, pytest.mark.cluster, pytest.mark.acceptance]
 SCORER = "deployment/fraud-scorer"
 TAKEN = ("FRAUD_STREAM_GROUP", "FRAUD_TOPIC_TRANSACTIONS", "FRAUD_TOPIC_DECISIONS",
-         "FRAUD_TOPIC_DEAD_LETTERS", "FRAUD_TOPIC_LABELS", "FRAUD_CLOCK")
+         "FRAUD_TOPIC_DECISION_LOG", "FRAUD_TOPIC_DEAD_LETTERS", "FRAUD_TOPIC_LABELS",
+         "FRAUD_SESSION_MS", "FRAUD_CLOCK")
 
 
 class Sender(threading.Thread):
