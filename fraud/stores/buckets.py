@@ -10,7 +10,7 @@ from fraud.windows import MONTH_DAYS, WEEK_DAYS
 
 HOUR = struct.Struct(f"<I{PACKED_BYTES}s")      # hour, sums
 DAY = struct.Struct(f"<H{PACKED_BYTES}sQ")      # day, sums, sketch of counterparties
-_FRAUDS = struct.Struct("<III")                 # day, sent, received
+FRAUDS = struct.Struct("<III")                 # day, sent, received
 
 # Bits that are set in sums of `LARGEST` cents or more.
 FULL = pack(0, 2 ** 64 - LARGEST, 0, 2 ** 64 - LARGEST)
@@ -73,12 +73,12 @@ def sum_of_days(days: dict[int, Day], last: int, length: int) -> Day:
 
 def frauds_by_day(packed: bytes) -> dict[int, tuple[int, int]]:
     """Return the frauds sent and received by the day on which they became known."""
-    return {day: (sent, received) for day, sent, received in _FRAUDS.iter_unpack(packed)}
+    return {day: (sent, received) for day, sent, received in FRAUDS.iter_unpack(packed)}
 
 
 def pack_frauds(frauds: dict[int, tuple[int, int]]) -> bytes:
     """Return frauds as bytes, as far as they are in the month of the newest day."""
-    return b"".join(_FRAUDS.pack(day, *frauds[day]) for day in sorted(frauds)
+    return b"".join(FRAUDS.pack(day, *frauds[day]) for day in sorted(frauds)
                     if day > max(frauds) - MONTH_DAYS)
 
 
@@ -86,7 +86,7 @@ def frauds_before(packed: bytes, day: int) -> tuple[int, int, int, int]:
     """Return the frauds, sent and received, that became known in the week and the month of a day.
     """
     week_sent = week_received = month_sent = month_received = 0
-    for known, sent, received in _FRAUDS.iter_unpack(packed):
+    for known, sent, received in FRAUDS.iter_unpack(packed):
         if day - MONTH_DAYS < known <= day:
             month_sent, month_received = month_sent + sent, month_received + received
             if known > day - WEEK_DAYS:

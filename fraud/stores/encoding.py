@@ -9,11 +9,13 @@ cents, because Redis' Lua has only doubles: a window with a larger sum counts as
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 
 from fraud.clock import DAY_MS
 from fraud.history import AccountSnapshot, AccountTotals
-from fraud.packing import CENTS_SHIFT, LARGEST, RECEIVED_SHIFT, PackedSums, pack, unpack
+from fraud.packing import LARGEST, PackedSums, pack, unpack
 from fraud.stores.buckets import frauds_by_day, pack_frauds
 from fraud.windows import MONTH_DAYS, WEEK_DAYS
 
@@ -26,14 +28,13 @@ HEADER = struct.Struct("<QQQHHI" + SUMS + SKETCH)   # newest, last sent, last re
 EARLIER = struct.Struct("<" + 2 * SUMS + 2 * SKETCH)    # week and month before today
 HOUR = struct.Struct("<I" + SUMS)                   # bucket number first
 DAY = struct.Struct("<I" + SUMS + SKETCH)
-FRAUDS = struct.Struct("<III")                      # day, sent, received
 HOURS_START = HEADER.size + EARLIER.size
 
 # The totals of an account before a payment: sums of hour and day; from the account's own bytes last
 # sent, last received, first day, today and earlier days; frauds of week and month, each sent and
 # received.
 TOTALS = 2 * SUMS + "QQ4xI" + SUMS + SKETCH + 2 * SUMS + 2 * SKETCH + "IIII"
-TOTALS_FIELDS = 30
+TOTALS_FIELDS = len(struct.unpack("<" + TOTALS, bytes(struct.calcsize("<" + TOTALS))))
 
 
 def encode(snapshot: AccountSnapshot) -> bytes:
@@ -48,7 +49,7 @@ def encode(snapshot: AccountSnapshot) -> bytes:
     windows = [[day for day in earlier if day > today - length]
                for length in (WEEK_DAYS, MONTH_DAYS)]
     sums = [sum(days[day][field] for day in window) for window in windows for field in range(4)]
-    sketches = [_joined(contacts[day] for day in window) for window in windows]
+    sketches = [reduce(or_, (contacts[day] for day in window), 0) for window in windows]
     return b"".join([
         header, EARLIER.pack(*sums, *sketches),
         *(HOUR.pack(hour, *_fields(hours[hour])) for hour in sorted(hours)),
@@ -86,36 +87,18 @@ def pack_totals(totals: AccountTotals) -> list[int]:
 
 def totals_of(numbers: Sequence[int], event_time: int) -> AccountTotals:
     """Return the totals before a payment of this event_time from the numbers of `TOTALS`."""
-    (hour_sent, hour_sent_cents, hour_received, hour_received_cents,
-     day_sent, day_sent_cents, day_received, day_received_cents,
-     last_sent, last_received, first_day, sent, sent_cents, received, received_cents, sketch,
-     week_sent, week_sent_cents, week_received, week_received_cents,
-     month_sent, month_sent_cents, month_received, month_received_cents,
-     week_sketch, month_sketch, *frauds) = numbers
+    hour, day, today, week, month = (
+        pack(*numbers[first:first + 4]) for first in (0, 4, 11, 16, 20))
+    last_sent, last_received, first_day = numbers[8:11]
+    contacts, (contacts_week, contacts_month) = numbers[15], numbers[24:26]
     month_start = (event_time // DAY_MS - MONTH_DAYS + 1) * DAY_MS
-    today = (sent | sent_cents << CENTS_SHIFT
-             | (received | received_cents << CENTS_SHIFT) << RECEIVED_SHIFT)
     return AccountTotals(
-        hour_sent | hour_sent_cents << CENTS_SHIFT
-        | (hour_received | hour_received_cents << CENTS_SHIFT) << RECEIVED_SHIFT,
-        day_sent | day_sent_cents << CENTS_SHIFT
-        | (day_received | day_received_cents << CENTS_SHIFT) << RECEIVED_SHIFT,
-        today + (week_sent | week_sent_cents << CENTS_SHIFT
-                 | (week_received | week_received_cents << CENTS_SHIFT) << RECEIVED_SHIFT),
-        today + (month_sent | month_sent_cents << CENTS_SHIFT
-                 | (month_received | month_received_cents << CENTS_SHIFT) << RECEIVED_SHIFT),
+        hour, day, today + week, today + month,
         last_sent if month_start <= last_sent <= event_time else 0,
         last_received if month_start <= last_received <= event_time else 0,
-        first_day, sketch | week_sketch, sketch | month_sketch, *frauds)
+        first_day, contacts | contacts_week, contacts | contacts_month, *numbers[26:])
 
 
 def _fields(packed: PackedSums) -> tuple[int, int, int, int]:
     sent_count, sent_cents, received_count, received_cents = unpack(packed)
     return sent_count, min(sent_cents, LARGEST), received_count, min(received_cents, LARGEST)
-
-
-def _joined(sketches: Iterable[int]) -> int:
-    joined = 0
-    for sketch in sketches:
-        joined |= sketch
-    return joined

@@ -3,7 +3,7 @@
 import struct
 
 from fraud.packing import LARGEST
-from fraud.stores import encoding
+from fraud.stores import buckets, encoding
 from fraud.windows import MONTH_DAYS, WEEK_DAYS
 
 PREFIX = f"fraud:{encoding.VERSION}:"       # of all keys: an earlier encoding is never misread
@@ -22,7 +22,6 @@ HEADER = "<I8" + OWN
 EARLIER = "<" + 2 * SUMS + 2 * SKETCH
 HOUR = "<I" + SUMS
 DAY = "<I" + TODAY
-FRAUDS = "<III"
 FRAUD_TOTALS = "<IIII"
 
 # Functions on the value of an id.
@@ -37,10 +36,10 @@ end
 # Functions on an account: header with today, past, hourly buckets, daily buckets, known frauds.
 ACCOUNT = f"""
 local HEADER, OWN, EARLIER = '{HEADER}', '<{OWN}', '{EARLIER}'
-local HOUR, DAY, FRAUDS, HOUR_AND_DAY = '{HOUR}', '{DAY}', '{FRAUDS}', '<{2 * SUMS}'
+local HOUR, DAY, FRAUDS, HOUR_AND_DAY = '{HOUR}', '{DAY}', '{buckets.FRAUDS.format}', '<{2 * SUMS}'
 local OWN_START, EARLIER_START = 9, {encoding.HEADER.size + 1}
 local HOUR_SIZE, DAY_SIZE = {encoding.HOUR.size}, {encoding.DAY.size}
-local FRAUDS_SIZE, HOURS_START = {encoding.FRAUDS.size}, {encoding.HOURS_START + 1}
+local FRAUDS_SIZE, HOURS_START = {buckets.FRAUDS.size}, {encoding.HOURS_START + 1}
 local MONTH, LARGEST = {MONTH_DAYS}, {LARGEST}
 local table_unpack = unpack
 local pack, unpack, sub, floor = struct.pack, struct.unpack, string.sub, math.floor

@@ -1,12 +1,12 @@
-"""Overlays of the base with some of its components, as k8s/README.md describes them."""
+"""The objects of the manifests: of each folder, and of the base with some of its components."""
 
 import os
 from functools import cache
 
 import pytest
-import yaml
 
-from tests.tools import ROOT, run
+from tests.k8s.rendering import FOLDERS, render
+from tests.tools import ROOT
 
 OVERLAY = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -18,14 +18,19 @@ components: [{components}]
 
 
 @pytest.fixture(scope="session")
+def rendered() -> dict[str, list[dict]]:
+    return {folder: render(ROOT / "k8s" / folder) for folder in FOLDERS}
+
+
+@pytest.fixture(scope="session")
 def with_components(tmp_path_factory):
-    """Renders the base with components: `with_components(*names)`."""
+    """Renders the base with components, as k8s/README.md describes: `with_components(*names)`."""
     @cache
-    def render(*components: str) -> list[dict]:
+    def overlay(*components: str) -> list[dict]:
         directory = tmp_path_factory.mktemp("overlay")
         base = os.path.relpath(ROOT / "k8s/base", directory.resolve())
         (directory / "kustomization.yaml").write_text(OVERLAY.format(
             base=base, components=", ".join(f"{base}/{name}" for name in components)))
-        return list(yaml.safe_load_all(run("kubectl", "kustomize", directory)))
+        return render(directory)
 
-    return render
+    return overlay

@@ -6,7 +6,7 @@ import pytest
 from fraud.bundle import CanaryPointer, sha256
 from fraud.rules.rule_set import Condition, Rule, RuleSet, RulesPointer
 from fraud.training.registry import publication
-from stream.broker import Broker
+from stream.broker import Broker, free_port
 from tests.stream.running import Stream
 
 
@@ -37,6 +37,23 @@ def make_stream(tmp_path, make_bundle):
 def stream(broker, make_stream, redis_url):
     """Topics of its own, a bundle and a Redis without data."""
     return make_stream(broker, FRAUD_HISTORY=redis_url, FRAUD_HISTORY_DEADLINE_MS="2000")
+
+
+@pytest.fixture
+def moving(own_broker, make_stream, redis_url, tmp_path):
+    """A stream on a broker of its own, and a call that moves the broker to another port."""
+    other, moved = free_port(), []
+    stream = make_stream(f"{own_broker.address},127.0.0.1:{other}", FRAUD_HISTORY=redis_url,
+                         FRAUD_HISTORY_DEADLINE_MS="2000")
+
+    def move() -> None:
+        own_broker.stop()
+        moved.append(Broker(tmp_path / "kafka", other))
+        stream.renew_producer()
+
+    yield stream, move
+    for broker in moved:
+        broker.kill()
 
 
 @pytest.fixture

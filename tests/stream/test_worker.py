@@ -16,7 +16,6 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from fraud.training.registry import publication
 from stream import positions
-from stream.broker import Broker, free_port
 from stream.scoring import InProcess
 from stream.worker import Worker
 from tests.stream.dying import LABEL_STEPS, STEPS
@@ -152,24 +151,16 @@ def test_a_scorer_outlives_its_broker_and_stops_in_time_without_it(make_stream, 
 
 
 @pytest.mark.system
-def test_a_broker_that_returns_at_another_address_is_found(make_stream, own_broker, redis_url,
-                                                           tmp_path):
-    other = free_port()
-    stream = make_stream(f"{own_broker.address},127.0.0.1:{other}", FRAUD_HISTORY=redis_url,
-                         FRAUD_HISTORY_DEADLINE_MS="2000")
+def test_a_broker_that_returns_at_another_address_is_found(moving):
+    stream, move = moving
     sent = payments(600)
     scorer = stream.scorer()
     stream.send(sent[:300])
     stream.decisions(300)
-    own_broker.stop()
-    moved = Broker(tmp_path / "kafka", other)
-    try:
-        stream.renew_producer()
-        stream.send(sent[300:])
-        exactly_once(stream, sent)
-        assert scorer.process.poll() is None
-    finally:
-        moved.kill()
+    move()
+    stream.send(sent[300:])
+    exactly_once(stream, sent)
+    assert scorer.process.poll() is None
 
 
 @pytest.mark.system
