@@ -1,4 +1,4 @@
-"""What kubectl makes of the manifests of this repository."""
+"""The manifests of this repository as kubectl renders them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What linters and Kubernetes' own schemas say of the manifests and of all components."""
+"""The manifests and all components under linters and Kubernetes' own schemas."""
 
 from pathlib import Path
 
