@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from fraud.training.evaluation import paired_bootstrap, thresholds
 from fraud.training.evaluation.paired_bootstrap import ScoredModel
 from fraud.training.features import spark_job, splits
 from fraud.training.features.splits import Rows
-from fraud.training.models import boosted_trees, candidate
+from fraud.training.models import boosted_trees, samples
 from fraud.training.settings import TrainingSettings
 from fraud.training.simulate import simulator
 from fraud.windows import hour_of
@@ -65,12 +66,12 @@ def population(rows: int, directory: Path, options_: TrainingSettings) -> HeldOu
     later = [periods[splits.CALIBRATION], periods[splits.TEST]]
     logits = []
     for seed in (options_.seed, options_.seed + 1):
-        fitted, early = (candidate.rows_to_fit(periods[name], types, seed)
+        fitted, early = (samples.draw(periods[name], types, seed)
                          for name in (splits.TRAIN, splits.EARLY_STOPPING))
-        booster, _ = boosted_trees.fit(fitted.features, fitted.label, early.features, early.label,
-                                       options_.xgboost, seed)
+        booster, _ = boosted_trees.fit(fitted, early, options_.xgboost, seed)
         logits.append(np.concatenate(
-            [boosted_trees.logits(booster, period.features) for period in later]))
+            [period.features.scored(period.features.names, partial(boosted_trees.logits, booster))
+             for period in later]))
     return _ranked(later, np.array(logits, np.float64))
 
 

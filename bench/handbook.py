@@ -32,6 +32,7 @@ from fraud.training.errors import TrainingError
 from fraud.training.features import spark_job, splits
 from fraud.training.features.splits import Rows
 from fraud.training.models.candidate import TRAINERS
+from fraud.training.models.samples import LabelledSample
 
 MAPPING = Path(__file__).resolve().parents[1] / "docs/mappings/handbook.toml"
 CARDS = 100         # that analysts check a day
@@ -163,9 +164,9 @@ def fit_and_score(framework: str, rows: Rows, test: Rows, types: tuple[str, ...]
                 f"{part.label.sum():,} frauds; give a file with fraud and legitimate payments")
     trainer = TRAINERS[framework]
     model, _ = trainer.fit(
-        train.features, train.label, early.features, early.label,
+        *(LabelledSample(part.features.matrix(), part.label) for part in (train, early)),
         getattr(chosen, framework), chosen.seed)
-    return trainer.logits(model, test.features)
+    return trainer.logits(model, test.features.matrix())
 
 
 def measure(spark, prepared: dataset.Prepared, directory: Path, protocol: ProtocolDays,

@@ -39,6 +39,7 @@ from fraud.training.data import dataset
 from fraud.training.evaluation import metrics
 from fraud.training.features import spark_job, splits
 from fraud.training.models import boosted_trees, candidate
+from fraud.training.models.samples import LabelledSample
 from fraud.training.simulate import simulator
 from fraud.training.simulate.behaviour import DEFAULT, MEANINGS, Behaviour
 from fraud.transaction import TYPES
@@ -105,8 +106,8 @@ def artefact_test(payments: pa.Table, ends: dict[str, int], trees: settings.Boos
 
     def auprc(label: np.ndarray) -> float:
         train, early, test = parts
-        booster, _ = boosted_trees.fit(rows[train], label[train], rows[early], label[early],
-                                       trees, seed)
+        booster, _ = boosted_trees.fit(LabelledSample(rows[train], label[train]),
+                                       LabelledSample(rows[early], label[early]), trees, seed)
         return float(average_precision_score(
             label[test], boosted_trees.logits(booster, rows[test])))
 
@@ -136,8 +137,8 @@ def _exchangeable(payments: pa.Table, rng: np.random.Generator) -> pa.Table:
 def of_test(variant: candidate.Variant, rows: splits.Rows) -> tuple[dict, dict]:
     """Return metrics of the test period, and the share of each kind of fraud was declined."""
     manifest = variant.manifest
-    logits = candidate.score_logits(Path(variant.onnx).read_bytes(),
-                                    rows.features[:, :len(manifest.features)])
+    logits = rows.features.scored(
+        manifest.features, candidate.onnx_logits(Path(variant.onnx).read_bytes()))
     scores = bundle.calibrated(logits, manifest.calibration)
     decline, fraud = variant.thresholds.decline, rows.label == 1
     return (metrics.period_metrics(scores, rows.label, decline, rows.days, ""),

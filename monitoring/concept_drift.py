@@ -18,6 +18,7 @@ from fraud.history import Claim
 from fraud.inference import History, counts_before, rows_with_history
 from fraud.settings import Settings
 from fraud.stores import open_store
+from fraud.training.models.samples import LabelledSample
 from fraud.training.simulate import drafts, episodes
 from fraud.training.simulate.background import MONTH
 from fraud.training.simulate.behaviour import Behaviour
@@ -97,9 +98,9 @@ class Month(NamedTuple):
         """Return a mask of the payments that had a label at a moment."""
         return (self.table["label_time"] <= moment).to_numpy()
 
-    def labelled(self, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return features and labels of some payments."""
-        return self.features[where], self.table["is_fraud"].to_numpy()[where]
+    def labelled(self, where: np.ndarray) -> LabelledSample:
+        """Return some payments with their labels."""
+        return LabelledSample(self.features[where], self.table["is_fraud"].to_numpy()[where])
 
     def days(self, first: float, last: float) -> np.ndarray:
         """Return a mask of the payments from day `first` to before day `last`."""

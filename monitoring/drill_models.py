@@ -11,6 +11,7 @@ from fraud.training import settings as training_settings
 from fraud.training.evaluation.calibration import fit_calibration
 from fraud.training.evaluation.thresholds import decline_threshold
 from fraud.training.models import boosted_trees
+from fraud.training.models.samples import LabelledSample
 from fraud.training.simulate.simulator import START
 from monitoring.concept_drift import DAY, DAYS, Month
 
@@ -19,15 +20,14 @@ SEED = 7
 TREES = training_settings.BoostedTrees(
     max_depth=6, learning_rate=0.15, rounds=200, early_stopping_rounds=25, min_child_weight=5.0,
     subsample=0.8, colsample_bytree=0.8, reg_lambda=1.0, max_bin=256)
-Labelled = tuple[np.ndarray, np.ndarray]        # features and labels
 
 
 class Parts(NamedTuple):
-    """Features and labels in order of time: for fitting, early stopping and calibration."""
+    """Payments in order of time: for fitting, early stopping and calibration."""
 
-    fit: Labelled
-    early_stopping: Labelled
-    calibration: Labelled
+    fit: LabelledSample
+    early_stopping: LabelledSample
+    calibration: LabelledSample
 
 
 class DrillModel(NamedTuple):
@@ -45,10 +45,9 @@ class DrillModel(NamedTuple):
 
 def train(parts: Parts) -> DrillModel:
     """Fit, calibrate, and choose the decline threshold as the flow does."""
-    booster, _ = boosted_trees.fit(*parts.fit, *parts.early_stopping, TREES, SEED)
-    matrix, label = parts.calibration
-    logits = boosted_trees.logits(booster, matrix)
-    calibration = fit_calibration(logits, label)
+    booster, _ = boosted_trees.fit(parts.fit, parts.early_stopping, TREES, SEED)
+    logits = boosted_trees.logits(booster, parts.calibration.features)
+    calibration = fit_calibration(logits, parts.calibration.label)
     scores = bundle.calibrated(logits, calibration)
     return DrillModel(booster, calibration, decline_threshold(scores))
 
@@ -92,5 +91,6 @@ def _share(month: Month, share: float) -> np.ndarray:
                     rng.random(len(codes)) < share)
 
 
-def _joined(first: Labelled, second: Labelled) -> Labelled:
-    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+def _joined(first: LabelledSample, second: LabelledSample) -> LabelledSample:
+    return LabelledSample(np.concatenate([first.features, second.features]),
+                          np.concatenate([first.label, second.label]))

@@ -155,6 +155,7 @@ def spark():
 def bundle_directory(tmp_path_factory):
     """A bundle of two small models that were trained to find emptied accounts and quick senders."""
     from fraud.training.models import boosted_trees
+    from fraud.training.models.samples import LabelledSample
     from fraud.training.settings import BoostedTrees
 
     directory, chance = tmp_path_factory.mktemp("bundle"), np.random.default_rng(7)
@@ -169,8 +170,9 @@ def bundle_directory(tmp_path_factory):
     for name, names, label in (("model", DEFAULT.names, emptied | many_sent),
                                ("fallback", DEFAULT.fallback_names, emptied)):
         width, path = len(names), directory / f"{name}.onnx"
-        booster, _ = boosted_trees.fit(rows[:3000, :width].copy(), label[:3000],
-                                       rows[3000:, :width].copy(), label[3000:], settings, seed=7)
+        booster, _ = boosted_trees.fit(
+            LabelledSample(rows[:3000], label[:3000]).first(width),
+            LabelledSample(rows[3000:], label[3000:]).first(width), settings, seed=7)
         boosted_trees.export(booster, width, path)
         medians = dict(zip(names, np.median(rows[:, :width], axis=0).tolist(), strict=True))
         manifests[name] = bundle.ModelManifest(

@@ -1,12 +1,19 @@
-"""Payments for tests: valid ones, changed by keyword."""
+"""Payments and features for tests."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+
 from fraud.clock import HOUR_MS
+from fraud.features import DEFAULT
 from fraud.training.data.dataset import Prepared
 from fraud.training.data.quarantine import Loss
+from fraud.training.features.stored_features import StoredFeatures
 from fraud.transaction import TYPES, Transaction
 
 NOON = 480_012 * HOUR_MS        # 2024-10-04 12:00 UTC
@@ -44,3 +51,11 @@ def wire_payment(transaction_id: str = "t-1", event_time: int = NOON,
     return {"transaction_id": transaction_id, "event_time": event_time, "type": "TRANSFER",
             "amount": 100.0, "origin": "C1", "destination": "C2", "origin_balance": 400.0,
             "destination_balance": 0.0, **changes}
+
+
+def stored(matrix: np.ndarray, names: Sequence[str] = DEFAULT.names, first: int = 0
+           ) -> StoredFeatures:
+    """Features in memory, in place of files; the first payment's position is `first`."""
+    position = first + np.arange(len(matrix))
+    table = pa.table([position, *matrix.T], ["position", *names])
+    return StoredFeatures(ds.dataset(table), position)

@@ -11,6 +11,7 @@ from fraud.training import settings
 from fraud.training.data import dataset, options
 from fraud.training.errors import TrainingError
 from fraud.training.features.splits import Rows
+from tests.factories import stored
 from tests.tools import ROOT
 
 DELAY = 7 * DAY_MS
@@ -173,7 +174,7 @@ def test_a_file_without_the_test_days_is_refused(spark, card_payments, tmp_path)
 def test_rows_without_fraud_for_early_stopping_are_refused():
     count = 100
     empty, time = np.full(count, None), BOOK.week + np.arange(count) * 3_600_000
-    rows = Rows(names=("amount",), features=np.ones((count, 1), np.float32),
+    rows = Rows(features=stored(np.ones((count, 1), np.float32), ["amount"]),
                 label=(np.arange(count) == 3).astype(np.int8), event_time=time,
                 amount=np.ones(count), type=np.full(count, "PAYMENT"), incident=empty,
                 fraud_type=empty, days=1.0)

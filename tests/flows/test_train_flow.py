@@ -194,7 +194,7 @@ def test_the_native_models_in_mlflow_say_what_the_bundle_says(trained, framework
     named = pd.DataFrame(rows, columns=DEFAULT.names)
     native = loaded.predict(named if framework == "xgboost" else rows).reshape(-1)
     onnx = client.download_artifacts(run.info.run_id, "onnx/model.onnx")
-    logits = candidate.score_logits(Path(onnx).read_bytes(), rows)
+    logits = candidate.onnx_logits(Path(onnx).read_bytes())(rows)
     expected = 1 / (1 + np.exp(-logits)) if framework == "xgboost" else logits
     np.testing.assert_allclose(native, expected, rtol=tolerance, atol=tolerance)
     assert loaded.metadata.metadata["features"] == list(DEFAULT.names)

@@ -13,6 +13,7 @@ from fraud.training.features.splits import Rows
 from fraud.training.registry import reference
 from fraud.transaction import TYPES
 from monitoring import windows
+from tests.factories import stored
 from tests.monitoring.conftest import write_log
 
 
@@ -103,7 +104,7 @@ def test_the_reference_of_a_version_is_what_its_bundle_made_of_late_validation(
         tmp_path, bundle_directory):
     chance, rows = np.random.default_rng(7), 50
     matrix = chance.lognormal(2, 2, (rows, len(DEFAULT.names))).astype(np.float32)
-    late = Rows(names=DEFAULT.names, features=matrix, label=(np.arange(rows) == 3).astype(np.int8),
+    late = Rows(features=stored(matrix), label=(np.arange(rows) == 3).astype(np.int8),
                 event_time=np.arange(rows), amount=matrix[:, 0].astype(np.float64),
                 type=np.array(TYPES)[np.arange(rows) % 5],
                 incident=np.where(np.arange(rows) == 3, "i-1", None),
@@ -126,7 +127,7 @@ def test_the_reference_of_a_version_is_what_its_bundle_made_of_late_validation(
 def test_a_large_reference_is_a_sample_in_event_order(tmp_path, bundle_directory, monkeypatch):
     monkeypatch.setattr(reference, "LIMIT", 10)
     rows = 50
-    late = Rows(DEFAULT.names, np.zeros((rows, len(DEFAULT.names)), np.float32),
+    late = Rows(stored(np.zeros((rows, len(DEFAULT.names)), np.float32)),
                 np.zeros(rows, np.int8),
                 np.arange(rows), np.zeros(rows), np.full(rows, "DEBIT"), np.full(rows, None),
                 np.full(rows, None), 1.0)

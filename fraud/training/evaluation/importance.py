@@ -22,8 +22,8 @@ def permutation_importance(bundle: Bundle, rows: Rows, seed: int) -> dict[str, f
     from sklearn.metrics import average_precision_score
 
     rng = np.random.default_rng(seed)
-    sample = _sample(rows.label, rng)
-    values, label = rows.features[sample], rows.label[sample]
+    sample = rows.only(_sample(rows.label, rng))
+    values, label = sample.features.matrix(), sample.label
     complete = average_precision_score(label, bundle.model.logits(values))
     lost = {}
     for group, columns in bundle.model.groups.items():
@@ -35,8 +35,9 @@ def permutation_importance(bundle: Bundle, rows: Rows, seed: int) -> dict[str, f
 
 
 def _sample(label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the positions of all frauds and of at most `IMPORTANCE_ROWS` legitimate rows."""
-    frauds, legitimate = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
+    """Return a mask of all frauds and of at most `IMPORTANCE_ROWS` legitimate rows."""
+    legitimate, chosen = np.flatnonzero(label == 0), label == 1
     if legitimate.size > IMPORTANCE_ROWS:
-        legitimate = np.sort(rng.choice(legitimate, IMPORTANCE_ROWS, replace=False))
-    return np.concatenate([frauds, legitimate])
+        legitimate = rng.choice(legitimate, IMPORTANCE_ROWS, replace=False)
+    chosen[legitimate] = True
+    return chosen

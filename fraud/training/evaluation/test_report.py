@@ -14,8 +14,6 @@ from fraud.training.evaluation import metrics
 from fraud.training.evaluation.incidents import IncidentOutcomes, incident_outcomes
 from fraud.training.features.splits import Rows
 
-CHUNK = 100_000               # rows of one ONNX run
-
 
 @dataclass(frozen=True)
 class TestReport:
@@ -67,9 +65,7 @@ def load_bundle(directory: Path | str) -> Bundle:
 
 def score_all(model: OnnxModel, rows: Rows) -> np.ndarray:
     """Return the calibrated scores of a bundle's model or fallback: float64, shape (n,)."""
-    features = rows.features[:, :len(model.features)]
-    parts = np.array_split(features, max(1, len(rows.label) // CHUNK))
-    return np.concatenate([model.scores(np.ascontiguousarray(part)) for part in parts])
+    return rows.features.scored(model.features, model.scores)
 
 
 def report(name: str, scores: np.ndarray, rows: Rows, thresholds: Thresholds,

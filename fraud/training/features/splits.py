@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ from fraud.training.data.periods import (
     CALIBRATION, EARLY_STOPPING, NAMES, TEST, TRAIN, borders, mature_until, needed_by)
 from fraud.training.errors import TrainingError
 from fraud.training.features.partitions import FOLDER
+from fraud.training.features.stored_features import StoredFeatures
 
 __all__ = ["CALIBRATION", "EARLY_STOPPING", "FOLDER", "NAMES", "TEST", "TRAIN", "VALIDATION",
            "Rows", "Traffic", "borders", "mature_until", "read_split", "read_traffic",
@@ -27,13 +28,11 @@ VALIDATION = "validation"       # see `validation`
 class Rows:
     """Payments of one split in event order: arrays of one length n.
 
-    `features` is float32 of shape (n, len(names)), `label` int8, `amount` in currency units, times
-    in ms since the epoch, `type` a name; `incident` and `fraud_type` are None for legitimate
-    payments.
+    `label` is int8, `amount` in currency units, times in ms since the epoch, `type` a name;
+    `incident` and `fraud_type` are None for legitimate payments.
     """
 
-    names: tuple[str, ...]      # of the features
-    features: np.ndarray
+    features: StoredFeatures
     label: np.ndarray
     event_time: np.ndarray
     amount: np.ndarray
@@ -43,10 +42,11 @@ class Rows:
     days: float          # of traffic: the period minus the share of unlabelled payments
 
     def only(self, keep: np.ndarray) -> Rows:
-        """Return the payments that a bool mask of shape (n,) keeps."""
+        """Return some of the payments: a bool mask of shape (n,), or ascending indices."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: column[keep] for name, column in columns.items()
-                                if isinstance(column, np.ndarray)})
+        arrays = {name: column[keep] for name, column in columns.items()
+                  if isinstance(column, np.ndarray)}
+        return replace(self, features=self.features.only(keep), **arrays)
 
     @property
     def digest(self) -> str:
@@ -62,14 +62,14 @@ class Rows:
 class Traffic:
     """All payments of some periods, labelled or not, in event order: arrays of one length n."""
 
-    features: np.ndarray        # float32, shape (n, features)
     amount: np.ndarray          # currency units
     day: np.ndarray             # 0 to days - 1: equal parts of the time, a day each or nearly so
     days: int
 
 
-def read_traffic(folder: str, transactions: str, ends: Mapping[str, int]) -> Traffic:
-    """Read all payments of the early stopping and calibration periods.
+def read_traffic(folder: str, transactions: str, ends: Mapping[str, int]
+                 ) -> tuple[StoredFeatures, Traffic]:
+    """Read all payments of the early stopping and calibration periods, and their features.
 
     Args:
         folder, transactions, ends: see `read_split`.
@@ -77,14 +77,13 @@ def read_traffic(folder: str, transactions: str, ends: Mapping[str, int]) -> Tra
     import pyarrow.parquet as pq
 
     start, end = ends[TRAIN], ends[CALIBRATION]
-    payments = pq.read_table(transactions, columns=["event_time", "amount_cents"], filters=[
-        ("event_time", ">=", start), ("event_time", "<", end)])
-    time, cents = (payments[name].to_numpy() for name in ("event_time", "amount_cents"))
+    payments = pq.read_table(
+        transactions, columns=["position", "event_time", "amount_cents"], filters=[
+            ("event_time", ">=", start), ("event_time", "<", end)])
+    position, time, cents = (column.to_numpy() for column in payments.columns)
     days = max(1, round((end - start) / clock.DAY_MS))
-    features = [_matrix(Path(folder) / FOLDER.format(name))[1]
-                for name in (EARLY_STOPPING, CALIBRATION)]
-    return Traffic(np.concatenate(features), cents / 100, (time - start) * days // (end - start),
-                   days)
+    return (_stored(folder, (EARLY_STOPPING, CALIBRATION), position),
+            Traffic(cents / 100, (time - start) * days // (end - start), days))
 
 
 def read_split(folder: str, transactions: str, name: str, ends: Mapping[str, int]) -> Rows:
@@ -109,11 +108,9 @@ def read_split(folder: str, transactions: str, name: str, ends: Mapping[str, int
     known = labels["label_time"].to_numpy() < needed_by(name, ends)
     label = labels["is_fraud"].to_numpy()[known]
     _check_classes(name, label)
-    names, matrix = _matrix(Path(folder) / FOLDER.format(name))
     period = ends[name] - max(start, labels["event_time"][0].as_py())
     return Rows(
-        names=names,
-        features=matrix if known.all() else matrix[known],
+        features=_stored(folder, (name,), labels["position"].to_numpy()[known]),
         label=label,
         event_time=labels["event_time"].to_numpy()[known],
         amount=labels["amount_cents"].to_numpy()[known] / 100,
@@ -146,20 +143,16 @@ def validation(early_stopping: Rows, calibration: Rows, until: int) -> Rows:
         first, second = (getattr(part, field.name) for part in parts)
         if isinstance(first, np.ndarray):
             columns[field.name] = np.concatenate([first, second])
-    return replace(parts[0], days=parts[0].days + parts[1].days, **columns)
+    return replace(parts[0], features=parts[0].features.followed_by(parts[1].features),
+                   days=parts[0].days + parts[1].days, **columns)
 
 
-def _matrix(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return names and features of a split in event order: float32, shape (rows, features)."""
-    import pyarrow.parquet as pq
+def _stored(folder: str, names: Sequence[str], position: np.ndarray) -> StoredFeatures:
+    """Return the features of some payments of splits, by their positions in event order."""
+    import pyarrow.dataset as ds
 
-    table = pq.read_table(folder, partitioning=None)
-    order = np.argsort(table["position"].to_numpy())
-    names = tuple(name for name in table.column_names if name != "position")
-    matrix = np.empty((table.num_rows, len(names)), np.float32)
-    for column, name in enumerate(names):
-        matrix[:, column] = table[name].to_numpy()[order]
-    return names, matrix
+    return StoredFeatures(
+        ds.dataset([ds.dataset(Path(folder, FOLDER.format(name))) for name in names]), position)
 
 
 def _check_classes(name: str, label: np.ndarray) -> None:

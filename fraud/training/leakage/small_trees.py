@@ -9,6 +9,7 @@ import numpy as np
 from fraud.training.errors import TrainingError
 from fraud.training.evaluation.thresholds import f1_curve
 from fraud.training.models import boosted_trees
+from fraud.training.models.samples import LabelledSample
 from fraud.training.settings import BoostedTrees
 
 FIT, EARLY_STOPPING = 0.6, 0.2  # shares of the frauds, in order of time; the rest is measured
@@ -50,8 +51,9 @@ def last_part_logits(rows: np.ndarray, label: np.ndarray, seed: int) -> np.ndarr
         label: 0 or 1, shape (n,).
     """
     fitted, early = borders(label)
-    booster, _ = boosted_trees.fit(rows[:fitted], label[:fitted], rows[fitted:early],
-                                   label[fitted:early], TREES, seed)
+    booster, _ = boosted_trees.fit(
+        LabelledSample(rows[:fitted], label[:fitted]),
+        LabelledSample(rows[fitted:early], label[fitted:early]), TREES, seed)
     return boosted_trees.logits(booster, rows[early:])
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from fraud.training.models.samples import LabelledSample
 from fraud.training.settings import BoostedTrees
 
 SUFFIX = ".ubj"
 
 
-def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_label: np.ndarray,
-        settings: BoostedTrees, seed: int):
-    """Fit trees to float32 rows of shape (n, features) and labels 0 or 1 of shape (n,).
+def fit(train: LabelledSample, early: LabelledSample, settings: BoostedTrees, seed: int):
+    """Fit trees to a sample; another one ends the rounds.
 
     Returns:
         the booster, cut at its best round, and its curves: log loss of each round on both parts.
@@ -26,10 +26,11 @@ def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_lab
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xgboost
 
-    def data(rows, label, reference=None):
-        return xgboost.QuantileDMatrix(rows, label, max_bin=settings.max_bin, ref=reference)
+    def data(sample, reference=None):
+        return xgboost.QuantileDMatrix(sample.features, sample.label, weight=sample.weight,
+                                       max_bin=settings.max_bin, ref=reference)
 
-    fitted = data(train, train_label)
+    fitted = data(train)
     curves: dict = {}
     booster = xgboost.train(
         {"objective": "binary:logistic", "tree_method": "hist", "eval_metric": "logloss",
@@ -38,7 +39,7 @@ def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_lab
          "min_child_weight": settings.min_child_weight, "subsample": settings.subsample,
          "colsample_bytree": settings.colsample_bytree, "reg_lambda": settings.reg_lambda},
         fitted, settings.rounds,
-        evals=[(fitted, "train"), (data(early, early_label, fitted), "early_stopping")],
+        evals=[(fitted, "train"), (data(early, fitted), "early_stopping")],
         early_stopping_rounds=settings.early_stopping_rounds, evals_result=curves,
         verbose_eval=False)
     best = booster[:booster.best_iteration + 1]

@@ -7,9 +7,10 @@ Both frameworks go through here and differ only in their trainer module: `fit`, 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,14 +22,15 @@ from fraud.training.evaluation.metrics import period_metrics
 from fraud.training.evaluation.thresholds import decline_threshold, with_review
 from fraud.training.features import splits
 from fraud.training.features.splits import Rows, Traffic
-from fraud.training.models import boosted_trees, neural_network, tuning
+from fraud.training.features.stored_features import StoredFeatures
+from fraud.training.models import boosted_trees, neural_network, samples, tuning
 from fraud.training.models.hiding import hidden
 from fraud.training.models.medians import Medians, medians_of
+from fraud.training.models.samples import LabelledSample
 from fraud.training.settings import TrainingSettings
 
 TRAINERS = {"xgboost": boosted_trees, "tensorflow": neural_network}
 VARIANTS = ("model", "fallback")
-OTHER_TYPES_SHARE = 0.1     # of the payments of types without fraud, to fit on
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,14 @@ class Variant:
     thresholds: bundle.Thresholds
     curves: dict[str, list[float]]     # log loss by round or epoch
     seconds: float                     # to fit, without reading or measuring
+
+
+class MeasuredPayments(NamedTuple):
+    """Payments that models are calibrated and measured on."""
+
+    validation: Rows
+    features: StoredFeatures    # of the traffic, which has all payments of validation
+    traffic: Traffic
 
 
 @dataclass(frozen=True)
@@ -94,23 +104,24 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
         TrainingError: a period holds one class only, or the model learned nothing.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    rows = {name: splits.read_split(folder, transactions, name, ends)
-            for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION)}
-    medians = medians_of(rows[splits.TRAIN], table.types)
-    of_fraud = np.unique(rows[splits.TRAIN].type[rows[splits.TRAIN].label == 1])
-    rows[splits.VALIDATION] = splits.validation(
-        rows[splits.EARLY_STOPPING], rows.pop(splits.CALIBRATION),
-        splits.mature_until(transactions, ends))
-    for name in (splits.TRAIN, splits.EARLY_STOPPING):
-        to_fit = rows_to_fit(rows[name], of_fraud, settings.seed)
-        rows[name] = replace(to_fit, features=hidden(to_fit.features, table, settings.seed))
+    train_rows, early_stopping, calibration = (
+        splits.read_split(folder, transactions, name, ends)
+        for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION))
+    medians = medians_of(train_rows, table.types)
+    types_of_fraud = np.unique(train_rows.type[train_rows.label == 1])
+    drawn = [samples.draw(rows, types_of_fraud, settings.seed)
+             for rows in (train_rows, early_stopping)]
+    to_fit = [sample._replace(features=hidden(sample.features, table, settings.seed))
+              for sample in drawn]
+    validation = splits.validation(
+        early_stopping, calibration, splits.mature_until(transactions, ends))
     if trials:
-        settings = tuning.tuned(framework, TRAINERS[framework], rows, settings, trials)
-    inputs = zip(VARIANTS, (table.names, table.fallback_names), strict=True)
-    traffic = splits.read_traffic(folder, transactions, ends)
-    variants = {name: _variant(framework, name, medians.of(names), rows, traffic, directory,
+        settings = tuning.tuned(framework, TRAINERS[framework], to_fit, validation, settings,
+                                trials)
+    measuring = MeasuredPayments(validation, *splits.read_traffic(folder, transactions, ends))
+    variants = {name: _variant(framework, name, medians.of(names), to_fit, measuring, directory,
                                settings)
-                for name, names in inputs}
+                for name, names in zip(VARIANTS, (table.names, table.fallback_names), strict=True)}
     parameters = msgspec.to_builtins(getattr(settings, framework))
     if trials:
         parameters["search_trials"] = trials
@@ -119,30 +130,17 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
         tuple(sorted(table.left_out)), settings.alerts.alerts_per_day, **variants)
 
 
-def rows_to_fit(rows: Rows, types_of_fraud: np.ndarray, seed: int) -> Rows:
-    """Return the payments of types that hold fraud, and a drawn share of the others.
-
-    A model learns little from types without fraud, which are most of the payments. No type is left
-    out, so that none is scored blindly.
-    """
-    drawn = np.random.default_rng(seed).random(rows.label.size) < OTHER_TYPES_SHARE
-    return rows.only(drawn | np.isin(rows.type, types_of_fraud))
-
-
-def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
-             traffic: Traffic, directory: Path, settings: TrainingSettings) -> Variant:
+def _variant(framework: str, name: str, medians: Medians, to_fit: Sequence[LabelledSample],
+             measuring: MeasuredPayments, directory: Path, settings: TrainingSettings) -> Variant:
     trainer, width = TRAINERS[framework], len(medians.overall)
-    train_rows, early = rows[splits.TRAIN], rows[splits.EARLY_STOPPING]
+    inputs = [sample.first(width) for sample in to_fit]
     started = time.perf_counter()
-    model, curves = trainer.fit(
-        np.ascontiguousarray(train_rows.features[:, :width]), train_rows.label,
-        np.ascontiguousarray(early.features[:, :width]), early.label,
-        getattr(settings, framework), settings.seed)
+    model, curves = trainer.fit(*inputs, getattr(settings, framework), settings.seed)
     seconds = time.perf_counter() - started
     onnx, native = directory / f"{name}.onnx", directory / f"{name}{trainer.SUFFIX}"
     trainer.export(model, width, onnx)
     trainer.save(model, native)
-    manifest, thresholds = _measured(onnx, medians, rows[splits.VALIDATION], traffic, settings)
+    manifest, thresholds = _measured(onnx, medians, measuring, settings)
     print(f"{framework} {name}: {len(curves['early_stopping_logloss'])} rounds in {seconds:.1f} s, "
           f"validation F1 {manifest.metrics['validation_f1']:.3f}, "
           f"AUPRC {manifest.metrics['validation_auprc']:.3f}")
@@ -150,14 +148,15 @@ def _variant(framework: str, name: str, medians: Medians, rows: dict[str, Rows],
                    curves=curves, seconds=seconds)
 
 
-def _measured(onnx: Path, medians: Medians, period: Rows, traffic: Traffic,
-              settings: TrainingSettings) -> tuple[bundle.ModelManifest, bundle.Thresholds]:
+def _measured(onnx: Path, medians: Medians, measuring: MeasuredPayments, settings: TrainingSettings
+              ) -> tuple[bundle.ModelManifest, bundle.Thresholds]:
     """Calibrate, choose thresholds and measure, in validation and through ONNX."""
-    logits = score_logits(onnx.read_bytes(), period.features[:, :len(medians.overall)])
+    period, traffic = measuring.validation, measuring.traffic
+    all_logits = measuring.features.scored(
+        list(medians.overall), onnx_logits(onnx.read_bytes()))
+    logits = all_logits[measuring.features.index_of(period.features)]
     calibration = fit_calibration(logits, period.label)
-    scores = bundle.calibrated(logits, calibration)
-    all_scores = bundle.calibrated(
-        score_logits(onnx.read_bytes(), traffic.features[:, :len(medians.overall)]), calibration)
+    scores, all_scores = (bundle.calibrated(some, calibration) for some in (logits, all_logits))
     alerts, decline = settings.alerts, decline_threshold(all_scores)
     thresholds = with_review(
         bundle.Thresholds(decline, decline, alerts.review_by, alerts.decline_from),
@@ -170,9 +169,11 @@ def _measured(onnx: Path, medians: Medians, period: Rows, traffic: Traffic,
     return manifest, thresholds
 
 
-def score_logits(onnx: bytes, rows: np.ndarray) -> np.ndarray:
-    """Return an ONNX model's logits of float32 rows, on all cores: float32, shape (n,)."""
+def onnx_logits(onnx: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """Return an ONNX model as a function of float32 rows that uses all cores.
+
+    The function takes rows of shape (n, features) and returns logits: float32, shape (n,).
+    """
     session = bundle.open_session(onnx, threads=0)
     name = session.get_inputs()[0].name
-    chunks = np.array_split(np.ascontiguousarray(rows), max(1, len(rows) // 100_000))
-    return np.concatenate([session.run(None, {name: chunk})[0].reshape(-1) for chunk in chunks])
+    return lambda rows: session.run(None, {name: rows})[0].reshape(-1)

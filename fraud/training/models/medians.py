@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fraud.training.features.splits import Rows
+
+MOST = 500_000      # payments that medians are of: 150 MB
 
 
 class Medians(NamedTuple):
@@ -23,16 +26,17 @@ class Medians(NamedTuple):
 
 
 def medians_of(rows: Rows, types: Sequence[str]) -> Medians:
-    """Return the medians of the legitimate payments among rows.
+    """Return the medians of legitimate payments: of all, or of every k-th if they are too many.
 
     A feature that no payment of a type knows has its overall median, or 0 if nobody knows it.
     """
-    legitimate = rows.label == 0
-    overall = _medians(rows.features[legitimate], np.zeros(len(rows.names), np.float32))
-    by_type = {name: _medians(rows.features[legitimate & (rows.type == name)], overall)
-               for name in types}
-    return Medians(_named(rows.names, overall),
-                   {name: _named(rows.names, values) for name, values in by_type.items()})
+    legitimate = np.flatnonzero(rows.label == 0)
+    chosen = rows.only(legitimate[::max(1, math.ceil(legitimate.size / MOST))])
+    names, features = chosen.features.names, chosen.features.matrix()
+    overall = _medians(features, np.zeros(len(names), np.float32))
+    by_type = {name: _medians(features[chosen.type == name], overall) for name in types}
+    return Medians(_named(names, overall),
+                   {name: _named(names, values) for name, values in by_type.items()})
 
 
 def _medians(features: np.ndarray, default: np.ndarray) -> np.ndarray:

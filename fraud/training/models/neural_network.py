@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from fraud.training import quiet
+from fraud.training.models.samples import LabelledSample
 from fraud.training.settings import NeuralNetwork
 
 SUFFIX = ".keras"
@@ -27,9 +28,11 @@ SMALLEST = 1e-6             # deviation and width of a bin, in logarithms: less 
 NARROWEST = 0.02            # width that a bin counts as, at least: slopes amplify rounding errors
 
 
-def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_label: np.ndarray,
-        settings: NeuralNetwork, seed: int):
-    """Fit a network to float32 rows of shape (n, features) and labels 0 or 1 of shape (n,).
+def fit(train: LabelledSample, early: LabelledSample, settings: NeuralNetwork, seed: int):
+    """Fit a network to a sample; another one ends the epochs.
+
+    Batches have a fixed share of frauds and draw legitimate payments alike, so that their weight
+    does not matter.
 
     Returns:
         the Keras model with the weights of its best epoch, and its curves: log loss of each epoch.
@@ -37,7 +40,8 @@ def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_lab
     keras = _keras()
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    model = _model(train[rng.choice(len(train), min(len(train), SCALING_ROWS), replace=False)],
+    count = len(train.label)
+    model = _model(train.features[rng.choice(count, min(count, SCALING_ROWS), replace=False)],
                    settings)
     steps = settings.steps_per_epoch * settings.epochs
     model.compile(
@@ -45,9 +49,9 @@ def fit(train: np.ndarray, train_label: np.ndarray, early: np.ndarray, early_lab
             keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps)),
         loss=keras.losses.BinaryCrossentropy(from_logits=True))
     history = model.fit(
-        _batches(train, train_label, settings, rng), epochs=settings.epochs,
+        _batches(train, settings, rng), epochs=settings.epochs,
         steps_per_epoch=settings.steps_per_epoch, verbose=0, shuffle=False,
-        validation_data=_balanced(early, early_label, settings.fraud_share, rng),
+        validation_data=_balanced(early, settings.fraud_share, rng),
         validation_batch_size=16_384,
         callbacks=[keras.callbacks.EarlyStopping(
             patience=settings.patience, restore_best_weights=True)])
@@ -130,10 +134,11 @@ def _bins(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return edges[:, :-1].astype(np.float32), slope.astype(np.float32)
 
 
-def _batches(rows: np.ndarray, label: np.ndarray, settings: NeuralNetwork, rng):
+def _batches(train: LabelledSample, settings: NeuralNetwork, rng):
     """Give endless batches with a share of frauds in each: drawn indices, not copied rows."""
     import tensorflow as tf
 
+    label = train.label
     frauds, legitimate = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     per_batch = max(1, round(settings.batch_size * settings.fraud_share))
 
@@ -142,7 +147,7 @@ def _batches(rows: np.ndarray, label: np.ndarray, settings: NeuralNetwork, rng):
             yield np.concatenate([rng.choice(frauds, per_batch),
                                   rng.choice(legitimate, settings.batch_size - per_batch)])
 
-    values, labels = tf.constant(rows), tf.constant(label[:, None], tf.float32)
+    values, labels = tf.constant(train.features), tf.constant(label[:, None], tf.float32)
     return (tf.data.Dataset
             .from_generator(indices, output_signature=tf.TensorSpec([None], tf.int64))
             .map(lambda index: (tf.gather(values, index), tf.gather(labels, index)),
@@ -150,8 +155,9 @@ def _batches(rows: np.ndarray, label: np.ndarray, settings: NeuralNetwork, rng):
             .prefetch(tf.data.AUTOTUNE))
 
 
-def _balanced(rows: np.ndarray, label: np.ndarray, fraud_share: float, rng):
+def _balanced(early: LabelledSample, fraud_share: float, rng):
     """Return rows, labels and weights (of mean 1) that give frauds their share of the batches."""
+    rows, label = early.features, early.label
     frauds, legitimate = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
     if legitimate.size > EARLY_ROWS:
         legitimate = np.sort(rng.choice(legitimate, EARLY_ROWS, replace=False))

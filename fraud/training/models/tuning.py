@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import structs
 
 from fraud.training.errors import TrainingError
-from fraud.training.features import splits
 from fraud.training.features.splits import Rows
+from fraud.training.models.samples import LabelledSample
 from fraud.training.settings import BoostedTrees, NeuralNetwork, TrainingSettings
 
 FIRST_TRIALS = 5        # without the estimator; Optuna's 10 would use up a short search
@@ -70,14 +71,14 @@ def check(trials: int) -> None:
                             "framework, or 0 to train with the settings as configured")
 
 
-def tuned(framework: str, trainer, rows: Mapping[str, Rows], settings: TrainingSettings,
-          trials: int) -> TrainingSettings:
+def tuned(framework: str, trainer, to_fit: Sequence[LabelledSample], validation: Rows,
+          settings: TrainingSettings, trials: int) -> TrainingSettings:
     """Return the settings with the best ones of a search in the framework's table, and print them.
 
     Args:
-        trainer, rows, trials: see `search`.
+        trainer, to_fit, trials: see `search`.
     """
-    result = search(framework, trainer, rows, settings, trials)
+    result = search(framework, trainer, to_fit, validation, settings, trials)
     values = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
                        for name, value in structs.asdict(result.settings).items()
                        if name in SPACES[framework])
@@ -86,15 +87,15 @@ def tuned(framework: str, trainer, rows: Mapping[str, Rows], settings: TrainingS
     return structs.replace(settings, **{framework: result.settings})
 
 
-def search(framework: str, trainer, rows: Mapping[str, Rows], settings: TrainingSettings,
-           trials: int) -> Search:
+def search(framework: str, trainer, to_fit: Sequence[LabelledSample], validation: Rows,
+           settings: TrainingSettings, trials: int) -> Search:
     """Fit the model with history once for each trial, and return the best settings.
 
     The same rows and seed propose the same settings if they fit the same models.
 
     Args:
         trainer: the framework's module.
-        rows: of the train and early stopping periods and of validation; features are known.
+        to_fit: of the train and early stopping periods.
         trials: at least 1.
     """
     import optuna
@@ -109,22 +110,23 @@ def search(framework: str, trainer, rows: Mapping[str, Rows], settings: Training
     started = time.perf_counter()
     for _ in range(trials):
         trial = study.ask(space)
-        study.tell(trial, _auprc(trainer, rows, _with(configured, trial.params), settings.seed))
+        study.tell(trial, _auprc(trainer, to_fit, validation, _with(configured, trial.params),
+                                 settings.seed))
     seconds = time.perf_counter() - started
     return Search(_with(configured, study.best_params),
                   tuple(trial.value for trial in study.trials), seconds)
 
 
-def _auprc(trainer, rows: Mapping[str, Rows], settings, seed: int) -> float:
+def _auprc(trainer, to_fit: Sequence[LabelledSample], validation: Rows, settings, seed: int
+           ) -> float:
     from sklearn.metrics import average_precision_score
 
-    train, early, period = (rows[name] for name in (
-        splits.TRAIN, splits.EARLY_STOPPING, splits.VALIDATION))
-    model, _ = trainer.fit(train.features, train.label, early.features, early.label, settings, seed)
-    logits = trainer.logits(model, period.features)
+    model, _ = trainer.fit(*to_fit, settings, seed)
+    features = validation.features
+    logits = features.scored(features.names, partial(trainer.logits, model))
     if not np.isfinite(logits).all():       # a network that diverged is the worst, not an error
         return 0.0
-    return float(average_precision_score(period.label, logits))
+    return float(average_precision_score(validation.label, logits))
 
 
 def _distribution(values: Range | list, configured):

@@ -143,7 +143,7 @@ def changed_policy(policy: Policy, change: PolicyChange, version: str,
             raise TrainingError("--alerts-per-day needs --decisions to find the review threshold; "
                                 "name decision logs")
         else:
-            traffic = Traffic(np.empty((0, 0), np.float32), scores.amount, scores.day, scores.days)
+            traffic = Traffic(scores.amount, scores.day, scores.days)
             model = with_review(replace(policy.model, **{"review": 0.0, **given}), scores.score,
                                 traffic, budget)
     except ValueError as error:

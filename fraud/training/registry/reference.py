@@ -29,21 +29,21 @@ def write(bundle: Bundle, rows: Rows, path: Path, seed: int) -> None:
     Columns: the features that are known, event_time, type, amount, score,
     decision, is_fraud, incident_id.
     """
+    rows = rows.only(np.sort(np.random.default_rng(seed).permutation(len(rows.label))[:LIMIT]))
     score = score_all(bundle.model, rows)
-    kept = np.sort(np.random.default_rng(seed).permutation(len(score))[:LIMIT])
     reviewed, declined = bundle.policy.model.alerts(score, rows.amount)
     decision = np.where(declined, "decline", np.where(reviewed, "review", "approve"))
-    columns = dict(zip(rows.names, rows.features[kept].T, strict=True)) | {
-        "event_time": rows.event_time[kept],
-        "type": rows.type[kept],
-        "amount": rows.amount[kept],
-        "score": score[kept],
-        "decision": decision[kept],
-        "is_fraud": rows.label[kept],
-        "incident_id": rows.incident[kept],
+    columns = dict(zip(rows.features.names, rows.features.matrix().T, strict=True)) | {
+        "event_time": rows.event_time,
+        "type": rows.type,
+        "amount": rows.amount,
+        "score": score,
+        "decision": decision,
+        "is_fraud": rows.label,
+        "incident_id": rows.incident,
     }
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
-    write_parquet(table.replace_schema_metadata({FEATURES: json.dumps(rows.names)}), path)
+    write_parquet(table.replace_schema_metadata({FEATURES: json.dumps(rows.features.names)}), path)
 
 
 def of_version(path: Path, version: str, copy: Path) -> None:

@@ -64,10 +64,11 @@ import sys
 from pathlib import Path
 import numpy as np
 from fraud.training.models import neural_network
+from fraud.training.models.samples import LabelledSample
 from fraud.training.settings import NeuralNetwork
 rows = np.random.default_rng(7).normal(size=(300, 4)).astype(np.float32)
-label = (rows[:, 0] > 1).astype(np.int8)
-model, _ = neural_network.fit(rows, label, rows, label, NeuralNetwork(
+sample = LabelledSample(rows, (rows[:, 0] > 1).astype(np.int8))
+model, _ = neural_network.fit(sample, sample, NeuralNetwork(
     units=[4], bins=4, learning_rate=0.01, batch_size=32, fraud_share=0.1, steps_per_epoch=2,
     epochs=1, patience=1), seed=7)
 folder = Path(sys.argv[1])

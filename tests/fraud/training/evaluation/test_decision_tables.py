@@ -6,6 +6,7 @@ from fraud.clock import DAY_MS
 from fraud.training.evaluation.decision_tables import (
     DayCounts, DecisionCounts, day_counts, decision_counts, threshold_rows)
 from fraud.training.features.splits import Rows
+from tests.factories import stored
 
 SCORES = np.array([0.95, 0.6, 0.6, 0.1, 0.1, 0.9])
 THRESHOLDS = Thresholds(0.5, 0.9)
@@ -14,7 +15,7 @@ THRESHOLDS = Thresholds(0.5, 0.9)
 @pytest.fixture
 def rows() -> Rows:
     """Five payments of one day and one two days later, three of them fraud."""
-    return Rows(names=("amount",), features=np.zeros((6, 1), np.float32),
+    return Rows(features=stored(np.zeros((6, 1), np.float32), ["amount"]),
                 label=np.array([1, 1, 0, 1, 0, 0], np.int8),
                 event_time=1_000 + np.array([0, 1, 2, 3, DAY_MS - 1, 2 * DAY_MS]),
                 amount=np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]), type=np.array(["TRANSFER"] * 6),

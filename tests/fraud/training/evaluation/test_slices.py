@@ -3,6 +3,7 @@ import pytest
 
 from fraud.training.evaluation.slices import Slice, calibration, slices
 from fraud.training.features.splits import Rows
+from tests.factories import stored
 
 HOUR = 3_600_000
 
@@ -11,7 +12,7 @@ HOUR = 3_600_000
 def rows() -> Rows:
     """Eight payments, every second a fraud."""
     label = np.array([0, 1] * 4, np.int8)
-    return Rows(names=("amount",), features=np.zeros((8, 1), np.float32), label=label,
+    return Rows(features=stored(np.zeros((8, 1), np.float32), ["amount"]), label=label,
                 event_time=np.arange(8) * 3 * HOUR, amount=10.0 ** np.arange(8),
                 type=np.array(["CASH_OUT", "TRANSFER"] * 4), incident=np.array(["i"] * 8),
                 fraud_type=np.array([None] * 8), days=1.0)

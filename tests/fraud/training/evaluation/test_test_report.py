@@ -9,7 +9,9 @@ from fraud.bundle import Thresholds
 from fraud.features import DEFAULT
 from fraud.training.evaluation import importance, test_report
 from fraud.training.evaluation.importance import permutation_importance
+from fraud.training.features import stored_features
 from fraud.training.features.splits import Rows
+from tests.factories import stored
 
 DAY = 86_400_000
 
@@ -22,7 +24,7 @@ def rows() -> Rows:
     kind = np.where(label == 1, np.where(incident == "a", "takeover", "drain"), None)
     time = np.linspace(0, 2 * DAY, 10).astype(np.int64)
     matrix = np.zeros((10, len(DEFAULT.names)), np.float32)
-    return Rows(DEFAULT.names, matrix, label, time, np.full(10, 100.0), label, incident, kind,
+    return Rows(stored(matrix), label, time, np.full(10, 100.0), label, incident, kind,
                 days=2.0)
 
 
@@ -78,15 +80,16 @@ def many_rows(count: int) -> Rows:
     matrix = rng.normal(size=(count, len(DEFAULT.names))).astype(np.float32)
     label = (matrix[:, 0] > 1.5).astype(np.int8)
     time = np.arange(count, dtype=np.int64)
-    return Rows(DEFAULT.names, matrix, label, time, np.ones(count), label,
-                label.astype(object), label, days=1.0)
+    return Rows(stored(matrix), label, time, np.ones(count), label, label.astype(object), label,
+                days=1.0)
 
 
 def test_scores_are_those_of_the_bundle_however_many_rows(first_feature, monkeypatch):
-    monkeypatch.setattr(test_report, "CHUNK", 300)
+    monkeypatch.setattr(stored_features, "PART_ROWS", 300)
     rows = many_rows(1_000)
+    logits = rows.features.matrix()[:, 0].astype(float)
     np.testing.assert_allclose(test_report.score_all(first_feature.model, rows),
-                               1 / (1 + np.exp(-rows.features[:, 0].astype(float))), rtol=1e-6)
+                               1 / (1 + np.exp(-logits)), rtol=1e-6)
 
 
 def test_only_the_group_that_a_model_looks_at_is_important(first_feature):

@@ -103,7 +103,7 @@ def test_nothing_is_an_alert_where_all_payments_have_one_score():
 
 
 def traffic(amounts) -> Traffic:
-    return Traffic(np.zeros((6, 1), np.float32), np.array(amounts, float), ONE_DAY, 1)
+    return Traffic(np.array(amounts, float), ONE_DAY, 1)
 
 
 def test_reviews_by_loss_fill_the_budget_with_the_largest_losses_after_the_declines():

@@ -60,8 +60,7 @@ def write_features(folder: Path, first: int, end: int) -> None:
 def positions(rows: splits.Rows) -> list[int]:
     """The positions of rows, after each array of them has been found to tell of the same ones."""
     number = (rows.event_time - START) // HOUR
-    assert rows.features.dtype == np.float32
-    assert (rows.features == 1_000 * np.arange(len(DEFAULT.names)) + number[:, None]).all()
+    assert (rows.features.matrix() == 1_000 * np.arange(len(DEFAULT.names)) + number[:, None]).all()
     assert rows.label.tolist() == (number % 5 == 0).tolist()
     assert rows.amount.tolist() == (number + 0.01).tolist()
     assert rows.type.tolist() == np.array(TYPES)[number % 3].tolist()

@@ -10,6 +10,7 @@ from fraud.bundle import Calibration, calibrated
 from fraud.features import DEFAULT
 from fraud.training import settings
 from fraud.training.models import boosted_trees, candidate
+from fraud.training.models.samples import LabelledSample
 from tests.tools import ROOT
 
 TREES = msgspec.structs.replace(settings.parse(tomllib.loads(
@@ -22,11 +23,11 @@ WIDTHS = [len(DEFAULT.names), len(DEFAULT.fallback_names)]
 @pytest.fixture(scope="module")
 def fit(make_payments):
     """Fits trees for the first `width` features of 10,000 payments, of which 1 % are frauds."""
-    train, early = make_payments(10_000, 0.01, seed=1), make_payments(5_000, 0.01, seed=2)
+    train = LabelledSample(*make_payments(10_000, 0.01, seed=1))
+    early = LabelledSample(*make_payments(5_000, 0.01, seed=2))
 
     def fit(width: int = WIDTHS[0], seed: int = SEED, trees=TREES):
-        return boosted_trees.fit(train[0][:, :width], train[1], early[0][:, :width], early[1],
-                                 trees, seed)
+        return boosted_trees.fit(train.first(width), early.first(width), trees, seed)
 
     return fit
 
@@ -54,7 +55,7 @@ def test_the_export_scores_like_the_native_model(fitted, exported, make_payments
     rows = make_payments(10_000, 0.1, seed=3)[0][:, :width]
     native = scores(boosted_trees.logits(booster, rows))
     assert native.shape == (10_000,) and np.ptp(native) > 0.5
-    assert np.abs(scores(candidate.score_logits(exported, rows)) - native).max() <= 1e-5
+    assert np.abs(scores(candidate.onnx_logits(exported)(rows)) - native).max() <= 1e-5
 
 
 @run_with(max_examples=30, deadline=None,
@@ -66,13 +67,13 @@ def test_the_export_takes_unknown_values_anywhere(fitted, exported, make_payment
     rows[np.random.default_rng(seed).random(rows.shape) < share] = np.nan
     native = scores(boosted_trees.logits(booster, rows))
     assert np.isfinite(native).all()
-    assert np.abs(scores(candidate.score_logits(exported, rows)) - native).max() <= 1e-5
+    assert np.abs(scores(candidate.onnx_logits(exported)(rows)) - native).max() <= 1e-5
 
 
 def test_the_export_scores_extreme_payments_like_the_native_model(fitted, exported, extreme_rows):
     width, booster, _ = fitted
     rows = extreme_rows[:, :width]
-    native, onnx = boosted_trees.logits(booster, rows), candidate.score_logits(exported, rows)
+    native, onnx = boosted_trees.logits(booster, rows), candidate.onnx_logits(exported)(rows)
     assert np.isfinite(onnx).all() and len(np.unique(onnx)) > 5
     assert np.abs(scores(onnx) - scores(native)).max() <= 1e-5
 
@@ -86,7 +87,7 @@ def test_values_at_the_borders_of_trees_go_the_same_way(fitted, exported, make_p
     rows[np.arange(len(rows)), np.tile(nodes["Feature"].str[1:].astype(int), 3)] = np.concatenate(
         [np.nextafter(borders, -np.inf), borders, np.nextafter(borders, np.inf)])
     native = boosted_trees.logits(booster, rows)
-    assert np.abs(candidate.score_logits(exported, rows) - native).max() <= 1e-5
+    assert np.abs(candidate.onnx_logits(exported)(rows) - native).max() <= 1e-5
 
 
 def test_trees_find_frauds(fitted, make_payments):
@@ -103,6 +104,21 @@ def test_the_best_round_is_the_last_and_logits_are_log_odds(fitted, make_payment
     assert booster.num_boosted_rounds() == best + 1 < len(curves["early_stopping_logloss"])
     assert log_loss(label, scores(boosted_trees.logits(booster, rows[:, :width]))) == (
         pytest.approx(min(curves["early_stopping_logloss"]), rel=1e-3))
+
+
+def test_a_legitimate_payment_of_weight_two_counts_like_two(make_payments):
+    train, early = (LabelledSample(*make_payments(count, 0.05, seed))
+                    for count, seed in ((4_000, 1), (2_000, 2)))
+    trees = msgspec.structs.replace(TREES, subsample=1.0, colsample_bytree=1.0, max_bin=4_096)
+    twice = np.flatnonzero(train.label == 0)
+    doubled = LabelledSample(np.concatenate([train.features, train.features[twice]]),
+                             np.concatenate([train.label, train.label[twice]]))
+    weighted, repeated = (
+        boosted_trees.logits(boosted_trees.fit(sample, early, trees, SEED)[0], early.features)
+        for sample in (train._replace(legitimate_weight=2.0), doubled))
+    unweighted = boosted_trees.logits(
+        boosted_trees.fit(train, early, trees, SEED)[0], early.features)
+    assert np.abs(weighted - repeated).mean() < 0.1 * np.abs(weighted - unweighted).mean()
 
 
 def test_the_same_data_and_seed_give_the_same_trees(fit, make_payments):

@@ -100,7 +100,7 @@ def test_what_was_trained_is_what_its_native_file_holds(data, trained, variant):
     rows = data[1][:1_000, :len(variant.manifest.features)]
     trainer = candidate.TRAINERS[trained.framework]
     native = trainer.logits(trainer.load(Path(variant.native)), np.ascontiguousarray(rows))
-    served = candidate.score_logits(Path(variant.onnx).read_bytes(), rows)
+    served = candidate.onnx_logits(Path(variant.onnx).read_bytes())(rows)
     assert np.abs(bundle.calibrated(native, variant.manifest.calibration)
                   - bundle.calibrated(served, variant.manifest.calibration)).max() <= 1e-5
 
@@ -119,23 +119,9 @@ def test_the_alert_budget_counts_all_payments_of_both_periods_of_validation(data
     model = bundle.OnnxModel(session, variant.manifest, DEFAULT)
     scores = model.scores(matrix[5_000:8_000, :len(model.features)])
     day = np.arange(3_000) * 2 // 3_000             # 2.1 days
-    traffic = splits.Traffic(matrix, np.arange(5_000, 8_000) / 100, day, 2)
+    traffic = splits.Traffic(np.arange(5_000, 8_000) / 100, day, 2)
     assert variant.thresholds == with_review(
         variant.thresholds, scores, traffic, SETTINGS.alerts.alerts_per_day)
-
-
-def test_a_tenth_of_the_payments_of_types_without_fraud_is_fitted_on():
-    count = 10_000
-    rows = splits.Rows(
-        names=("amount",), features=np.zeros((count, 1), np.float32),
-        label=(np.arange(count) % 4 == 0).astype(np.int8), event_time=np.arange(count),
-        amount=np.ones(count), type=np.array(["TRANSFER", "PAYMENT", "DEBIT", "TRANSFER"])[
-            np.arange(count) % 4], incident=np.full(count, None),
-        fraud_type=np.full(count, None), days=3.0)
-    fitted = candidate.rows_to_fit(rows, np.array(["TRANSFER"]), seed=7)
-    kinds = dict(zip(*np.unique(fitted.type, return_counts=True), strict=True))
-    assert kinds["TRANSFER"] == 5_000 and fitted.label.sum() == 2_500 and fitted.days == 3.0
-    assert 200 < kinds["PAYMENT"] < 300 and 200 < kinds["DEBIT"] < 300
 
 
 def test_scores_are_calibrated_on_validation(data, variant):
@@ -199,12 +185,3 @@ def test_a_period_without_fraud_is_refused_before_anything_is_fitted(data, tmp_p
         candidate.train("xgboost", DEFAULT, str(place / "features"),
                         str(place / "transactions.parquet"), ends, tmp_path, SETTINGS)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_rows_are_scored_in_their_order_however_many_there_are(trained, data):
-    content = Path(trained.fallback.onnx).read_bytes()
-    rows = data[1][:, :len(DEFAULT.fallback_names)]
-    many = np.tile(rows, (25, 1))                                # two runs of the graph
-    logits = candidate.score_logits(content, many)
-    assert logits.shape == (250_000,) and logits.dtype == np.float32
-    assert np.abs(logits.reshape(25, -1) - candidate.score_logits(content, rows)).max() <= 1e-4

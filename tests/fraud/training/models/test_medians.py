@@ -2,6 +2,7 @@ import numpy as np
 
 from fraud.training.features.splits import Rows
 from fraud.training.models.medians import medians_of
+from tests.factories import stored
 
 NAN = np.nan
 
@@ -10,7 +11,7 @@ def rows_of(features: list[list[float]], label: list[int], type: list[str]) -> R
     """Rows of the features a and b."""
     count = len(features)
     nothing = np.full(count, None)
-    return Rows(names=("a", "b"), features=np.array(features, np.float32), label=np.array(label),
+    return Rows(features=stored(np.array(features, np.float32), ["a", "b"]), label=np.array(label),
                 event_time=np.arange(count), amount=np.ones(count), type=np.array(type),
                 incident=nothing, fraud_type=nothing, days=1.0)
 

@@ -11,6 +11,7 @@ from fraud.bundle import Calibration, calibrated
 from fraud.features import DEFAULT
 from fraud.training import settings
 from fraud.training.models import candidate, neural_network
+from fraud.training.models.samples import LabelledSample
 from tests.tools import ROOT
 
 NETWORK = msgspec.structs.replace(settings.parse(tomllib.loads(
@@ -24,11 +25,11 @@ WIDTHS = [len(DEFAULT.names), len(DEFAULT.fallback_names)]
 @pytest.fixture(scope="module")
 def fit(make_payments):
     """Fits a network for the first `width` features of 20,000 payments; 0.2 % are frauds."""
-    train, early = make_payments(20_000, 0.002, seed=1), make_payments(10_000, 0.002, seed=2)
+    train = LabelledSample(*make_payments(20_000, 0.002, seed=1))
+    early = LabelledSample(*make_payments(10_000, 0.002, seed=2))
 
     def fit(width: int = WIDTHS[0], seed: int = SEED, network=NETWORK):
-        return neural_network.fit(train[0][:, :width], train[1], early[0][:, :width], early[1],
-                                  network, seed)
+        return neural_network.fit(train.first(width), early.first(width), network, seed)
 
     return fit
 
@@ -56,7 +57,7 @@ def test_the_export_scores_like_the_native_model(fitted, exported, make_payments
     rows = make_payments(10_000, 0.1, seed=3)[0][:, :width]
     native = scores(neural_network.logits(model, rows))
     assert native.shape == (10_000,) and np.ptp(native) > 0.5
-    assert np.abs(scores(candidate.score_logits(exported, rows)) - native).max() <= 1e-5
+    assert np.abs(scores(candidate.onnx_logits(exported)(rows)) - native).max() <= 1e-5
 
 
 @run_with(max_examples=30, deadline=None,
@@ -68,13 +69,13 @@ def test_the_export_takes_unknown_values_anywhere(fitted, exported, make_payment
     rows[np.random.default_rng(seed).random(rows.shape) < share] = np.nan
     native = scores(neural_network.logits(model, rows))
     assert np.isfinite(native).all()
-    assert np.abs(scores(candidate.score_logits(exported, rows)) - native).max() <= 1e-5
+    assert np.abs(scores(candidate.onnx_logits(exported)(rows)) - native).max() <= 1e-5
 
 
 def test_the_export_scores_extreme_payments_like_the_native_model(fitted, exported, extreme_rows):
     width, model, _ = fitted
     rows = extreme_rows[:, :width]
-    native, exact = neural_network.logits(model, rows), candidate.score_logits(exported, rows)
+    native, exact = neural_network.logits(model, rows), candidate.onnx_logits(exported)(rows)
     assert np.isfinite(exact).all() and len(np.unique(exact)) > 50
     assert np.abs(scores(exact) - scores(native)).max() <= 1e-5
     assert np.abs(exact - native).max() <= 1e-5 * np.abs(native).max()
@@ -95,7 +96,7 @@ def test_the_graph_takes_currency_units_and_holds_logarithms_and_scaling(fitted,
 def test_amounts_count_by_their_magnitude_so_that_no_logit_explodes(fitted, exported,
                                                                     extreme_rows):
     width, _, _ = fitted
-    assert np.abs(candidate.score_logits(exported, extreme_rows[:, :width])).max() < 10_000
+    assert np.abs(candidate.onnx_logits(exported)(extreme_rows[:, :width])).max() < 10_000
 
 
 def test_the_network_learns_from_two_frauds_in_a_thousand(fitted, make_payments):
@@ -136,7 +137,8 @@ def test_the_same_data_and_seed_give_the_same_network(fit, make_payments):
 def test_a_feature_that_never_changed_does_no_harm_when_it_does(make_payments, value):
     rows, label = make_payments(2_000, 0.05, seed=1)
     rows[:, 3] = value
-    model, _ = neural_network.fit(rows, label, rows, label, SHORT, SEED)
+    sample = LabelledSample(rows, label)
+    model, _ = neural_network.fit(sample, sample, SHORT, SEED)
     before = neural_network.logits(model, rows)
     rows[:, 3] = value * 1.01 + 0.01
     assert np.abs(neural_network.logits(model, rows) - before).max() < 0.1
@@ -144,7 +146,8 @@ def test_a_feature_that_never_changed_does_no_harm_when_it_does(make_payments, v
 
 def test_where_nothing_can_be_learned_the_score_is_the_share_of_frauds_in_a_batch():
     rows, label = np.zeros((2_000, 4), np.float32), (np.arange(2_000) % 50 == 0).astype(np.int8)
-    model, _ = neural_network.fit(rows, label, rows, label, msgspec.structs.replace(
+    sample = LabelledSample(rows, label)
+    model, _ = neural_network.fit(sample, sample, msgspec.structs.replace(
         NETWORK, fraud_share=0.25, learning_rate=0.05, epochs=3), SEED)
     assert scores(neural_network.logits(model, rows)) == pytest.approx(0.25, abs=0.03)
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from fraud.features import DEFAULT
 from fraud.training import settings
 from fraud.training.errors import TrainingError
-from fraud.training.features import splits
+from fraud.training.features.splits import Rows
 from fraud.training.models import boosted_trees, candidate, tuning
+from fraud.training.models.samples import LabelledSample
+from tests.factories import stored
 from tests.tools import ROOT
 
 PARSED = settings.parse(tomllib.loads((ROOT / "flows/train_flow.toml").read_text()))
@@ -24,16 +25,15 @@ TRIALS = 3
 
 
 @pytest.fixture(scope="module")
-def rows(make_payments) -> dict[str, splits.Rows]:
-    def period(count: int, seed: int) -> splits.Rows:
-        features, label = make_payments(count, 0.03, seed)
-        nothing = np.full(count, None)
-        return splits.Rows(
-            DEFAULT.names, features, label, np.arange(count), np.ones(count),
-            np.full(count, "TRANSFER"), nothing, nothing, days=1.0)
-
-    return {splits.TRAIN: period(4_000, 1), splits.EARLY_STOPPING: period(1_000, 2),
-            splits.VALIDATION: period(2_000, 3)}
+def rows(make_payments) -> tuple[list[LabelledSample], Rows]:
+    """Samples to fit models on, and validation."""
+    features, label = make_payments(2_000, 0.03, 3)
+    nothing = np.full(2_000, None)
+    validation = Rows(stored(features), label, np.arange(2_000), np.ones(2_000),
+                      np.full(2_000, "TRANSFER"), nothing, nothing, days=1.0)
+    to_fit = [LabelledSample(*make_payments(count, 0.03, seed))
+              for count, seed in ((4_000, 1), (1_000, 2))]
+    return to_fit, validation
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def searches(rows) -> dict[str, tuple[tuning.Search, list]]:
         trainer, tried = candidate.TRAINERS[framework], []
 
         def fit(*arguments):
-            tried.append(arguments[4])
+            tried.append(arguments[2])
             return trainer.fit(*arguments)
 
         recording = SimpleNamespace(fit=fit, logits=trainer.logits)
-        return tuning.search(framework, recording, rows, SETTINGS, TRIALS), tried
+        return tuning.search(framework, recording, *rows, SETTINGS, TRIALS), tried
 
     return {framework: recorded(framework) for framework in candidate.TRAINERS}
 
@@ -87,18 +87,17 @@ def test_trials_stay_within_the_limits_of_the_settings_and_of_time(searches, fra
 
 
 def test_the_auprc_of_a_trial_is_that_of_a_model_of_the_same_rows(rows, found):
-    train, early, period = rows.values()
+    to_fit, validation = rows
     for chosen, expected in ((SETTINGS.xgboost, found.auprc[0]),
                              (found.settings, max(found.auprc))):
-        booster, _ = boosted_trees.fit(
-            train.features, train.label, early.features, early.label, chosen, SETTINGS.seed)
-        logits = boosted_trees.logits(booster, period.features)
-        assert average_precision_score(period.label, logits) == expected
+        booster, _ = boosted_trees.fit(*to_fit, chosen, SETTINGS.seed)
+        logits = boosted_trees.logits(booster, validation.features.matrix())
+        assert average_precision_score(validation.label, logits) == expected
 
 
 def test_the_same_seed_finds_the_same_settings_again_and_prints_them_in_one_line(
         rows, found, capsys):
-    chosen = tuning.tuned("xgboost", boosted_trees, rows, SETTINGS, TRIALS)
+    chosen = tuning.tuned("xgboost", boosted_trees, *rows, SETTINGS, TRIALS)
     assert chosen == msgspec.structs.replace(SETTINGS, xgboost=found.settings)
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith("xgboost search: 3 trials in ")
@@ -108,7 +107,7 @@ def test_the_same_seed_finds_the_same_settings_again_and_prints_them_in_one_line
 
 def test_another_seed_tries_other_settings(rows, found):
     reseeded = msgspec.structs.replace(SETTINGS, seed=8)
-    result = tuning.search("xgboost", boosted_trees, rows, reseeded, 2)
+    result = tuning.search("xgboost", boosted_trees, *rows, reseeded, 2)
     assert result.auprc[1] != found.auprc[1]
 
 
@@ -116,7 +115,7 @@ def test_configured_values_outside_of_the_space_are_tried_as_they_are(rows):
     trees = msgspec.structs.replace(
         SETTINGS.xgboost, max_depth=1, learning_rate=0.5, reg_lambda=40.0, min_child_weight=30.0)
     result = tuning.search(
-        "xgboost", boosted_trees, rows, msgspec.structs.replace(SETTINGS, xgboost=trees), 1)
+        "xgboost", boosted_trees, *rows, msgspec.structs.replace(SETTINGS, xgboost=trees), 1)
     assert result.settings == trees and len(result.auprc) == 1
 
 
@@ -125,7 +124,7 @@ def test_a_model_that_diverged_loses(rows):
     trainer = SimpleNamespace(
         fit=lambda *arguments: (next(first, False), {}),
         logits=lambda diverged, features: np.full(len(features), math.nan if diverged else 1.0))
-    result = tuning.search("xgboost", trainer, rows, SETTINGS, 2)
+    result = tuning.search("xgboost", trainer, *rows, SETTINGS, 2)
     assert result.auprc == (0.0, pytest.approx(0.03, abs=0.01))
     assert result.settings != SETTINGS.xgboost
 

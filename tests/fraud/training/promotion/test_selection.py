@@ -6,6 +6,7 @@ import pytest
 from fraud.features import DEFAULT
 from fraud.training.features.splits import Rows
 from fraud.training.promotion.selection import certainty
+from tests.factories import stored
 
 
 def rows_where_the_amount_is(amounts: np.ndarray, label: np.ndarray) -> Rows:
@@ -14,7 +15,7 @@ def rows_where_the_amount_is(amounts: np.ndarray, label: np.ndarray) -> Rows:
     features = np.zeros((count, len(DEFAULT.names)), np.float32)
     features[:, 0] = amounts
     incident = np.where(label == 1, np.arange(count).astype(str), None)
-    return Rows(DEFAULT.names, features, label, np.arange(count) * 3_600_000, amounts,
+    return Rows(stored(features), label, np.arange(count) * 3_600_000, amounts,
                 np.full(count, "TRANSFER"), incident, np.full(count, None), 10.0)
 
 

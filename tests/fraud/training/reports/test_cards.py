@@ -11,7 +11,7 @@ from fraud.training.evaluation.test_report import load_bundle, report
 from fraud.training.features.splits import Rows
 from fraud.training.promotion.final_test import Contestant, FinalTest
 from fraud.training.reports import cards
-from tests.factories import prepared
+from tests.factories import prepared, stored
 
 SCORES = np.array([0.95, 0.6, 0.6, 0.1, 0.1, 0.9])
 
@@ -19,7 +19,7 @@ SCORES = np.array([0.95, 0.6, 0.6, 0.1, 0.1, 0.9])
 @pytest.fixture
 def test(make_bundle, tmp_path) -> FinalTest:
     """Six payments of one day, three of them fraud."""
-    rows = Rows(names=("amount",), features=np.zeros((6, 1), np.float32),
+    rows = Rows(features=stored(np.zeros((6, 1), np.float32), ["amount"]),
                 label=np.array([1, 1, 0, 1, 0, 0], np.int8), event_time=np.arange(6),
                 amount=np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0]), type=np.array(["TRANSFER"] * 6),
                 incident=np.array(list("aabcde")), fraud_type=np.array(["scam"] * 6), days=1.0)

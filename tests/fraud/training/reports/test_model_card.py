@@ -12,7 +12,7 @@ from fraud.training.leakage.checks import Leakage, Score
 from fraud.training.promotion.final_test import Contestant, FinalTest
 from fraud.training.registry.lineage import Lineage
 from fraud.training.reports.model_card import model_card
-from tests.factories import prepared
+from tests.factories import prepared, stored
 
 HOUR = 3_600_000
 START = 1_704_067_200_000       # 2024-01-01T00:00:00Z
@@ -25,8 +25,9 @@ def card(make_candidate, make_bundle, tmp_path) -> str:
     number = np.arange(ROWS)
     fraud = number % 10 == 0
     rows = Rows(
-        names=("amount",), features=np.zeros((ROWS, 1), np.float32), label=fraud.astype(np.int8),
-        event_time=START + number * HOUR, amount=np.where(fraud, 5_000.0, 50.0),
+        features=stored(np.zeros((ROWS, 1), np.float32), ["amount"]),
+        label=fraud.astype(np.int8), event_time=START + number * HOUR,
+        amount=np.where(fraud, 5_000.0, 50.0),
         type=np.where(number % 20 == 0, "TRANSFER", "PAYMENT"),
         incident=np.where(fraud, number.astype(str), None),
         fraud_type=np.where(fraud, np.where(number % 20 == 0, "mule", "scam"), None), days=17.0)
