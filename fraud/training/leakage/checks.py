@@ -96,8 +96,8 @@ def audit(folders: Folders, transactions: str, copy: PointInTimeCopy, time: int,
     label = known_rows.label
     names = [name for name in before.column_names if name != "position"]
     rows = _matrix(before, names)[known]
-    alone = {name: small_trees.score_of(rows[:, [index]], label, seed)
-             for index, name in enumerate(names)}
+    alone = small_trees.scores_alone(dict(zip(names, rows.T, strict=True)), label, seed)
+    logits = small_trees.last_part_logits(rows, label, seed)
     shuffled_rows, known_in_copy = _labelled(copy.transactions, first, end, time)
     shuffled, interval = _shuffled(_matrix(after, names)[known_in_copy], shuffled_rows.label, seed)
     with_post_event_columns = None
@@ -119,13 +119,13 @@ def audit(folders: Folders, transactions: str, copy: PointInTimeCopy, time: int,
         findings += _too_good_alone(alone, together, chance, settings)
         columns = traces.read_columns(transactions, first, end, settings.allowed)
         measured = traces.scores({name: column[known] for name, column in columns.items()}, rows,
-                                 *known_rows, seed)
+                                 logits, *known_rows, seed)
         findings += [f"{finding}; or {ALLOW}" for finding in traces.findings(
             measured, _limit(chance, settings.trace_auprc))]
         trace_scores = measured.alone
     return Leakage(
         findings=findings, rows=len(label), compared_rows=int(compared.sum()),
-        alone=_best_first(alone), without_leaks=small_trees.score_of(rows, label, seed),
+        alone=_best_first(alone), without_leaks=small_trees.measured(logits, label),
         with_post_event_columns=with_post_event_columns, shuffled=shuffled, interval=interval,
         judged_incidents=incidents, base_rate=chance, traces=_best_first(trace_scores))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,50 @@ def last_part_logits(rows: np.ndarray, label: np.ndarray, seed: int) -> np.ndarr
         LabelledSample(rows[:fitted], label[:fitted]),
         LabelledSample(rows[fitted:early], label[fitted:early]), TREES, seed)
     return boosted_trees.logits(booster, rows[early:])
+
+
+def scores_alone(columns: Mapping[str, np.ndarray], label: np.ndarray, seed: int
+                 ) -> dict[str, Score]:
+    """Return the performance of small trees on each column alone.
+
+    Args:
+        columns: float32 of shape (n,), by name; NaN is a value like others.
+    """
+    return {name: _score_alone(column, label, seed) for name, column in columns.items()}
+
+
+def _score_alone(column: np.ndarray, label: np.ndarray, seed: int) -> Score:
+    """Fit trees to the bins of a column, each with its numbers of payments as weights.
+
+    That gives the trees of the payments themselves, in a sixth of the time.
+    """
+    fitted, early = borders(label)
+    values = _bins(column[:fitted])
+    index = np.where(np.isnan(column), values.size,
+                     np.searchsorted(values, column).clip(max=values.size - 1))
+    rows = np.append(values, np.float32(np.nan))[:, None]
+    booster, _ = boosted_trees.fit(_counted(rows, index[:fitted], label[:fitted]),
+                                   _counted(rows, index[fitted:early], label[fitted:early]),
+                                   TREES, seed)
+    return measured(boosted_trees.logits(booster, rows)[index[early:]], label)
+
+
+def _bins(column: np.ndarray) -> np.ndarray:
+    """Return the highest value of each bin, ascending: all that a column has, or quantiles."""
+    values = np.unique(column[~np.isnan(column)])
+    if values.size > TREES.max_bin:
+        known = np.sort(column[~np.isnan(column)])
+        values = np.unique(known[np.linspace(0, known.size - 1, TREES.max_bin).astype(int)])
+    return values
+
+
+def _counted(rows: np.ndarray, index: np.ndarray, label: np.ndarray) -> LabelledSample:
+    """Return each row once for either label; its weight is the number of payments."""
+    counts = np.concatenate([np.bincount(index[label == kind], minlength=len(rows))
+                             for kind in (0, 1)])
+    labels = np.repeat([0, 1], len(rows))
+    seen = counts > 0
+    return LabelledSample(np.concatenate([rows, rows])[seen], labels[seen], counts[seen])
 
 
 def score_of(rows: np.ndarray, label: np.ndarray, seed: int) -> Score:

@@ -93,18 +93,18 @@ def read_columns(transactions: str, first: int, end: int, left_out: Collection[s
     return {name: column for name, column in columns.items() if np.unique(column).size > 1}
 
 
-def scores(traces: Mapping[str, np.ndarray], features: np.ndarray, label: np.ndarray,
-           incident: np.ndarray, event_time: np.ndarray, seed: int) -> TraceScores:
+def scores(traces: Mapping[str, np.ndarray], features: np.ndarray, plain: np.ndarray,
+           label: np.ndarray, incident: np.ndarray, event_time: np.ndarray, seed: int
+           ) -> TraceScores:
     """Measure traces alone, and what they add to the features.
 
     Args:
         traces: from `read_columns`; all of the same rows, in event order.
         features: float32, shape (rows, features).
+        plain: `small_trees.last_part_logits` of the features.
         label, incident, event_time: of the rows, see `paired_bootstrap.compare`.
     """
-    alone = {name: small_trees.score_of(column[:, None], label, seed)
-             for name, column in traces.items()}
-    plain = small_trees.last_part_logits(features, label, seed)
+    alone = small_trees.scores_alone(traces, label, seed)
     last = slice(label.size - plain.size, None)
 
     def with_traces(names: Collection[str]) -> np.ndarray:

@@ -31,8 +31,8 @@ NARROWEST = 0.02            # width that a bin counts as, at least: slopes ampli
 def fit(train: LabelledSample, early: LabelledSample, settings: NeuralNetwork, seed: int):
     """Fit a network to a sample; another one ends the epochs.
 
-    Batches have a fixed share of frauds and draw legitimate payments alike, so that their weight
-    does not matter.
+    Batches have a fixed share of frauds and draw legitimate payments alike: weights that differ by
+    class alone do not matter, and others are not used.
 
     Returns:
         the Keras model with the weights of its best epoch, and its curves: log loss of each epoch.

@@ -9,20 +9,15 @@ import numpy as np
 from fraud.training.features.splits import Rows
 
 OTHER_TYPES_SHARE = 0.1     # of the payments of types without fraud
-MOST_LEGITIMATE = 500_000   # rows of legitimate payments: 150 MB
+MOST_LEGITIMATE = 300_000   # rows of legitimate payments: 90 MB
 
 
 class LabelledSample(NamedTuple):
     """Payments to fit a model on, in event order: arrays of one length n."""
 
-    features: np.ndarray            # float32, shape (n, features)
-    label: np.ndarray               # 0 or 1
-    legitimate_weight: float = 1.0  # payments that each row of a legitimate one stands for
-
-    @property
-    def weight(self) -> np.ndarray:
-        """The payments that each row stands for: float32, shape (n,)."""
-        return np.where(self.label == 1, 1.0, self.legitimate_weight).astype(np.float32)
+    features: np.ndarray                # float32, shape (n, features)
+    label: np.ndarray                   # 0 or 1
+    weight: np.ndarray | None = None    # payments that each row stands for; None: one
 
     def first(self, width: int) -> LabelledSample:
         """Return the sample with the first features only."""
@@ -39,9 +34,9 @@ def draw(rows: Rows, types_of_fraud: np.ndarray, seed: int) -> LabelledSample:
     rng = np.random.default_rng(seed)
     is_drawn = rng.random(rows.label.size) < OTHER_TYPES_SHARE
     kept = is_drawn | np.isin(rows.type, types_of_fraud)
-    legitimate, weight = np.flatnonzero(kept & (rows.label == 0)), 1.0
+    legitimate, weight = np.flatnonzero(kept & (rows.label == 0)), None
     if legitimate.size > MOST_LEGITIMATE:
-        weight = legitimate.size / MOST_LEGITIMATE
         kept[legitimate] = False
         kept[rng.choice(legitimate, MOST_LEGITIMATE, replace=False)] = True
+        weight = np.where(rows.label[kept] == 1, 1.0, legitimate.size / MOST_LEGITIMATE)
     return LabelledSample(rows.features.only(kept).matrix(), rows.label[kept], weight)

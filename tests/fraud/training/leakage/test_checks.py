@@ -315,7 +315,7 @@ def test_a_perfect_feature_is_not_accused_where_nothing_can_be_judged(
 def test_a_feature_that_is_too_good_alone_is_blocked_unless_a_reason_is_given(audited):
     name = "a balance from after the event"
     found = audited(name)
-    assert any(finding.startswith(f"{name} alone reaches an AUPRC of 0.9") and
+    assert any(finding.startswith(f"{name} alone reaches an AUPRC of 1.000") and
                "audit.allowed" in finding for finding in found.findings)
     assert next(iter(found.alone)) == name
     allowed = audited(name, settings=Audit(10_000, 0.9, 0.1, {name: "an example"}))

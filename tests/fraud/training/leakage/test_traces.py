@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fraud.training.leakage import traces
+from fraud.training.leakage import small_trees, traces
 from fraud.training.leakage.small_trees import Score
 from fraud.training.leakage.traces import TraceScores
 
@@ -28,13 +28,14 @@ def test_traces_are_read_from_the_payments(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """A feature that finds most frauds, with labels, incidents and times of an hour each."""
+def rows() -> tuple[np.ndarray, ...]:
+    """A feature that finds most frauds and its logits, labels, incidents, times of an hour each."""
     rng = np.random.default_rng(7)
     label = (rng.random(20_000) < 0.03).astype(np.int8)
     feature = rng.normal(size=(20_000, 1)).astype(np.float32) + 2 * label[:, None]
-    return feature, label, np.where(label == 1, np.arange(20_000).astype(str), None), (
-        np.arange(20_000) * 100 * HOUR // 20_000)
+    return (feature, small_trees.last_part_logits(feature, label, 7), label,
+            np.where(label == 1, np.arange(20_000).astype(str), None),
+            np.arange(20_000) * 100 * HOUR // 20_000)
 
 
 def noise(seed: int) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_traces_without_meaning_reach_chance_and_add_nothing(rows):
 
 def test_a_trace_that_is_weak_alone_is_named_for_what_it_adds_to_the_features(rows):
     """Half of the frauds have round amounts, as have three times as many other payments."""
-    label = rows[1]
+    label = rows[2]
     chance = np.random.default_rng(3).random(20_000)
     round_ = np.where(np.where(label == 1, chance < 0.5, chance < 0.05), 0, noise(4) + 1)
     result = traces.scores({"trace_second": noise(2), "trace_cents": round_.astype(np.float32)},

@@ -115,7 +115,7 @@ def test_a_legitimate_payment_of_weight_two_counts_like_two(make_payments):
                              np.concatenate([train.label, train.label[twice]]))
     weighted, repeated = (
         boosted_trees.logits(boosted_trees.fit(sample, early, trees, SEED)[0], early.features)
-        for sample in (train._replace(legitimate_weight=2.0), doubled))
+        for sample in (train._replace(weight=2.0 - train.label), doubled))
     unweighted = boosted_trees.logits(
         boosted_trees.fit(train, early, trees, SEED)[0], early.features)
     assert np.abs(weighted - repeated).mean() < 0.1 * np.abs(weighted - unweighted).mean()

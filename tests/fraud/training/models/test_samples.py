@@ -30,7 +30,7 @@ def test_a_tenth_of_the_payments_of_types_without_fraud_is_drawn(rows):
     kinds = dict(zip(*np.unique(TYPES[numbers(drawn)], return_counts=True), strict=True))
     assert kinds["TRANSFER"] == 5_000 and drawn.label.sum() == 2_500
     assert 200 < kinds["PAYMENT"] < 300 and 200 < kinds["DEBIT"] < 300
-    assert drawn.legitimate_weight == 1.0
+    assert drawn.weight is None
 
 
 def test_of_too_many_legitimate_payments_a_sample_stands_for_all(rows, monkeypatch):
@@ -56,7 +56,7 @@ def test_the_seed_decides_which_payments_are_drawn(rows):
 
 
 def test_the_first_features_of_a_sample_keep_labels_and_weight():
-    sample = LabelledSample(np.float32([[1, 2, 3], [4, 5, 6]]), np.array([0, 1]), 2.0)
+    sample = LabelledSample(np.float32([[1, 2, 3], [4, 5, 6]]), np.array([0, 1]), np.ones(2))
     first = sample.first(2)
     assert first.features.tolist() == [[1, 2], [4, 5]] and first.features.flags.c_contiguous
-    assert first.weight.tolist() == [2, 1]
+    assert first.label is sample.label and first.weight is sample.weight
