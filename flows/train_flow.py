@@ -188,13 +188,14 @@ class TrainFlow(FlowSpec):
         self.reports, self.decision = test.reports, test.decision
         self.model_card = model_card.model_card(
             self.prepared, self._lineage(), self.candidates[self.selected], test, self.leakage)
-        current.card.extend(cards.final_test([*self.reports.values(), test.fallback],
-                                             self.decision))
-        current.card.extend(cards.decisions(test, self.settings.alerts.alerts_per_day))
-        current.card.extend(cards.diagnosis(test, self.settings.alerts.review_cost))
-        current.card.append(Markdown(self.model_card))
         self.figures = str(Path(self.workspace, "figures"))
         figure_files.write(test, self.candidates.values(), self.settings.alerts, Path(self.figures))
+        current.card.extend(cards.final_test([*self.reports.values(), test.fallback],
+                                             self.decision))
+        current.card.extend(cards.decisions(
+            test, self.settings.alerts.alerts_per_day, Path(self.figures)))
+        current.card.extend(cards.diagnosis(Path(self.figures)))
+        current.card.append(Markdown(self.model_card))
         self.next(self.register)
 
     @training_step(cpu=1, memory=4_000)

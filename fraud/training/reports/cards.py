@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from metaflow.cards import Image, Markdown, Table
 
@@ -74,7 +76,7 @@ def training(candidate: Candidate) -> list:
     return [
         Markdown(f"# {candidate.framework}\nThe fallback is trained without history."),
         Table(rows, headers=["", "to fit", *METRICS.values()]),
-        _image(figures.learning_curves(curves)),
+        Image.from_matplotlib(figures.learning_curves(curves)),
         _facts({name: str(value) for name, value in candidate.parameters.items()}),
     ]
 
@@ -144,11 +146,12 @@ def final_test(reports: list[TestReport], decision: PromotionDecision) -> list:
                            "reviewed a day", "alerts on the busiest day"])]
 
 
-def decisions(test: FinalTest, alert_budget: float) -> list:
+def decisions(test: FinalTest, alert_budget: float, directory: Path) -> list:
     """Show the selected candidate's decisions on the test period: outcomes, thresholds, days.
 
     Args:
         alert_budget: alerts a day that analysts can handle.
+        directory: of the figures, from `figure_files.write`.
     """
     score, rows, policy = test.selected.scores, test.rows, test.selected.bundle.policy.model
     days = decision_tables.day_counts(score, rows, policy)
@@ -161,14 +164,14 @@ def decisions(test: FinalTest, alert_budget: float) -> list:
         Markdown(f"## Thresholds\nThe budget is {alert_budget:,.0f} alerts a day. Money missed is "
                  "that of the frauds below the threshold."),
         *_thresholds(test.selected, rows),
-        _image(figures.gain(score, rows.label, rows.amount, rows.days, policy)),
+        _file(directory / figure_files.GAIN),
         Markdown("## Days"),
         Table([[clock.utc_minute(day.start), f"{day.payments:,}", f"{day.reviews:,}",
                 f"{day.declines:,}", f"{day.alerts:,} of {alert_budget:,.0f}", f"{day.frauds:,}",
                 f"{day.caught:,}"] for day in days],
               headers=["24 hours from", "payments", "reviews", "declines", "alerts of the budget",
                        "frauds", "caught"]),
-        _image(figures.alerts_by_day(days, alert_budget))]
+        _file(directory / figure_files.ALERTS_BY_DAY)]
 
 
 def _thresholds(selected: Contestant, rows: Rows) -> list[Table]:
@@ -190,9 +193,13 @@ def _levels(kind: str, ranks: np.ndarray, rows: Rows, names: dict[float, str]) -
                  headers=[kind, "alerts a day", "precision", "recall", "money missed"])
 
 
-def diagnosis(test: FinalTest, review_cost: float) -> list:
-    """Show figures of the selected candidate on the test period."""
-    return [_image(figure) for figure in figure_files.diagnosis(test, review_cost).values()]
+def diagnosis(directory: Path) -> list:
+    """Show figures of the selected candidate on the test period.
+
+    Args:
+        directory: see `decisions`.
+    """
+    return [_file(directory / name) for name in figure_files.DIAGNOSIS]
 
 
 def _money(report: TestReport) -> list[str]:
@@ -212,5 +219,5 @@ def _facts(facts: dict[str, str]) -> Table:
     return Table([[name, value] for name, value in facts.items()])
 
 
-def _image(figure) -> Image:
-    return Image.from_matplotlib(figure)
+def _file(path: Path) -> Image:
+    return Image(path.read_bytes())

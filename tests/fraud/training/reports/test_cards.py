@@ -1,4 +1,6 @@
+import base64
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from fraud.training.evaluation.gate import PromotionDecision
 from fraud.training.evaluation.test_report import load_bundle, report
 from fraud.training.features.splits import Rows
 from fraud.training.promotion.final_test import Contestant, FinalTest
-from fraud.training.reports import cards
+from fraud.training.reports import cards, figure_files
 from tests.factories import prepared, stored
 
 SCORES = np.array([0.95, 0.6, 0.6, 0.1, 0.1, 0.9])
@@ -31,14 +33,28 @@ def test(make_bundle, tmp_path) -> FinalTest:
     return FinalTest([selected], selected.report, decision, 1, rows, {})
 
 
+@pytest.fixture
+def figures(tmp_path) -> Path:
+    """A directory of files that begin as PNG files do, each with its name in it."""
+    for name in (figure_files.GAIN, figure_files.ALERTS_BY_DAY, *figure_files.DIAGNOSIS):
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+    return tmp_path
+
+
+def test_figures_are_those_of_the_files(figures):
+    images = cards.diagnosis(figures)
+    assert [base64.b64decode(image.render()["src"].partition(",")[2])[8:].decode()
+            for image in images] == list(figure_files.DIAGNOSIS)
+
+
 def tables(components: list) -> list[list[dict]]:
     """The rows of each table, by header."""
     return [[dict(zip(table._headers, row, strict=True)) for row in table._data]
             for table in components if isinstance(table, Table)]
 
 
-def test_decisions_thresholds_and_days_are_tables(test):
-    outcomes, thresholds, days = tables(cards.decisions(test, 3.0))
+def test_decisions_thresholds_and_days_are_tables(test, figures):
+    outcomes, thresholds, days = tables(cards.decisions(test, 3.0, figures))
     assert [(row[""], row["fraud"], row["legitimate"], row["money of fraud"])
             for row in outcomes] == [("approve", "1", "1", "8"), ("review", "1", "1", "2"),
                                      ("decline", "1", "1", "1")]
@@ -57,12 +73,12 @@ def test_money_missed_comes_before_money_stopped(test):
     assert money[0]["money missed with reviews"] == "8"
 
 
-def test_reviews_by_loss_have_a_table_of_losses(test):
+def test_reviews_by_loss_have_a_table_of_losses(test, figures):
     levels = Thresholds(3.0, 0.9, "loss")
     selected = test.selected
     bundle = replace(selected.bundle, policy=structs.replace(selected.bundle.policy, model=levels))
     by_loss = replace(test, contestants=[replace(selected, bundle=bundle)])
-    _, scores, losses, _ = tables(cards.decisions(by_loss, 3.0))
+    _, scores, losses, _ = tables(cards.decisions(by_loss, 3.0, figures))
     assert any(row["score"] == "0.9000 decline" for row in scores)
     assert any(row["expected loss"] == "3.0000 review" for row in losses)
 
