@@ -42,9 +42,9 @@ def figures(tmp_path) -> Path:
 
 
 def test_figures_are_those_of_the_files(figures):
-    images = cards.diagnosis(figures)
-    assert [base64.b64decode(image.render()["src"].partition(",")[2])[8:].decode()
-            for image in images] == list(figure_files.DIAGNOSIS)
+    names = [base64.b64decode(image.render()["src"].partition(",")[2])[8:].decode()
+             for image in cards.diagnosis(figures)]
+    assert names == list(figure_files.DIAGNOSIS)
 
 
 def tables(components: list) -> list[list[dict]]:
