@@ -5,7 +5,9 @@ so that the first layer can bend, as a piecewise linear encoding between its qua
 Gorishniy, I. Rubachev, A. Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning",
 2022). Each batch draws a fixed share of frauds, so that the time to fit does not grow with the
 data; the calibration corrects the shift. Dense layers with ReLU, Adam (D. Kingma, J. Ba, 2015) with
-cosine decay (I. Loshchilov, F. Hutter, "SGDR", 2017).
+cosine decay (I. Loshchilov, F. Hutter, "SGDR", 2017). The network has the moving average of its
+weights, which depends less on the last few frauds (B. Polyak, A. Juditsky, "Acceleration of
+Stochastic Approximation by Averaging", 1992).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ SUFFIX = ".keras"
 SCALING_ROWS = 200_000      # enough for means and deviations
 EARLY_ROWS = 100_000        # legitimate rows, at most, for the loss of early stopping
 SMALLEST = 1e-6             # deviation and width of a bin, in logarithms: less is rounding
+MOMENTUM = 0.98             # of the average: that of about the last 50 steps
 NARROWEST = 0.02            # width that a bin counts as, at least: slopes amplify rounding errors
 
 
@@ -46,15 +49,17 @@ def fit(train: LabelledSample, early: LabelledSample, settings: NeuralNetwork, s
     steps = settings.steps_per_epoch * settings.epochs
     model.compile(
         optimizer=keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps)),
+            keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps),
+            use_ema=True, ema_momentum=MOMENTUM),
         loss=keras.losses.BinaryCrossentropy(from_logits=True))
     history = model.fit(
         _batches(train, settings, rng), epochs=settings.epochs,
         steps_per_epoch=settings.steps_per_epoch, verbose=0, shuffle=False,
         validation_data=_balanced(early, settings.fraud_share, rng),
         validation_batch_size=16_384,
-        callbacks=[keras.callbacks.EarlyStopping(
-            patience=settings.patience, restore_best_weights=True)])
+        callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+                   keras.callbacks.EarlyStopping(
+                       patience=settings.patience, restore_best_weights=True)])
     return model, {"train_logloss": history.history["loss"],
                    "early_stopping_logloss": history.history["val_loss"]}
 

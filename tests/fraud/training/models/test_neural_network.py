@@ -126,6 +126,20 @@ def test_the_weights_of_the_best_epoch_are_kept(fit, make_payments, monkeypatch,
     assert loss == pytest.approx(min(losses), rel=tolerance)
 
 
+def test_the_average_of_the_weights_does_not_follow_the_last_steps(
+        fit, make_payments, monkeypatch):
+    """With too high a learning rate, the weights of one step are far from those of the next."""
+    rows, label = make_payments(10_000, 0.002, seed=3)
+    network = msgspec.structs.replace(NETWORK, learning_rate=0.1, epochs=2)
+
+    def found() -> float:
+        return average_precision_score(label, neural_network.logits(fit(network=network)[0], rows))
+
+    averaged = found()
+    monkeypatch.setattr(neural_network, "MOMENTUM", 0.0)
+    assert averaged > found() + 0.02
+
+
 def test_the_same_data_and_seed_give_the_same_network(fit, make_payments):
     rows = make_payments(1_000, 0.1, seed=3)[0]
     once, again, other = (neural_network.logits(fit(seed=seed, network=SHORT)[0], rows)
