@@ -1,6 +1,6 @@
 """Measure the training flow: the time of each step, and the memory of its largest process.
 
-    python -m bench.training                                    600,000 and 6,362,620 payments
+    python -m bench.training                                    1,000,000 and 6,362,620 payments
     python -m bench.training --rows 100000
 
 Each size is simulated first, outside of the measurement, and runs in a separate directory with a
@@ -28,7 +28,7 @@ import psutil
 from fraud.training.simulate import simulator
 
 FLOW = Path(__file__).resolve().parents[1] / "flows/train_flow.py"
-SIZES = (600_000, 6_362_620)      # the second is PaySim's
+SIZES = (1_000_000, 6_362_620)    # a simulated month and PaySim's month
 SAMPLING = 0.2                    # seconds between two looks at the processes
 
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=SIZES,
-                        help="sizes of simulations, in payments (default 600000 and 6362620)")
+                        help="sizes of simulations, in payments (default 1000000 and 6362620)")
     sizes = sorted(parser.parse_args().rows)
     measured = {}
     with tempfile.TemporaryDirectory() as runs:     # one for all: Metaflow's client keeps the first
