@@ -66,8 +66,8 @@ def population(rows: int, directory: Path, options_: TrainingSettings) -> HeldOu
     later = [periods[splits.CALIBRATION], periods[splits.TEST]]
     logits = []
     for seed in (options_.seed, options_.seed + 1):
-        fitted, early = (samples.draw(periods[name], types, seed)
-                         for name in (splits.TRAIN, splits.EARLY_STOPPING))
+        fitted, early = (samples.draw(periods[name], types, most, seed) for name, most in (
+            (splits.TRAIN, samples.TO_FIT), (splits.EARLY_STOPPING, samples.TO_STOP)))
         booster, _ = boosted_trees.fit(fitted, early, options_.xgboost, seed)
         logits.append(np.concatenate(
             [period.features.scored(period.features.names, partial(boosted_trees.logits, booster))

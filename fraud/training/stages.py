@@ -21,9 +21,9 @@ import msgspec
 from fraud.command_line import Arguments, command, parser
 from fraud.errors import JSON_ERRORS
 from fraud.training import acquire, settings
-from fraud.training.data import dataset, options
+from fraud.training.data import dataset, options, periods
 from fraud.training.errors import TrainingError
-from fraud.training.features import splits
+from fraud.training.features.partitions import FOLDER
 from fraud.training.files import reason, write_parquet
 
 PREPARED_FILE = "prepared.json"         # `dataset.Prepared`
@@ -66,10 +66,10 @@ def features(validated: Path, directory: Path, split: settings.Split) -> int:
         with spark_job.explained_failures(), spark_job.session() as spark:
             spark_job.write_features(
                 spark, prepared.feature_table, str(validated / dataset.TRANSACTIONS_FILE), parts,
-                splits.borders(prepared.first_time, prepared.last_time, split),
+                periods.borders(prepared.first_time, prepared.last_time, split),
                 prepared.recording_since)
-        for name in splits.NAMES:      # Spark names and orders its files differently each time
-            folder = splits.FOLDER.format(name)
+        for name in periods.NAMES:      # Spark names and orders its files differently each time
+            folder = FOLDER.format(name)
             part = pq.read_table(Path(parts, folder), partitioning=None)
             (directory / folder).mkdir(parents=True, exist_ok=True)
             write_parquet(part.sort_by("position"), directory / folder / FEATURES_FILE)

@@ -109,8 +109,8 @@ def train(framework: str, table: FeatureTable, folder: str, transactions: str,
         for name in (splits.TRAIN, splits.EARLY_STOPPING, splits.CALIBRATION))
     medians = medians_of(train_rows, table.types)
     types_of_fraud = np.unique(train_rows.type[train_rows.label == 1])
-    drawn = [samples.draw(rows, types_of_fraud, settings.seed)
-             for rows in (train_rows, early_stopping)]
+    drawn = [samples.draw(rows, types_of_fraud, most, settings.seed)
+             for rows, most in ((train_rows, samples.TO_FIT), (early_stopping, samples.TO_STOP))]
     to_fit = [sample._replace(features=hidden(sample.features, table, settings.seed))
               for sample in drawn]
     validation = splits.validation(

@@ -25,7 +25,6 @@ from fraud.training.settings import NeuralNetwork
 
 SUFFIX = ".keras"
 SCALING_ROWS = 200_000      # enough for means and deviations
-EARLY_ROWS = 100_000        # legitimate rows, at most, for the loss of early stopping
 SMALLEST = 1e-6             # deviation and width of a bin, in logarithms: less is rounding
 MOMENTUM = 0.98             # of the average: that of about the last 50 steps
 NARROWEST = 0.02            # width that a bin counts as, at least: slopes amplify rounding errors
@@ -55,7 +54,7 @@ def fit(train: LabelledSample, early: LabelledSample, settings: NeuralNetwork, s
     history = model.fit(
         _batches(train, settings, rng), epochs=settings.epochs,
         steps_per_epoch=settings.steps_per_epoch, verbose=0, shuffle=False,
-        validation_data=_balanced(early, settings.fraud_share, rng),
+        validation_data=_balanced(early, settings.fraud_share),
         validation_batch_size=16_384,
         callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
                    keras.callbacks.EarlyStopping(
@@ -160,13 +159,9 @@ def _batches(train: LabelledSample, settings: NeuralNetwork, rng):
             .prefetch(tf.data.AUTOTUNE))
 
 
-def _balanced(early: LabelledSample, fraud_share: float, rng):
+def _balanced(early: LabelledSample, fraud_share: float):
     """Return rows, labels and weights (of mean 1) that give frauds their share of the batches."""
-    rows, label = early.features, early.label
-    frauds, legitimate = np.flatnonzero(label == 1), np.flatnonzero(label == 0)
-    if legitimate.size > EARLY_ROWS:
-        legitimate = np.sort(rng.choice(legitimate, EARLY_ROWS, replace=False))
-    chosen = np.concatenate([frauds, legitimate])
-    odds = fraud_share / (1 - fraud_share) * legitimate.size / frauds.size
-    weight = np.where(label[chosen] == 1, odds, 1.0).astype(np.float32)
-    return rows[chosen], label[chosen, None].astype(np.float32), weight / weight.mean()
+    frauds = early.label.sum()
+    odds = fraud_share / (1 - fraud_share) * (early.label.size - frauds) / frauds
+    weight = np.where(early.label == 1, odds, 1.0).astype(np.float32)
+    return early.features, early.label[:, None].astype(np.float32), weight / weight.mean()

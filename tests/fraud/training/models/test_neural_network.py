@@ -106,12 +106,8 @@ def test_the_network_learns_from_two_frauds_in_a_thousand(fitted, make_payments)
     assert found > 0.5                                   # a guess would have 0.002
 
 
-@pytest.mark.parametrize(("early_rows", "tolerance"), [
-    (neural_network.EARLY_ROWS, 1e-3), (2_000, 0.05)], ids=["all", "a sample"])
-def test_the_weights_of_the_best_epoch_are_kept(fit, make_payments, monkeypatch, early_rows,
-                                                tolerance):
-    """Best by the log loss of early validation, as if it held the batches' share of frauds."""
-    monkeypatch.setattr(neural_network, "EARLY_ROWS", early_rows)
+def test_the_weights_of_the_best_epoch_are_kept(fit, make_payments):
+    """Best by the log loss of early stopping, as if it held the batches' share of frauds."""
     model, curves = fit(network=msgspec.structs.replace(
         NETWORK, learning_rate=0.1, steps_per_epoch=10, epochs=40, patience=2))
     assert list(curves) == ["train_logloss", "early_stopping_logloss"]
@@ -123,7 +119,7 @@ def test_the_weights_of_the_best_epoch_are_kept(fit, make_payments, monkeypatch,
                                for sign, kind in ((-1, 1), (1, 0)))
     share = NETWORK.fraud_share
     loss = share * of_fraud + (1 - share) * of_legitimate
-    assert loss == pytest.approx(min(losses), rel=tolerance)
+    assert loss == pytest.approx(min(losses), rel=1e-3)
 
 
 def test_the_average_of_the_weights_does_not_follow_the_last_steps(

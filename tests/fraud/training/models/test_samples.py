@@ -26,17 +26,15 @@ def numbers(sample: LabelledSample) -> np.ndarray:
 
 
 def test_a_tenth_of_the_payments_of_types_without_fraud_is_drawn(rows):
-    drawn = samples.draw(rows, OF_FRAUD, seed=7)
+    drawn = samples.draw(rows, OF_FRAUD, COUNT, seed=7)
     kinds = dict(zip(*np.unique(TYPES[numbers(drawn)], return_counts=True), strict=True))
     assert kinds["TRANSFER"] == 5_000 and drawn.label.sum() == 2_500
     assert 200 < kinds["PAYMENT"] < 300 and 200 < kinds["DEBIT"] < 300
     assert drawn.weight is None
 
 
-def test_of_too_many_legitimate_payments_a_sample_stands_for_all(rows, monkeypatch):
-    complete = samples.draw(rows, OF_FRAUD, seed=7)
-    monkeypatch.setattr(samples, "MOST_LEGITIMATE", 1_000)
-    drawn = samples.draw(rows, OF_FRAUD, seed=7)
+def test_of_too_many_legitimate_payments_a_sample_stands_for_all(rows):
+    complete, drawn = (samples.draw(rows, OF_FRAUD, most, seed=7) for most in (COUNT, 1_000))
     assert drawn.label.sum() == FRAUD.sum() and (drawn.label == 0).sum() == 1_000
     assert set(numbers(drawn)) < set(numbers(complete))
     assert drawn.weight.sum() == pytest.approx(complete.label.size)
@@ -45,13 +43,13 @@ def test_of_too_many_legitimate_payments_a_sample_stands_for_all(rows, monkeypat
 
 def test_a_sample_is_in_event_order_with_the_labels_of_its_payments(rows):
     for seed in (1, 2):
-        drawn = samples.draw(rows, OF_FRAUD, seed)
+        drawn = samples.draw(rows, OF_FRAUD, COUNT, seed)
         assert (np.diff(numbers(drawn)) > 0).all()
         assert (drawn.label == FRAUD[numbers(drawn)]).all()
 
 
 def test_the_seed_decides_which_payments_are_drawn(rows):
-    one, again, other = (numbers(samples.draw(rows, OF_FRAUD, seed)) for seed in (1, 1, 2))
+    one, again, other = (numbers(samples.draw(rows, OF_FRAUD, COUNT, seed)) for seed in (1, 1, 2))
     assert one.tolist() == again.tolist() != other.tolist()
 
 
