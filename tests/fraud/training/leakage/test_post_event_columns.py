@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fraud.training import files
 from fraud.training.data.dataset import prepare
 from fraud.training.leakage import post_event_columns
 from fraud.training.simulate import simulator
@@ -65,6 +66,17 @@ def test_a_file_of_payments_with_a_column_of_that_name_is_none_of_paysim(tmp_pat
     prepared = prepare(str(tmp_path / "payments.parquet"), tmp_path / "clean")
     assert post_event_columns.read_columns(
         prepared.source, prepared.transactions, 0, 9, tmp_path) == {}
+
+
+def test_a_file_on_s3_is_read_from_a_copy_in_the_directory(tmp_path, monkeypatch):
+    path = tmp_path / "paysim.csv"
+    pd.DataFrame(ROWS, columns=COLUMNS).to_csv(path, index=False)
+    prepared = prepare(str(path), tmp_path / "clean")
+    monkeypatch.setattr(files, "_download", lambda source, copy: copy.write_bytes(
+        path.read_bytes()))
+    columns = post_event_columns.read_columns(
+        "s3://payments/paysim.csv", prepared.transactions, 0, 3, tmp_path)
+    assert columns["flagged"].tolist() == [0.0, 1.0, 0.0]
 
 
 def test_of_a_file_that_was_changed_since_nothing_is_said(tmp_path):
