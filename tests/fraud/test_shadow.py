@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fraud import bundle, shadow
+from fraud.features import FeatureTable
+from fraud.pending import Pending
 from fraud.scorer import Scorer
 from fraud.settings import Settings
 from fraud.shadow import ShadowScorer
@@ -26,12 +28,27 @@ class Failing:
 class Slow:
     """A model that takes its time, by a clock that the test reads."""
 
-    def __init__(self, clock):
-        self._clock = clock
+    def __init__(self, clock, seconds=1.0):
+        self._clock, self._seconds = clock, seconds
 
     def scores(self, rows):
-        self._clock.seconds += 1.0
+        self._clock.seconds += self._seconds
         return np.full(len(rows), 0.5)
+
+
+class Recording:
+    """A model that keeps the rows of its last call."""
+
+    def scores(self, rows):
+        self.rows = rows
+        return np.full(len(rows), 0.5)
+
+
+class Forgetful:
+    """A model that returns a score too few."""
+
+    def scores(self, rows):
+        return np.full(len(rows) - 1, 0.5)
 
 
 class Clock:
@@ -84,6 +101,9 @@ def test_a_challenger_scores_the_same_payments_and_changes_no_answer(
     for outcome, without in zip(shadowed, alone, strict=True):
         of_challenger = outcome.decision.shadow
         assert (of_challenger.model_version, of_challenger.decision) == ("9", "decline")
+        assert (of_challenger.model_digest, of_challenger.policy_digest) == (
+            strict.digest, strict.policy_digest)
+        assert of_challenger.thresholds == bundle.Thresholds(0, 0)
         assert of_challenger.score == pytest.approx(outcome.decision.score, abs=1e-6)
         assert without.decision.shadow is None
     assert dropped == []
@@ -107,6 +127,13 @@ def test_rows_of_the_champion_are_those_that_the_challenger_would_compute(
     taken, computed = ([outcome.decision.shadow for outcome in scorer(
         ShadowScorer(each, print), filled).score(payments)] for each in (strict, other))
     assert taken == computed and None not in taken
+
+
+def test_a_challenger_with_other_features_gets_rows_of_its_own(scorer, strict):
+    model, table = Recording(), FeatureTable(strict.features.types, left_out={"amount"})
+    scorer(ShadowScorer(replace(strict, features=table, model=model), print)).score(PAYMENTS)
+    assert model.rows.shape == (len(PAYMENTS), len(table.names))
+    assert len(table.names) == len(strict.features.names) - 1
 
 
 def test_a_payment_of_a_type_that_it_does_not_know_is_left_to_the_champion(scorer, strict):
@@ -136,7 +163,22 @@ def test_a_challenger_that_fails_is_dropped_and_counted_once(scorer, strict, cap
     assert "challenger 9 is dropped: it failed (RuntimeError: no scores)" in caplog.text
 
 
-def test_a_challenger_that_is_slow_several_times_in_a_row_is_dropped(scorer, strict, monkeypatch):
+def test_a_challenger_that_returns_too_few_scores_is_dropped(scorer, strict, caplog):
+    dropped = []
+    broken = ShadowScorer(replace(strict, model=Forgetful()), dropped.append)
+    assert [outcome.decision.shadow for outcome in scorer(broken).score(PAYMENTS)] == [None] * 4
+    assert dropped == ["error"] and "it failed (ValueError" in caplog.text
+
+
+def test_results_that_do_not_fit_their_payments_drop_the_challenger(strict):
+    dropped = []
+    case = Pending(0, payment("a"), None)
+    assert ShadowScorer(strict, dropped.append).score([case], strict.features, []) == {}
+    assert dropped == ["error"]
+
+
+def test_a_challenger_that_is_slow_several_times_in_a_row_is_dropped(
+        scorer, strict, monkeypatch, caplog):
     dropped, clock = [], Clock()
     monkeypatch.setattr(shadow, "time", clock)
     slow = ShadowScorer(replace(strict, model=Slow(clock)), dropped.append)
@@ -145,6 +187,20 @@ def test_a_challenger_that_is_slow_several_times_in_a_row_is_dropped(scorer, str
               for number in range(shadow.SLOW_CALLS + 2)]
     assert scored == [True] * shadow.SLOW_CALLS + [False, False]
     assert dropped == ["slow"]
+    assert "it took 1.000 s for 1 payments, and more than its bound 3 times" in caplog.text
+
+
+@pytest.mark.parametrize(("seconds", "dropped"), [(1.0, []), (1.125, ["slow"])])
+def test_each_payment_of_a_call_adds_to_the_time_that_a_challenger_has(
+        scorer, strict, monkeypatch, seconds, dropped):
+    clock, reasons = Clock(), []
+    monkeypatch.setattr(shadow, "time", clock)
+    monkeypatch.setattr(shadow, "SLOW_SECONDS", 0.5)
+    monkeypatch.setattr(shadow, "SLOW_SECONDS_EACH", 0.125)     # 1 s for four payments
+    tried = scorer(ShadowScorer(replace(strict, model=Slow(clock, seconds)), reasons.append))
+    for call in range(shadow.SLOW_CALLS):
+        tried.score([payment(f"p{call}-{number}") for number in range(4)])
+    assert reasons == dropped
 
 
 def test_a_challenger_may_be_slow_now_and_then(scorer, strict, monkeypatch):

@@ -1,4 +1,5 @@
 import datetime as dt
+import hashlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -177,6 +178,17 @@ others = "unlabelled"
         read(toml, *lines)
 
 
+def test_the_digest_of_a_mapping_is_that_of_its_bytes_and_those_of_its_labels(tmp_path):
+    path, labels = tmp_path / "mapping.toml", tmp_path / "labels.csv"
+    path.write_text(FIELDS)
+    assert mapping.load(path).digest == hashlib.sha256(FIELDS.encode()).hexdigest()
+    toml = FIELDS.replace('is_fraud = "fraud"', 'transaction_id = "fraud"') + (
+        '[labels]\nfile = "labels.csv"\nid = "id"\n')
+    path.write_text(toml)
+    labels.write_text("id\nb\n")
+    assert mapping.load(path).digest == hashlib.sha256(f"{toml}id\nb\n".encode()).hexdigest()
+
+
 def test_rows_without_ids_are_named_after_the_file_and_repeats_count_once(read):
     rows, reasons, result = read(FIELDS, "1704067200000,1,A,0", "1704067200000,2,A,0",
                                  "1704067200000,1,A,0")
@@ -229,23 +241,34 @@ def test_a_mapping_of_plain_names_gives_what_the_names_themselves_give(tmp_path_
 
 # Mappings that are wrong.
 
+LABELS_NEED = "labels in a file need id under [labels], and transaction_id under [fields])"
+WITHOUT_LABEL = FIELDS.replace('is_fraud = "fraud"', "")
+
+
 @pytest.mark.parametrize(("toml", "message"), [
-    ("[fields", "is not a mapping"), ("[fields]\n", "missing required field `event_time`"),
-    (FIELDS + "[nonsense]\n", "unknown field `nonsense`"),
-    (FIELDS.replace('"from"', '{ column = "from", constant = "x" }'), "give exactly one of column"),
-    (FIELDS.replace('is_fraud = "fraud"', ""), "give either is_fraud under"),
-    (FIELDS + '[time]\nzone = "Berlin"\n', "zone 'Berlin' is not known"),
-    (FIELDS + '[time]\npattern = "%Y"\n', "pattern needs a zone"),
-    (FIELDS + '[time]\nunit = "weeks"\n', "Invalid enum value 'weeks'"),
-    (FIELDS + '[time]\nstart = "soon"\n', "Invalid isoformat string"),
-    (FIELDS + '[numbers]\nnegative = "refund"\n', "numbers.negative"),
-    (FIELDS.replace('is_fraud = "fraud"', "") + '[labels]\nfile = "l.csv"\n', "need id under"),
+    ("[fields", "Expected ']'"),
+    ("[fields]\n", "Object missing required field `event_time` - at `$.fields`"),
+    (FIELDS + "[nonsense]\n", "Object contains unknown field `nonsense`"),
+    (FIELDS.replace('"from"', '{ column = "from", constant = "x" }'),
+     "give exactly one of column, columns, constant and expression - at `$.fields.origin`"),
+    (WITHOUT_LABEL, "give either is_fraud under [fields] or file under [labels])"),
+    (FIELDS + '[time]\nzone = "Berlin"\n',
+     "zone 'Berlin' is not known; such as UTC, Europe/Berlin - at `$.time`"),
+    (FIELDS + '[time]\npattern = "%Y"\n', "pattern needs a zone, such as UTC - at `$.time`"),
+    (FIELDS + '[time]\nunit = "weeks"\n', "Invalid enum value 'weeks' - at `$.time.unit`"),
+    (FIELDS + '[time]\nstart = "soon"\n', "Invalid isoformat string: 'soon' - at `$.time`"),
+    (FIELDS + '[numbers]\nnegative = "refund"\n', "Expected `str` matching regex"),
+    (WITHOUT_LABEL + '[labels]\nfile = "l.csv"\n', LABELS_NEED),
+    (WITHOUT_LABEL + '[labels]\nfile = "l.csv"\nid = "id"\n', LABELS_NEED),
+    (WITHOUT_LABEL + 'transaction_id = "fraud"\n[labels]\nfile = "l.csv"\n', LABELS_NEED),
 ])
 def test_a_mapping_that_is_wrong_is_refused_with_its_key(tmp_path, toml, message):
-    (tmp_path / "mapping.toml").write_text(toml)
-    with pytest.raises(TrainingError, match="mapping.toml: is not a mapping") as caught:
-        mapping.load(tmp_path / "mapping.toml")
-    assert message in str(caught.value)
+    path = tmp_path / "mapping.toml"
+    path.write_text(toml)
+    with pytest.raises(TrainingError) as caught:
+        mapping.load(path)
+    assert str(caught.value).startswith(f"{path}: is not a mapping ({message}")
+    assert str(caught.value).endswith("); docs/your-data.md explains its keys")
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -8,7 +8,7 @@ import pytest
 
 from fraud.features import DEFAULT, PaymentColumns
 from fraud.training.errors import TrainingError
-from fraud.training.leakage import checks, point_in_time
+from fraud.training.leakage import checks, point_in_time, small_trees
 from fraud.training.leakage.checks import Folders, Leakage, audit, check
 from fraud.training.leakage.small_trees import Score
 from fraud.training.parity.recount import recounted
@@ -396,3 +396,77 @@ def test_the_average_precision_of_ranks_is_that_of_sklearn():
     label = np.random.default_rng(7).random(500) < 0.1
     assert checks._average_precision(np.flatnonzero(label)) == pytest.approx(
         average_precision_score(label, -np.arange(500)))
+
+
+# The parts of the audit.
+
+def test_a_finding_names_the_feature_and_the_rows_that_change():
+    assert checks._knows_the_future({"x": 1_200, "y": 1}, 5_000) == [
+        f"{name} knows the future ({rows} of 5,000 rows change when later payments are deleted, "
+        "and labels and post-event columns are overwritten): compute it from earlier payments and "
+        "the payment itself" for name, rows in (("x", "1,200"), ("y", "1"))]
+
+
+@pytest.mark.parametrize(("auprc", "leaks"), [
+    (0.0199, True), (0.02, False), (0.03, False), (0.04, False), (0.0401, True)])
+def test_shuffled_labels_may_reach_all_of_the_interval_of_chance(auprc, leaks):
+    findings = checks._labels_reach_features(auprc, (0.02, 0.04))
+    assert findings == [f"a model of shuffled labels reaches an AUPRC of {auprc:.4f}, while "
+                        "chance gives 0.0200 to 0.0400: labels reach the features"] * leaks
+
+
+def test_a_feature_that_is_too_good_alone_is_named_with_its_limit():
+    [finding] = checks._too_good_alone({"x": Score(0.96, 1.0)}, 0.0, 0.2, SETTINGS)
+    assert finding == (
+        "x alone reaches an AUPRC of 0.960, above 0.92 (chance gives 0.2): such a feature usually "
+        f"knows the label; if it may, {checks.ALLOW}")
+
+
+@pytest.mark.parametrize(("auprc", "together", "accused"), [
+    (0.75, 0.0, False), (0.76, 0.76, False), (0.77, 0.76, True)])
+def test_a_feature_at_the_limit_or_as_good_as_those_with_a_reason_is_not_accused(
+        auprc, together, accused):
+    settings = Audit(rows=10_000, alone_auprc=0.5, trace_auprc=0.1, allowed={})
+    findings = checks._too_good_alone({"x": Score(auprc, 1.0)}, together, 0.5, settings)
+    assert bool(findings) is accused
+
+
+def test_findings_are_all_in_the_error_that_stops_a_run():
+    score = Score(0.5, 0.5)
+    found = Leakage(["x leaks", "y leaks"], 9, 9, {"x": score}, score, None, 0.0, (0.0, 1.0), 20,
+                    0.1, {})
+    with pytest.raises(TrainingError) as caught:
+        check(found)
+    assert str(caught.value) == "the leakage audit stops this run: x leaks; y leaks"
+
+
+def test_labels_that_were_known_before_a_time_are_read_for_the_last_rows(tmp_path, monkeypatch):
+    path = str(tmp_path / "payments.parquet")
+    pq.write_table(pa.table({
+        "position": range(6), "is_fraud": [0, 1, 0, 1, 0, 1], "event_time": range(10, 16),
+        "incident_id": [None, "a", None, "b", None, "c"], "label_time": [20, 21, 30, 22, 29, 23]}),
+        path)
+    rows, known = checks._labelled(path, 1, 5, 30)
+    assert known.tolist() == [True, False, True, True]
+    assert [column.tolist() for column in rows] == [[1, 1, 0], ["a", "b", None], [11, 13, 14]]
+    monkeypatch.setattr(checks, "MOST", 2)
+    rows, known = checks._labelled(path, 1, 5, 30)
+    assert known.tolist() == [False, False, True, True] and rows.label.tolist() == [1, 0]
+
+
+def test_features_of_a_table_become_columns_of_float32():
+    matrix = checks._matrix(pa.table({"x": [1, 2], "y": [0.1, 0.2], "z": [3, 4]}), ["y", "x"])
+    assert matrix.dtype == np.float32
+    assert matrix.tolist() == np.float32([[0.1, 1], [0.2, 2]]).tolist()
+
+
+def test_the_interval_of_chance_holds_nearly_all_random_orders():
+    rng = np.random.default_rng(3)
+    label = (rng.random(2_000) < 0.05).astype(np.int8)
+    auprc, (low, high) = checks._shuffled(np.zeros((2_000, 1), np.float32), label, 7)
+    assert low < auprc < high           # ties are broken at random, not in the order of the file
+    last = label[small_trees.borders(label)[1]:]
+    orders = [checks._average_precision(np.flatnonzero(rng.permutation(last)))
+              for _ in range(5_000)]
+    assert np.mean(np.array(orders) < low) == pytest.approx(0.0005, abs=0.0015)
+    assert np.mean(np.array(orders) > high) == pytest.approx(0.0005, abs=0.0015)

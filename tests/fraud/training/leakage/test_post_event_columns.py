@@ -1,6 +1,8 @@
+import numpy as np
 import pandas as pd
 import pytest
 
+from fraud.training import files
 from fraud.training.data.dataset import prepare
 from fraud.training.leakage import post_event_columns
 from fraud.training.simulate import simulator
@@ -14,13 +16,15 @@ COLUMNS = ["step", "type", "amount", "nameOrig", "oldbalanceOrg", "newbalanceOri
 
 @pytest.fixture
 def read(tmp_path):
-    """Writes a file, prepares it and reads what was known later of rows from one on."""
-    def read(name: str, columns=COLUMNS, first: int = 0) -> dict:
-        path, table = tmp_path / name, pd.DataFrame(ROWS, columns=COLUMNS)[columns]
+    """Writes a file, prepares it and reads what was known later of some rows."""
+    def read(name: str, columns=COLUMNS, first: int = 0, end: int = 3, names=None,
+             given=ROWS) -> dict:
+        path = tmp_path / name
+        table = pd.DataFrame(given, columns=COLUMNS)[columns].rename(columns=names or {})
         table.to_parquet(path) if name.endswith("parquet") else table.to_csv(path, index=False)
         prepared = prepare(str(path), tmp_path / "clean")
         return {key: value.tolist() for key, value in post_event_columns.read_columns(
-            str(path), prepared.transactions, first, 3, tmp_path).items()}
+            str(path), prepared.transactions, first, end, tmp_path).items()}
 
     return read
 
@@ -29,6 +33,25 @@ def read(tmp_path):
 def test_what_was_known_later_is_read_for_the_rows_asked_for(read, name):
     assert read(name, first=1) == {"origin_balance_after": [0.0, 54.5],
                                    "destination_balance_after": [7.0, 5.5], "flagged": [1.0, 0.0]}
+
+
+def test_a_single_row_is_read(read):
+    assert read("paysim.csv", first=1, end=2) == {
+        "origin_balance_after": [0.0], "destination_balance_after": [7.0], "flagged": [1.0]}
+
+
+def test_the_columns_have_other_names_in_paysim_2(read):
+    names = {"type": "action", "oldbalanceOrg": "oldBalanceOrig",
+             "newbalanceOrig": "newBalanceOrig", "oldbalanceDest": "oldBalanceDest",
+             "newbalanceDest": "newBalanceDest"}
+    assert read("paysim2.csv", names=names) == read("paysim.csv")
+
+
+def test_a_cell_that_is_no_number_is_nan(read):
+    given = [row[:5] + [after] + row[6:]
+             for row, after in zip(ROWS, ("unknown", " 0.5", 54.5), strict=True)]
+    after = read("paysim.csv", given=given)["origin_balance_after"]
+    assert np.isnan(after[0]) and after[1:] == [0.5, 54.5]
 
 
 def test_a_file_without_such_columns_has_none(read):
@@ -43,6 +66,17 @@ def test_a_file_of_payments_with_a_column_of_that_name_is_none_of_paysim(tmp_pat
     prepared = prepare(str(tmp_path / "payments.parquet"), tmp_path / "clean")
     assert post_event_columns.read_columns(
         prepared.source, prepared.transactions, 0, 9, tmp_path) == {}
+
+
+def test_a_file_on_s3_is_read_from_a_copy_in_the_directory(tmp_path, monkeypatch):
+    path = tmp_path / "paysim.csv"
+    pd.DataFrame(ROWS, columns=COLUMNS).to_csv(path, index=False)
+    prepared = prepare(str(path), tmp_path / "clean")
+    monkeypatch.setattr(files, "_download", lambda source, copy: copy.write_bytes(
+        path.read_bytes()))
+    columns = post_event_columns.read_columns(
+        "s3://payments/paysim.csv", prepared.transactions, 0, 3, tmp_path)
+    assert columns["flagged"].tolist() == [0.0, 1.0, 0.0]
 
 
 def test_of_a_file_that_was_changed_since_nothing_is_said(tmp_path):
