@@ -23,7 +23,7 @@ BODY_BYTES = 2 ** 20
 LIMIT = 100                     # requests a second of an address in a replica of Envoy
 CONNECTIONS = 2_000             # of all addresses
 NEIGHBOUR = "10.99.0.2"         # another address of this machine
-UNAUTHORIZED = "/v1/decisions/absent"           # without a key: 401
+ABSENT = "/v1/decisions/absent"
 RESOURCE = "gateway.networking.k8s.io"
 SLOW = {"connections": 10, "pause": 0.25}       # all callers have one address: below the limit
 
@@ -105,9 +105,8 @@ def test_the_network_policy_admits_envoy_on_both_nodes(cluster, envoy):
     labels = ",".join(f"{name}={value}" for name, value in
                       peer["podSelector"]["matchLabels"].items())
     namespace = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-    nodes = [pod["spec"]["nodeName"] for pod in cluster.get(
-        "-n", namespace, "pods", "-l", labels)["items"] if "deletionTimestamp" not in pod["metadata"]]
-    assert sorted(nodes) == ["n1", "n2"]
+    pods = cluster.get("-n", namespace, "pods", "-l", labels)["items"]
+    assert sorted(pod["spec"]["nodeName"] for pod in pods) == ["n1", "n2"]
 
 
 def test_a_payment_is_scored_over_tls(balancer):
@@ -116,8 +115,24 @@ def test_a_payment_is_scored_over_tls(balancer):
     assert (status, answer["decision"], answer["history"]) == (200, "decline", "short")
 
 
+@pytest.mark.parametrize("identifier", ["order-17", "3f2504e0-4f89-41d3-9a0c-0305e82c3301"])
+def test_a_request_keeps_the_id_of_its_caller(balancer, identifier):
+    headers = {"X-Request-ID": identifier, "Authorization": f"Bearer {KEY}"}
+    balancer.request("GET", ABSENT, headers=headers)
+    response = balancer.getresponse()
+    response.read()
+    assert (response.status, response.headers["X-Request-ID"]) == (404, identifier)
+
+
+def test_a_request_without_an_id_is_given_one(balancer):
+    balancer.request("GET", ABSENT)
+    response = balancer.getresponse()
+    response.read()
+    assert response.headers["X-Request-ID"]
+
+
 @pytest.mark.parametrize(("path", "expected"), [
-    ("/healthz", 200), ("/docs", 200), ("/v1/decisions/absent", 401),
+    ("/healthz", 200), ("/docs", 200), (ABSENT, 401),
     ("/", 404), ("/metrics", 404), ("/readyz", 404), ("/v1score", 404), ("/healthz/more", 404),
     ("/v1/../metrics", 404), ("/v1/%2e%2e/metrics", 404), ("//metrics", 404)])
 def test_only_public_paths_lead_to_the_api(balancer, path, expected):
@@ -158,17 +173,17 @@ def test_an_address_that_sends_too_much_is_limited_and_no_other(connect):
     def send(_) -> list[int]:
         connection, statuses = connect(ADDRESS, source=NEIGHBOUR), []
         while time.monotonic() < start + 10 and 429 not in statuses:
-            statuses.append(connection.call("GET", UNAUTHORIZED)[0])
+            statuses.append(connection.call("GET", ABSENT)[0])
         return statuses
 
     with ThreadPoolExecutor(16) as pool:
         results = sum(pool.map(send, range(16)), [])
     seconds = time.monotonic() - start
-    assert connect(ADDRESS, source="10.99.0.1").call("GET", UNAUTHORIZED)[0] == 401
+    assert connect(ADDRESS, source="10.99.0.1").call("GET", ABSENT)[0] == 401
     assert set(results) == {401, 429}
     assert LIMIT <= results.count(401) <= LIMIT * (1 + seconds)
     time.sleep(2)
-    assert connect(ADDRESS, source=NEIGHBOUR).call("GET", UNAUTHORIZED)[0] == 401
+    assert connect(ADDRESS, source=NEIGHBOUR).call("GET", ABSENT)[0] == 401
 
 
 def test_envoy_takes_two_thousand_connections_and_refuses_others(connect):
