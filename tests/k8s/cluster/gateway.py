@@ -37,14 +37,6 @@ def install(cluster: Cluster, folder: Path) -> None:
     cluster.apply(CLASS)
 
 
-def uninstall(cluster: Cluster) -> None:
-    """Remove Envoy Gateway, but for its custom resources."""
-    cluster.kubectl("delete", "gatewayclass", "envoy")
-    run("helm", "uninstall", "envoy-gateway", "--namespace", NAMESPACE, "--wait",
-        env=cluster.environment)
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=3m")
-
-
 def certificate(folder: Path) -> Path:
     """Create a certificate of the host name, and next to it the key, with the suffix `.key`."""
     path = folder / "tls.crt"
