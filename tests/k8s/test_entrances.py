@@ -133,6 +133,28 @@ def test_the_gateway_passes_on_only_what_no_pod_has_received(gateway):
         seconds(policy["timeout"]["http"]["requestTimeout"]))
 
 
+def test_the_gateway_keeps_the_id_that_a_caller_gives_its_request(gateway):
+    assert one(gateway, "ClientTrafficPolicy")["spec"]["headers"] == {"requestID": "Preserve"}
+
+
+def test_envoy_closes_an_idle_connection_before_the_api_does(gateway, app):
+    timeout = one(gateway, "BackendTrafficPolicy")["spec"]["timeout"]["http"]
+    assert seconds(timeout["connectionIdleTimeout"]) < app.config.KEEP_ALIVE_TIMEOUT
+
+
+def test_envoy_has_replicas_on_different_nodes_and_keeps_one(gateway):
+    reference = one(gateway, "Gateway")["spec"]["infrastructure"]["parametersRef"]
+    proxy = one(gateway, reference["kind"], reference["name"])["spec"]
+    assert proxy["mergeType"] == "StrategicMerge"       # the cluster's settings of Envoy stay
+    envoy = proxy["provider"]["kubernetes"]
+    assert envoy["envoyDeployment"]["replicas"] > envoy["envoyPDB"]["minAvailable"] == 1
+    [spread] = envoy["envoyDeployment"]["pod"]["topologySpreadConstraints"]
+    [rule] = one(gateway, "NetworkPolicy", "from-gateway")["spec"]["ingress"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    assert spread["labelSelector"]["matchLabels"].items() <= (
+        rule["from"][0]["podSelector"]["matchLabels"].items())
+
+
 # ingress-nginx.
 
 def test_the_ingress_leads_to_a_port_of_the_service(nginx):

