@@ -41,6 +41,7 @@ def figures(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")      # a copy in Metaflow
 def test_figures_are_those_of_the_files(figures):
     names = [base64.b64decode(image.render()["src"].partition(",")[2])[8:].decode()
              for image in cards.diagnosis(figures)]
