@@ -10,7 +10,7 @@ from fraud.windows import MONTH_DAYS, WEEK_DAYS
 
 HOUR = struct.Struct(f"<I{PACKED_BYTES}s")      # hour, sums
 DAY = struct.Struct(f"<H{PACKED_BYTES}sQ")      # day, sums, sketch of counterparties
-FRAUDS = struct.Struct("<III")                 # day, sent, received
+FRAUDS = struct.Struct("<III")                  # day, sent, received
 
 # Bits that are set in sums of `LARGEST` cents or more.
 FULL = pack(0, 2 ** 64 - LARGEST, 0, 2 ** 64 - LARGEST)
